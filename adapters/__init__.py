@@ -1,0 +1,1 @@
+"""One module or package per platform; the core loads them by name."""

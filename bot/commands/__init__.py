@@ -1,0 +1,1 @@
+"""Slash commands, defined once for every platform."""

@@ -1,0 +1,1 @@
+"""Text generation: the engine protocol and the engines behind it."""

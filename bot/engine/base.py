@@ -1,0 +1,166 @@
+"""The engine protocol: what the core asks of whatever generates text.
+
+    async with engine.stream(request) as stream:      # leaving the block cancels and frees
+        async for event in stream: ...                # ..., then exactly one Finished
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Protocol
+
+from bot.conversation import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParameters:
+    """How the next token is chosen, with the meanings that transformers gives these names.
+
+    `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0, `repetition_penalty` 1 and
+    `no_repeat_ngram_size` 0 switch the respective filter off. `best_of` answers are drawn and the
+    one with the highest mean log-probability a token is given. `max_tokens` bounds the answer.
+    """
+
+    temperature: float = 0.7
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    max_tokens: int = 512
+    best_of: int = 1
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Priority(IntEnum):
+    """Who goes first among requests that wait: lower values do."""
+
+    INTERACTIVE = 0
+    BACKGROUND = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One answer to generate.
+
+    `turns` ends with the question; a system turn, if any, comes first. With `is_raw` the last
+    turn's text alone is fed, with no template of ours around it, as the lab's programs did.
+    `cache_key` names the conversation whose KV cache may be reused; `fairness_key` is (workspace,
+    user). Past `deadline` (UTC) generation ends with reason `time`.
+    """
+
+    model: str
+    turns: tuple[Turn, ...]
+    sampling: SamplingParameters = field(default_factory=SamplingParameters)
+    cache_key: str = ""
+    fairness_key: tuple[str, str] = ("", "")
+    priority: Priority = Priority.INTERACTIVE
+    deadline: datetime | None = None
+    is_raw: bool = False
+
+
+class FinishReason(StrEnum):
+    """Why generation ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TIME = "time"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer took: tokens, seconds, and turns dropped to fit the context window."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    generated_tokens: int = 0
+    dropped_turns: int = 0
+    time_to_first_token_s: float | None = None
+    tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The model is being loaded before the answer begins; `fraction` is between 0 and 1."""
+
+    model: str
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer: whole characters, no special token, never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of the model's reasoning, which is not part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The one last event. With reason `error`, `error` is a text that may be shown."""
+
+    reason: FinishReason
+    usage: Usage
+    error: str | None = None
+
+
+EngineEvent = Loading | TextDelta | ReasoningDelta | Finished
+
+
+class ModelState(StrEnum):
+    """Where a model stands in the engine's memory."""
+
+    LOADING = "loading"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentModel:
+    """A model in memory (or on its way): bytes of weights and of cache."""
+
+    name: str
+    state: ModelState
+    weight_bytes: int
+    cache_bytes: int
+    kernel: str
+
+
+class Engine(Protocol):
+    """Generates text. Errors in an answer come as `Finished(ERROR)`, never as a hang."""
+
+    async def start(self) -> None:
+        """Make ready: import what is heavy. Raises `EngineUnavailable`."""
+        ...
+
+    async def load(self, model: str, progress: Callable[[float], None] | None = None) -> None:
+        """Bring a model into memory; one load however many ask. Raises `ModelError`."""
+        ...
+
+    async def unload(self, model: str) -> None:
+        """Take a model out of memory once its running answers have ended."""
+        ...
+
+    def resident(self) -> Sequence[ResidentModel]:
+        """The models in memory."""
+        ...
+
+    def stream(
+        self, request: GenerationRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[EngineEvent]]:
+        """Generate one answer; leaving the block stops the work within one decode step."""
+        ...
+
+    async def close(self) -> None:
+        """Cancel what runs, free everything and end the worker."""
+        ...

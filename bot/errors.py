@@ -1,0 +1,94 @@
+"""The one tree of errors.
+
+    FiresideError
+    ├── UserFacingError            its text may be shown: what happened, and what to do
+    │   ├── UsageError             a command or its parameters were wrong
+    │   ├── NotPermitted           the caller may not do that here
+    │   ├── Busy                   a bounded queue is full
+    │   ├── ModelError             a model cannot answer
+    │   │   ├── UnknownModel       not in the catalogue
+    │   │   ├── ModelNotInstalled  in the catalogue, not on this machine
+    │   │   ├── ModelTooLarge      does not fit into the memory that is free
+    │   │   ├── BrokenModel        its files are damaged or not what they should be
+    │   │   └── DownloadFailed     the hub could not be reached or refused
+    │   ├── EngineUnavailable      the engine died or is shutting down
+    │   └── StoreUnavailable       the database cannot be opened, read or written
+    ├── LeaseLost                  another process answers this message now
+    └── PlatformError              a chat platform refused or failed
+        ├── TargetExpired          the reply target is no longer valid
+        └── PlatformUnavailable    a passing failure
+
+Errors of configuration are `config.errors.ConfigurationError`: configuration imports nothing.
+"""
+
+
+class FiresideError(Exception):
+    """Anything that Fireside raises on purpose."""
+
+
+class UserFacingError(FiresideError):
+    """An error whose text may be shown to a member: what happened, and what to do about it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class UsageError(UserFacingError):
+    """A command does not exist, or a parameter is missing or wrong."""
+
+
+class NotPermitted(UserFacingError):
+    """The caller may not do that in this place."""
+
+
+class Busy(UserFacingError):
+    """A bounded queue is full: try again later."""
+
+
+class ModelError(UserFacingError):
+    """A model cannot answer."""
+
+
+class UnknownModel(ModelError):
+    """The name is not in the catalogue."""
+
+
+class ModelNotInstalled(ModelError):
+    """The model is in the catalogue but not on this machine; the text names the command."""
+
+
+class ModelTooLarge(ModelError):
+    """Weights and cache do not fit; the text gives the sizes and a smaller alternative."""
+
+
+class BrokenModel(ModelError):
+    """A checkpoint is damaged, incomplete or of another kind than the catalogue says."""
+
+
+class DownloadFailed(ModelError):
+    """A model could not be fetched from the hub."""
+
+
+class EngineUnavailable(UserFacingError):
+    """The engine died, is being restarted, or is shutting down."""
+
+
+class StoreUnavailable(UserFacingError):
+    """The database cannot be opened, read or written; events stay unacknowledged."""
+
+
+class LeaseLost(FiresideError):
+    """Another process claimed the message since: stop working on it and write nothing."""
+
+
+class PlatformError(FiresideError):
+    """A chat platform refused or failed."""
+
+
+class TargetExpired(PlatformError):
+    """The reply target is no longer valid and has no fallback."""
+
+
+class PlatformUnavailable(PlatformError):
+    """The platform cannot be reached now; the same call may go through later."""

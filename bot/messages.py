@@ -1,0 +1,180 @@
+"""The common message model: what adapters hand to the core and what they get back.
+
+Values only: no SDK object crosses the adapter's edge, and nothing here does any work.
+Times are timezone-aware UTC datetimes; text is CommonMark with mentions resolved to names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRef:
+    """Where people talk: the key of queue, settings and logs.
+
+    `installation_id` is the bot's own workspace (Discord guild or "dm", Slack team), not the
+    sender's. `is_direct` says that only one person and the bot are there.
+    """
+
+    platform: str
+    installation_id: str
+    channel_id: str
+    thread_id: str | None = None
+    is_direct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who wrote a message. `can_manage` is the platform's word on managing this channel."""
+
+    id: str
+    name: str
+    is_bot: bool = False
+    can_manage: bool = False
+
+
+class Addressed(StrEnum):
+    """Why the bot should answer a message."""
+
+    DIRECT = "direct"
+    MENTION = "mention"
+    REPLY = "reply"
+    THREAD = "thread"
+    COMMAND = "command"
+    CHANNEL = "channel"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTarget:
+    """Where an answer goes: made by the adapter, opaque to the core, and kept in the store.
+
+    After `expires_at` the adapter's own `fallback` handle is used instead.
+    """
+
+    handle: str
+    expires_at: datetime | None = None
+    fallback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of the asker; `text` is its decoded content where it is text within the cap."""
+
+    name: str
+    media_type: str
+    size_bytes: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """A message read live as context (a replied-to message, a thread so far); never stored."""
+
+    author: Author
+    text: str
+    is_own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMessage:
+    """A message that the bot should answer. `id` is the platform's, unique in its account."""
+
+    id: str
+    conversation: ConversationRef
+    author: Author
+    text: str
+    addressed: Addressed
+    sent_at: datetime
+    target: ReplyTarget
+    quoted: tuple[Quoted, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandInvoked:
+    """A command with its raw arguments by parameter name, as the member gave them."""
+
+    id: str
+    conversation: ConversationRef
+    author: Author
+    name: str
+    arguments: Mapping[str, str]
+    sent_at: datetime
+    target: ReplyTarget
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEdited:
+    """The author changed a message that the bot has seen."""
+
+    id: str
+    conversation: ConversationRef
+    text: str
+    edited_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDeleted:
+    """The author deleted a message that the bot has seen."""
+
+    id: str
+    conversation: ConversationRef
+
+
+class Action(StrEnum):
+    """What a button under a reply can ask for."""
+
+    STOP = "stop"
+    RETRY = "retry"
+    THUMBS_UP = "thumbs_up"
+    THUMBS_DOWN = "thumbs_down"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionInvoked:
+    """A member pressed a button; `message_id` is the question whose reply carries it."""
+
+    id: str
+    conversation: ConversationRef
+    author: Author
+    action: Action
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The bot was removed from an installation: what is stored of it is marked for purging."""
+
+    platform: str
+    installation_id: str
+
+
+Inbound = (
+    IncomingMessage | CommandInvoked | MessageEdited | MessageDeleted | ActionInvoked | Removed
+)
+"""Every event an adapter submits."""
+
+Answerable = IncomingMessage | CommandInvoked
+"""The events that are stored and answered exactly once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyView:
+    """One message of a reply as it should look now.
+
+    `text` is CommonMark within the adapter's limit, code fences closed. Its first `stable_chars`
+    characters never change again: an append-only platform shows just those. `is_complete` says
+    that this part will not change any more, `is_last` that the whole answer ends with it.
+    """
+
+    text: str
+    index: int = 0
+    stable_chars: int = 0
+    is_complete: bool = False
+    is_last: bool = False
+    is_private: bool = False
+    is_error: bool = False
+    footer: str | None = None
+    actions: tuple[Action, ...] = field(default=())

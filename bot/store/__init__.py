@@ -1,0 +1,1 @@
+"""What survives a restart: messages, replies, settings and the adapters' small state."""

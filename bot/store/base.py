@@ -1,0 +1,262 @@
+"""The store's ports: what must survive a restart, and the guarantees that hold for it.
+
+Each port is a protocol of its own; `Store` bundles them. Every write is durable when it returns,
+and every failure of the database is a `bot.errors.StoreUnavailable`. Times are aware UTC
+datetimes, given by the caller (no port reads a clock).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from bot.adapter import AdapterState
+from bot.conversation import Turn
+from bot.messages import Answerable, ConversationRef
+
+
+class MessageState(StrEnum):
+    """Where a message stands."""
+
+    RECEIVED = "received"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+
+
+class ReplyState(StrEnum):
+    """Where one attempt at an answer stands."""
+
+    ANSWERING = "answering"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """An event that is to be answered exactly once; `id` grows with arrival."""
+
+    id: int
+    account: str
+    event: Answerable
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyPart:
+    """One posted message of a reply; `shown_hash` is of the text last shown in it."""
+
+    index: int
+    platform_id: str
+    key: str
+    shown_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The finished text of an answer and how it came about, before it is wholly delivered."""
+
+    text: str
+    model: str | None = None
+    finish_reason: str | None = None
+    generated_tokens: int = 0
+    is_error: bool = False
+    is_private: bool = False
+    footer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One process's right to answer one message, until its lease ends.
+
+    `attempt` counts from 1; `crashes` counts the earlier attempts that a process died in; `parts`
+    are what earlier attempts posted; `answer` is there when an earlier attempt finished the text.
+    """
+
+    message: StoredMessage
+    reply_id: int
+    attempt: int
+    fence: int
+    worker: str
+    crashes: int
+    parts: tuple[ReplyPart, ...] = ()
+    answer: Answer | None = None
+
+
+class Inbox(Protocol):
+    """Messages to answer and the claims on them.
+
+    A claim's writes check its fence: after another worker claimed the message, or its author
+    withdrew it, each of them raises `LeaseLost` and changes nothing.
+    """
+
+    async def admit(
+        self, account: str, event: Answerable, received_at: datetime
+    ) -> StoredMessage | None:
+        """Store an event and its deduplication key in one transaction; None if seen before.
+
+        `IncomingMessage.quoted` is live context and is not stored.
+        """
+        ...
+
+    async def claim(
+        self, message_id: int, worker: str, now: datetime, lease_until: datetime
+    ) -> Claim | None:
+        """Claim a received message; None if it is answered, withdrawn or claimed by a live lease.
+
+        An attempt whose lease ran out is marked failed and counted as a crash; its parts and its
+        finished text pass to the new attempt.
+        """
+        ...
+
+    async def renew(self, claim: Claim, lease_until: datetime) -> None:
+        """Make the lease last longer."""
+        ...
+
+    async def save_part(self, claim: Claim, part: ReplyPart) -> None:
+        """Record a posted (or newly shown) part of the reply."""
+        ...
+
+    async def save_answer(self, claim: Claim, answer: Answer) -> None:
+        """Record the finished text before its last parts are shown."""
+        ...
+
+    async def finish(self, claim: Claim, state: ReplyState, now: datetime) -> None:
+        """End the attempt; the message becomes answered, or failed (state failed).
+
+        A cancelled reply is an answer too: the member asked for it to stop.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Hand an unfinished message back (graceful shutdown): not a crash, claimable at once."""
+        ...
+
+
+class Recovery(Protocol):
+    """What a starting process and the daily sweep need of the inbox."""
+
+    async def take_over(self, account: str) -> None:
+        """End all leases of an account whose lock the caller holds: their owners are dead."""
+        ...
+
+    async def unanswered(self, account: str, now: datetime) -> Sequence[StoredMessage]:
+        """Received messages of the account that no live lease covers, oldest first."""
+        ...
+
+    async def purge(self, older_than: datetime) -> int:
+        """Delete messages received before then, with their replies; returns how many.
+
+        Deduplication keys hold no content and stay a week longer than the messages.
+        """
+        ...
+
+
+class History(Protocol):
+    """The turns of conversations."""
+
+    async def turns(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
+        """The turns before a message, oldest first, as they stood when it arrived.
+
+        Pairs of question and answer of its conversation since the last reset, of messages that
+        arrived before it and were answered by then, or that its own author asked. At most `limit`
+        pairs, the newest. Commands, failed, withdrawn and empty answers are left out.
+        """
+        ...
+
+    async def reset(self, conversation: ConversationRef, now: datetime) -> None:
+        """Start afresh: later questions see no turn from before."""
+        ...
+
+    async def edit(self, account: str, message_id: str, text: str) -> StoredMessage | None:
+        """Change a stored question's text; None if there is no such message."""
+        ...
+
+    async def withdraw(self, account: str, message_id: str) -> StoredMessage | None:
+        """Blank a question and its answers and take both out of the context; None if unknown.
+
+        A claim on it is lost. The parts already posted stay recorded.
+        """
+        ...
+
+    async def find(self, account: str, message_id: str) -> StoredMessage | None:
+        """A stored message by the platform's id."""
+        ...
+
+    async def takes_part(self, conversation: ConversationRef) -> bool:
+        """Whether the bot was addressed in this conversation and still keeps it."""
+        ...
+
+    async def mark_removed(self, platform: str, installation_id: str, now: datetime) -> None:
+        """Mark an installation's data for purging."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeKey:
+    """One place that a setting can hold for: a kind ("channel") and which one."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSetting:
+    """A value somebody set in a scope; `is_locked` keeps narrower scopes from changing it."""
+
+    scope: ScopeKey
+    name: str
+    value: str
+    is_locked: bool
+    set_by: str
+    set_at: datetime
+
+
+class SettingsTable(Protocol):
+    """The scoped settings."""
+
+    async def read(self, name: str, scopes: Sequence[ScopeKey]) -> Sequence[StoredSetting]:
+        """The values of a setting in any of these scopes, in no order."""
+        ...
+
+    async def write(self, setting: StoredSetting) -> None:
+        """Set a value, replacing an earlier one of the same scope and name."""
+        ...
+
+    async def remove(self, name: str, scope: ScopeKey) -> bool:
+        """Remove a value; False if there was none."""
+        ...
+
+
+class Store(Protocol):
+    """All ports over one database. `open` creates and migrates it; `close` ends it."""
+
+    @property
+    def inbox(self) -> Inbox:
+        """Messages to answer."""
+        ...
+
+    @property
+    def recovery(self) -> Recovery:
+        """Messages left over."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """Turns of conversations."""
+        ...
+
+    @property
+    def settings(self) -> SettingsTable:
+        """Scoped settings."""
+        ...
+
+    def adapter_state(self, adapter: str) -> AdapterState:
+        """The small state of one adapter."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and close."""
+        ...
