@@ -1,0 +1,68 @@
+# `make chat` talks, `make test` proves. Both set up what they need; `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+.PHONY: help chat run bench test setup setup-dev check format lint types contracts other-pythons \
+	unit constraints clean
+
+# The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
+	&& echo "$$python" && break; done || true)
+SETUP = @$(or $(strip $(PYTHON)),python3) -m scripts.setup_environment
+BIN = .venv/bin
+ARGS ?=
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+setup: ## Create .venv with what running needs
+	$(SETUP)
+
+setup-dev: ## Create .venv with what the tests need as well
+	$(SETUP) --dev
+
+chat: setup ## Talk with the embedded model in the terminal (ARGS="--model lab")
+	@$(BIN)/fireside chat $(ARGS)
+
+run: setup ## Serve whatever platforms are configured
+	@$(BIN)/fireside run $(ARGS)
+
+bench: setup ## Measure the engine (MODEL=name N=count)
+	@$(BIN)/python -m bench $(if $(MODEL),--model "$(MODEL)") $(if $(N),--n "$(N)") $(ARGS)
+
+# pytest stands last, so that its summary ends the output.
+test: setup-dev lint types contracts other-pythons unit ## Check everything: format, lint, types, imports, tests
+
+lint: setup-dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+# Python 3.11 is tested by running it; later versions first by their types.
+types: setup-dev
+	$(BIN)/pyright --warnings
+	$(BIN)/pyright --warnings --pythonversion 3.12
+	$(BIN)/pyright --warnings --pythonversion 3.13
+	$(BIN)/pyright --warnings --pythonversion 3.14
+
+contracts: setup-dev
+	$(BIN)/lint-imports
+
+other-pythons: setup-dev ## Run the tests that need no torch under every other Python at hand
+	$(BIN)/python -m scripts.torch_free_tests
+
+unit: setup-dev ## Run the tests with their coverage (ARGS="-k name")
+	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+
+check: lint types contracts ## Run the checks without the tests
+
+format: setup-dev ## Format the source and fix what can be fixed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+constraints: setup-dev ## Regenerate constraints.txt at the newest versions
+	$(BIN)/python -m scripts.constraints
+
+clean: ## Remove the environments, caches and build results
+	rm -rf .venv .venv-3.* build dist htmlcov .coverage .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache .grimp_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
