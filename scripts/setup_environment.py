@@ -338,7 +338,7 @@ def index_arguments(choice: TorchChoice) -> list[str]:
 
 
 def would_take(plan: Plan, torch: str, choice: TorchChoice) -> tuple[Wheel, ...]:
-    """Asks pip what it would install; it reads metadata only. Raises SetupError if it finds none."""
+    """Asks pip what it would install; it reads metadata only. Raises SetupError."""
     where = without_credentials(choice.index) if choice.index else "the configured package index"
     alone = (
         ["--no-deps"] if choice.index else []
