@@ -33,8 +33,7 @@ def name_speakers(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     if len(names) < 2:
         return tuple(turns)
     return tuple(
-        replace(turn, text=f"{turn.author}: {turn.text}") if turn.author else turn
-        for turn in turns
+        replace(turn, text=f"{turn.author}: {turn.text}") if turn.author else turn for turn in turns
     )
 
 

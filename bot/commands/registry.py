@@ -3,14 +3,15 @@
 It describes and parses; what the commands do stands in the modules beside it.
 """
 
-import shlex
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Protocol
 
 from bot.errors import UsageError
 from bot.messages import Author, ConversationRef
+from bot.translations import gettext as _
 
 
 class Who(StrEnum):
@@ -93,7 +94,7 @@ class Command:
     @property
     def usage(self) -> str:
         """How to type it: "/model use NAME [for SCOPE]"."""
-        return " ".join([f"/{self.name}", *(_usage(parameter) for parameter in self.parameters)])
+        return " ".join([f"/{self.name}", *(_shape(parameter) for parameter in self.parameters)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,110 @@ class CommandRegistry:
         return command
 
     def parse(self, line: str) -> Parsed:
-        """Parse "/model use NAME for channel". Raises `UsageError` with the usage."""
-        words = _words(line.removeprefix("/"))
+        """Parse a line such as "/model use smol for channel".
+
+        Raises `UsageError` where no command begins like that, or it does not take these words.
+        """
+        words = line.removeprefix("/").split()
         for size in (2, 1):
             command = self._commands.get(" ".join(words[:size]).lower())
-            if command is not None and len(words) >= size:
-                return Parsed(command.name, _arguments(command, words[size:]))
+            if command is not None:
+                rest = line.removeprefix("/").split(maxsplit=size)[size:]
+                return Parsed(command.name, _read_arguments(command, rest[0] if rest else ""))
         raise UsageError(self._unknown(" ".join(words[:2])))
+
+    def check(self, name: str, arguments: Mapping[str, str]) -> Command:
+        """The command, if these arguments are ones it can be run with.
+
+        Raises `UsageError` that names the parameter, what is wrong with it and the usage.
+        """
+        command = self.get(name)
+        known = {parameter.name: parameter for parameter in command.parameters}
+        for given in arguments:
+            if given not in known:
+                raise UsageError(
+                    _("/{name} has no parameter {parameter}. Usage: {usage}").format(
+                        name=name, parameter=_shorten(given), usage=command.usage
+                    )
+                )
+        for parameter in command.parameters:
+            _check_value(command, parameter, arguments.get(parameter.name))
+        return command
+
+    def _unknown(self, name: str) -> str:
+        group = name.split(" ", maxsplit=1)[0].lower()
+        members = [command.usage for command in self if command.name.startswith(f"{group} ")]
+        if members:
+            return _("/{group} is used like this: {usages}").format(
+                group=group, usages=", ".join(members)
+            )
+        near = get_close_matches(name.lower(), [*self._commands], n=1)
+        hint = _("Did you mean /{near}?").format(near=near[0]) if near else ""
+        text = _("There is no command /{name}. {hint} /help lists them all.")
+        return " ".join(text.format(name=_shorten(name), hint=hint).split())
+
+
+def _shape(parameter: Parameter) -> str:
+    value = "|".join(parameter.choices) or parameter.name.upper()
+    shape = f"{parameter.keyword} {value}" if parameter.keyword else value
+    return shape if parameter.is_required else f"[{shape}]"
+
+
+def _read_arguments(command: Command, rest: str) -> dict[str, str]:
+    """Read "NAME for SCOPE": keyword parameters from the end, then the others in order."""
+    arguments: dict[str, str] = {}
+    for parameter in reversed([one for one in command.parameters if one.keyword]):
+        head, keyword, value = _before_keyword(rest, str(parameter.keyword))
+        if keyword:
+            rest, arguments[parameter.name] = head, value
+    plain = [one for one in command.parameters if not one.keyword]
+    for index, parameter in enumerate(plain):
+        takes_rest = index == len(plain) - 1 and parameter.kind is ParameterKind.TEXT
+        value, rest = (rest, "") if takes_rest else _first_word(rest)
+        if value:
+            arguments[parameter.name] = value
+    if rest:
+        raise UsageError(
+            _("I do not understand {rest}. Usage: {usage}").format(
+                rest=_shorten(rest), usage=command.usage
+            )
+        )
+    return arguments
+
+
+def _before_keyword(text: str, keyword: str) -> tuple[str, str, str]:
+    """Split at "keyword VALUE" where it ends the text."""
+    words = text.rsplit(maxsplit=2)
+    if len(words) >= 2 and words[-2].lower() == keyword:
+        return " ".join(words[:-2]), keyword, words[-1]
+    return text, "", ""
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    words = text.split(maxsplit=1)
+    return (words[0] if words else "", words[1] if len(words) > 1 else "")
+
+
+def _check_value(command: Command, parameter: Parameter, value: str | None) -> None:
+    if value is None or not value.strip():
+        if parameter.is_required:
+            raise UsageError(
+                _("{parameter} is missing ({help}). Usage: {usage}").format(
+                    parameter=parameter.name.upper(), help=parameter.help, usage=command.usage
+                )
+            )
+    elif parameter.choices and value.lower() not in parameter.choices:
+        raise UsageError(
+            _("{parameter} is one of {choices}, not {value}. Usage: {usage}").format(
+                parameter=parameter.name.upper(),
+                choices=", ".join(parameter.choices),
+                value=_shorten(value),
+                usage=command.usage,
+            )
+        )
+
+
+def _shorten(text: str, limit: int = 40) -> str:
+    """What a member typed, short and printable, for use in an answer to them."""
+    printable = "".join(character for character in text if character.isprintable())
+    return printable if len(printable) <= limit else f"{printable[:limit]}…"
