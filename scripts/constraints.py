@@ -35,11 +35,9 @@ def requested(root: Path) -> tuple[str, ...]:
 
 def constraint_lines(wheels: Iterable[Wheel]) -> list[str]:
     """Sorted ``name==version`` lines, fit for any index and any build of torch."""
-    return sorted(
-        f"{wheel.name}=={wheel.version.partition('+')[0]}"
-        for wheel in wheels
-        if wheel.name == "torch" or not wheel.is_heavy
-    )
+    kept = (wheel for wheel in wheels if wheel.name == "torch" or not wheel.is_heavy)
+    by_name = {wheel.name: wheel.version.partition("+")[0] for wheel in kept}
+    return [f"{name}=={by_name[name]}" for name in sorted(by_name)]
 
 
 def resolve(lines: Iterable[str]) -> tuple[Wheel, ...]:

@@ -33,7 +33,7 @@ import urllib.request
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 PIP_VERSION = "26.3"
 NEWEST_PYTHON = (3, 14)
@@ -43,6 +43,9 @@ DEFAULT_VENV = ROOT / ".venv"
 GPU_PATHS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidia0"))
 CUDA_PREFIXES = ("nvidia-", "cuda-")
 HEAD_TIMEOUT_S = 10
+
+
+Project = Literal["editable", "copied", "absent"]
 
 
 class SetupError(Exception):
@@ -56,7 +59,7 @@ class Plan:
     venv: Path
     python: str
     requirements: tuple[str, ...]
-    editable: bool = True
+    project: Project = "editable"
 
     @property
     def torch(self) -> str | None:
@@ -163,7 +166,7 @@ def without_credentials(url: str) -> str:
 def fingerprint(plan: Plan, inputs: Iterable[bytes]) -> str:
     """A hash of everything that decides what the environment holds."""
     digest = hashlib.sha256()
-    for part in (repr((plan.requirements, plan.editable, str(plan.venv))).encode(), *inputs):
+    for part in (repr((plan.requirements, plan.project, str(plan.venv))).encode(), *inputs):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
 
@@ -399,8 +402,10 @@ def install_requirements(plan: Plan) -> None:
 
 def install_project(plan: Plan) -> None:
     """Installs Fireside itself with the pinned build back end: no index is asked."""
+    if plan.project == "absent":
+        return
     how = ["--no-deps", "--no-build-isolation"]
-    what = ["--editable", str(ROOT)] if plan.editable else [str(ROOT)]
+    what = ["--editable", str(ROOT)] if plan.project == "editable" else [str(ROOT)]
     pip(plan, "install", *how, *what, doing="install Fireside itself")
 
 
@@ -427,24 +432,36 @@ def last_line(text: str) -> str:
     return lines[-1].removeprefix("ERROR: ") if lines else "no reason given"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, or 1 after one line that says what failed."""
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Create the environment that Fireside runs in.")
     parser.add_argument("--dev", action="store_true", help="add what the tests and checks need")
     parser.add_argument("--venv", type=Path, default=DEFAULT_VENV, help="where (default: .venv)")
     parser.add_argument(
-        "--no-editable", action="store_true", help="copy the project in, as for a container"
+        "--project",
+        choices=get_args(Project),
+        default="editable",
+        help="how Fireside itself is installed: linked to this folder, copied (for a container), "
+        "or not yet (to cache what it requires)",
     )
-    arguments = parser.parse_args(argv)
-    editable, venv = not arguments.no_editable, arguments.venv.absolute()
-    runtime = Plan(venv, sys.executable, requirements(ROOT), editable)
+    return parser.parse_args(argv)
+
+
+def set_up(venv: Path, project: Project, *, dev: bool) -> None:
+    """Prepares the environment for running, or for developing and running. Raises SetupError."""
+    refuse_interpreter(sys.version_info[:2])
+    running = Plan(venv, sys.executable, requirements(ROOT), project)
+    if not dev:
+        prepare(running)
+        return
+    developing = Plan(venv, sys.executable, requirements(ROOT, extras=("dev",)), project)
+    prepare(developing, includes=(running,))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, or 1 after one line that says what failed."""
+    arguments = parse_arguments(argv)
     try:
-        refuse_interpreter(sys.version_info[:2])
-        if arguments.dev:
-            everything = requirements(ROOT, extras=("dev",))
-            prepare(Plan(venv, sys.executable, everything, editable), includes=(runtime,))
-        else:
-            prepare(runtime)
+        set_up(arguments.venv.absolute(), arguments.project, dev=arguments.dev)
     except (SetupError, OSError) as error:
         say(str(error))
         return 1

@@ -2,8 +2,8 @@
 
 Run as ``make other-pythons``. Each interpreter gets an environment of its own (``.venv-3.12`` and
 so on) with the pinned packages but torch, so it costs little. Which test folders need torch is told
-in pyproject.toml, under ``tool.fireside``. A version that is not installed is named and passed over:
-its types are checked all the same.
+in pyproject.toml, under ``tool.fireside``. A version that is not installed is named and passed
+over; its types are checked all the same.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def candidates(minor: int) -> Iterator[Path]:
 
 
 def is_working(python: Path, minor: int) -> bool:
-    """Whether it starts and is what its name says: pyenv has names on the path that only complain."""
+    """Whether it starts and is what its name says: pyenv puts names on the path that only fail."""
     question = f"import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, {minor}))"
     try:
         finished = subprocess.run([python, "-c", question], capture_output=True, timeout=30)
