@@ -127,9 +127,6 @@ class Action(StrEnum):
     """What a button under a reply can ask for."""
 
     STOP = "stop"
-    RETRY = "retry"
-    THUMBS_UP = "thumbs_up"
-    THUMBS_DOWN = "thumbs_down"
 
 
 @dataclass(frozen=True, slots=True)

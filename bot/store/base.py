@@ -51,7 +51,7 @@ class ReplyPart:
     index: int
     platform_id: str
     key: str
-    shown_hash: str
+    shown_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

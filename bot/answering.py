@@ -1,0 +1,248 @@
+"""One claimed message, one answer: from the question to the text that is shown.
+
+Which message comes when is the orchestrator's business; what a platform shows is the reply
+writer's. Whatever goes wrong here ends as a text that the member reads.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import assert_never
+
+from bot.adapter import Adapter, Progress, WorkingIndicator
+from bot.commands.registry import Ask, Caller, CommandRegistry, Outcome, Said, Who
+from bot.engine.base import (
+    Engine,
+    Finished,
+    FinishReason,
+    Loading,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
+from bot.errors import NotPermitted, PlatformError, UserFacingError
+from bot.messages import Action, CommandInvoked, IncomingMessage
+from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder
+from bot.reply import ReplyWriter
+from bot.store.base import Answer, Claim, Inbox, ReplyState, StoredMessage
+from bot.tasks import beside
+from bot.text import clean
+from bot.translations import gettext as _
+
+MAX_AGE = timedelta(minutes=15)
+MAX_AGE_DIRECT = timedelta(hours=24)
+"""Past its age a question found after a crash is honestly failed (architecture.md, "What is
+durable")."""
+
+MAX_CRASHES = 2
+"""A message that was being answered at so many crashes is failed, not tried for ever."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerServices:
+    """What every answer needs."""
+
+    engine: Engine
+    inbox: Inbox
+    prompts: PromptBuilder
+    commands: CommandRegistry
+    owners: Collection[str]
+    clock: Callable[[], datetime]
+
+
+class Answering:
+    """The answer to one claimed message. `stop` ends its generation and keeps what there is."""
+
+    def __init__(self, services: AnswerServices, adapter: Adapter, claim: Claim) -> None:
+        self._services = services
+        self._adapter = adapter
+        self._claim = claim
+        self._writer = ReplyWriter(adapter, services.inbox, claim)
+        self._stopping: asyncio.Timeout | None = None
+        self._is_stopped = False
+
+    @property
+    def message(self) -> StoredMessage:
+        """The message that is answered."""
+        return self._claim.message
+
+    def stop(self) -> None:
+        """End the generation; the answer is what was said so far."""
+        self._is_stopped = True
+        if self._stopping is not None:
+            self._stopping.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self, refusal: UserFacingError | None = None) -> None:
+        """Answer, deliver and record it. With `refusal` its text is the answer.
+
+        Raises `LeaseLost` when another process took over, and leaves the message claimed when it
+        is cancelled: the caller releases it.
+        """
+        async with self._adapter.working(self.message.event.target) as indicator:
+            answer = self._claim.answer or await self._answer(indicator, refusal)
+            await self._services.inbox.save_answer(self._claim, answer)
+        try:
+            await self._writer.finish(answer)
+            state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
+        except PlatformError as error:
+            log.warning("an answer could not be delivered: %s", error)
+            state = ReplyState.FAILED
+        await self._services.inbox.finish(self._claim, state, self._services.clock())
+
+    async def _answer(self, indicator: WorkingIndicator, refusal: UserFacingError | None) -> Answer:
+        try:
+            if refusal is not None:
+                raise refusal
+            self._refuse_the_hopeless()
+            return await self._reply_to_event(indicator)
+        except UserFacingError as error:
+            return Answer(error.text, is_error=True, is_private=self._is_command)
+
+    @property
+    def _is_command(self) -> bool:
+        return isinstance(self.message.event, CommandInvoked)
+
+    def _refuse_the_hopeless(self) -> None:
+        message = self.message
+        if self._claim.crashes >= MAX_CRASHES:
+            raise UserFacingError(
+                _("I broke down twice while answering this, so I stop trying. Please ask anew.")
+            )
+        is_direct = message.event.conversation.is_direct
+        max_age = MAX_AGE_DIRECT if is_direct else MAX_AGE
+        if self._services.clock() - message.received_at > max_age:
+            raise UserFacingError(
+                _("I was away when you wrote this and saw it too late. Please ask again.")
+            )
+
+    async def _reply_to_event(self, indicator: WorkingIndicator) -> Answer:
+        event = self.message.event
+        match event:
+            case IncomingMessage():
+                question = _checked_question(event)
+                return await self._ask(question, None, indicator)
+            case CommandInvoked():
+                outcome = await self._run_command(event)
+        match outcome:
+            case Said(text, is_private):
+                return Answer(text, is_private=is_private)
+            case Ask(question, model):
+                return await self._ask(question, model, indicator)
+            case _:
+                assert_never(outcome)
+
+    async def _run_command(self, event: CommandInvoked) -> Outcome:
+        command = self._services.commands.check(event.name, event.arguments)
+        account = f"{event.conversation.platform}:{event.author.id}"
+        caller = Caller(event.author, event.conversation, account in self._services.owners)
+        allowed = {
+            Who.EVERYONE: True,
+            Who.MANAGER: event.author.can_manage or caller.is_owner,
+            Who.OWNER: caller.is_owner,
+        }
+        if not allowed[command.who]:
+            raise NotPermitted(_("Only a {who} may use that.").format(who=command.who.value))
+        return await command.run(caller, event.arguments)
+
+    async def _ask(self, question: str, model: str | None, indicator: WorkingIndicator) -> Answer:
+        prompt = await self._services.prompts.build(self.message, question, model)
+        async with beside(self._writer.show_while_fed((Action.STOP,)), is_joined=True):
+            try:
+                finished = await self._generate(prompt, indicator)
+            finally:
+                self._writer.end_feed()
+        return self._finished_answer(prompt, finished)
+
+    async def _generate(self, prompt: Prompt, indicator: WorkingIndicator) -> Finished:
+        """Feed the writer. Whatever fails ends as `Finished`, so that what is shown is mended."""
+        try:
+            async with asyncio.timeout(0 if self._is_stopped else None) as self._stopping:
+                return await self._consume(prompt, indicator)
+        except TimeoutError:
+            reason = FinishReason.CANCELLED if self._is_stopped else FinishReason.TIME
+            return Finished(reason, Usage())
+        except UserFacingError as error:
+            return Finished(FinishReason.ERROR, Usage(), error.text)
+        except Exception as error:
+            log.error("the engine failed: %s", without_text(error))
+            return Finished(FinishReason.ERROR, Usage())
+        finally:
+            self._stopping = None
+
+    async def _consume(self, prompt: Prompt, indicator: WorkingIndicator) -> Finished:
+        async with self._services.engine.stream(prompt.request) as events:
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        self._writer.feed(text)
+                    case Loading(model, fraction):
+                        text = _("Loading {model}").format(model=model)
+                        await indicator.update(Progress(text, fraction))
+                    case ReasoningDelta():
+                        pass
+                    case Finished():
+                        return event
+                    case _:
+                        assert_never(event)
+        raise AssertionError("an engine's stream ends with Finished")
+
+    def _finished_answer(self, prompt: Prompt, finished: Finished) -> Answer:
+        said = self._writer.text.strip()
+        note = _note(finished, has_text=bool(said))
+        return Answer(
+            "\n\n".join(part for part in (prompt.notice, said, note) if part),
+            model=prompt.entry.name,
+            finish_reason=finished.reason.value,
+            generated_tokens=finished.usage.generated_tokens,
+            is_error=finished.reason is FinishReason.ERROR,
+            footer=_footer(prompt),
+        )
+
+
+def without_text(error: BaseException) -> str:
+    """An error for the log: its type and where it rose, not its message, which may quote people."""
+    places = traceback.extract_tb(error.__traceback__)[-4:]
+    path = " < ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in reversed(places))
+    return f"{type(error).__name__} at {path}"
+
+
+def _note(finished: Finished, *, has_text: bool) -> str:
+    match finished.reason:
+        case FinishReason.STOP:
+            return "" if has_text else _("I have no answer to that. Please put it another way.")
+        case FinishReason.LENGTH:
+            return _("(The answer reached its length limit.)")
+        case FinishReason.TIME:
+            return _("(The answer reached its time limit.)")
+        case FinishReason.CANCELLED:
+            return _("(Stopped.)")
+        case FinishReason.ERROR:
+            return finished.error or _("Something went wrong while I answered. Please try again.")
+
+
+def _footer(prompt: Prompt) -> str | None:
+    label = prompt.entry.label
+    if label is None:
+        return None
+    return _("{label}: `fireside models list` shows better ones").format(label=label)
+
+
+def _checked_question(event: IncomingMessage) -> str:
+    question = clean(event.text)
+    if len(event.text) > MAX_QUESTION_CHARS:
+        raise UserFacingError(
+            _(
+                "Your message has {length:,} characters; I read up to {limit:,}. Please shorten it."
+            ).format(length=len(event.text), limit=MAX_QUESTION_CHARS)
+        )
+    if not question and not event.attachments and not event.quoted:
+        raise UserFacingError(
+            _("You called, but I see no question. Write one after my name, or try /help.")
+        )
+    return question

@@ -1,0 +1,137 @@
+"""/model: list the models, switch, and say what one can and cannot do."""
+
+from collections.abc import Mapping
+
+from bot.commands.registry import Caller, Command, Parameter, ParameterKind, Said
+from bot.engine.families import capabilities
+from bot.errors import NotPermitted
+from bot.models import Models
+from bot.settings_scope import Scope, ScopedSettings, SettingName
+from bot.translations import gettext as _
+from config.catalogue import ModelEntry
+
+
+class ModelCommands:
+    """The commands of the group `/model`."""
+
+    def __init__(self, models: Models, settings: ScopedSettings) -> None:
+        self._models = models
+        self._settings = settings
+
+    def commands(self) -> tuple[Command, ...]:
+        """The definitions."""
+        name = Parameter("name", _("a model's name"), ParameterKind.MODEL)
+        scope = Parameter(
+            "scope",
+            _("for whom"),
+            ParameterKind.SCOPE,
+            is_required=False,
+            keyword="for",
+            choices=tuple(scope.value for scope in Scope),
+        )
+        return (
+            Command("model list", _("Show the models to choose from"), self.list),
+            Command("model use", _("Switch the model"), self.use, (name, scope)),
+            Command("model info", _("What a model can and cannot do"), self.info, (name,)),
+        )
+
+    async def list(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Installed models first, then the others with the way to get them."""
+        current = await self._current(caller)
+        here = [entry for entry in self._models if self._models.is_installed(entry)]
+        others = [entry for entry in self._models if not self._models.is_installed(entry)]
+        resident = self._models.resident()
+        lines = [_("Installed models:")]
+        lines += [_line(entry, current, resident) for entry in here]
+        if others:
+            lines += ["", _("Not installed yet (the owner runs `fireside models pull NAME`):")]
+            lines += [_line(entry, current, resident) for entry in others]
+        return Said("\n".join(lines), is_private=True)
+
+    async def use(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Switch the model for a scope; the present one stays where the new one is not here."""
+        entry = self._models.get(arguments["name"])
+        self._models.require_installed(entry)
+        given = arguments.get("scope")
+        scope = Scope(given.lower()) if given else _default_scope(caller)
+        _check_permission(scope, caller)
+        await self._settings.set(
+            SettingName.MODEL, entry.name, scope, caller.conversation, caller.author
+        )
+        current = await self._current(caller)
+        text = _("{title} ({name}) answers {whom} from the next message on.").format(
+            title=entry.title, name=entry.name, whom=_whom(scope)
+        )
+        if current != entry.name:
+            text += " " + _("For you here, {current} still goes first.").format(current=current)
+        return Said(text)
+
+    async def info(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """The catalogue's word on one model."""
+        entry = self._models.get(arguments["name"])
+        facts = capabilities(entry)
+        state = _("installed") if self._models.is_installed(entry) else _("not installed")
+        lines = [
+            f"**{entry.title}** (`{entry.name}`, {state})",
+            entry.description,
+            _("Limits: {limits}").format(limits=entry.limits) if entry.limits else "",
+            _("Kind: {kind}; context window: {tokens} tokens; languages: {languages}").format(
+                kind=facts.kind,
+                tokens=facts.context_tokens,
+                languages=", ".join(facts.languages),
+            ),
+            _("Persona: {answer}").format(
+                answer=_("followed") if facts.has_system_prompt else _("ignored by this model")
+            ),
+            _("Licence: {licence}").format(licence=entry.licence),
+        ]
+        return Said("\n".join(line for line in lines if line), is_private=True)
+
+    async def _current(self, caller: Caller) -> str:
+        resolved = await self._settings.resolve(
+            SettingName.MODEL, caller.conversation, caller.author
+        )
+        return resolved.value
+
+
+def _default_scope(caller: Caller) -> Scope:
+    return Scope.CHANNEL if caller.conversation.thread_id is None else Scope.THREAD
+
+
+def _check_permission(scope: Scope, caller: Caller) -> None:
+    """Anyone for themselves and in their direct messages; managers here; owners everywhere."""
+    is_own_place = caller.conversation.is_direct and scope in (Scope.THREAD, Scope.CHANNEL)
+    is_managed = caller.author.can_manage and scope in (Scope.THREAD, Scope.CHANNEL)
+    if scope is Scope.ME or caller.is_owner or is_own_place or is_managed:
+        return
+    if scope in (Scope.WORKSPACE, Scope.GLOBAL):
+        raise NotPermitted(
+            _("Only an owner of this bot may set the model for {scope}.").format(scope=scope.value)
+        )
+    raise NotPermitted(
+        _("Only those who manage this channel may switch its model. Try `/model use NAME for me`.")
+    )
+
+
+def _whom(scope: Scope) -> str:
+    match scope:
+        case Scope.ME:
+            return _("you")
+        case Scope.THREAD:
+            return _("this thread")
+        case Scope.CHANNEL:
+            return _("this conversation")
+        case Scope.WORKSPACE:
+            return _("this workspace")
+        case Scope.GLOBAL:
+            return _("everyone")
+
+
+def _line(entry: ModelEntry, current: str, resident: frozenset[str]) -> str:
+    marks = [
+        _("in use here") if entry.name == current else "",
+        _("loaded") if entry.name in resident else "",
+        entry.label or "",
+    ]
+    said = ", ".join(mark for mark in marks if mark)
+    return f"- `{entry.name}`: {entry.title}" + (f" ({said})" if said else "")

@@ -1,0 +1,62 @@
+"""The models as the core sees them: which may be chosen, which are here, which are in memory."""
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from bot.engine.base import Engine
+from bot.errors import ModelNotInstalled, UnknownModel
+from bot.translations import gettext as _
+from config.catalogue import ModelEntry
+
+
+class Models:
+    """The catalogue's entries, where their files are, and the engine that loads them.
+
+    `locate` gives the folder of a model's files or raises `ModelNotInstalled`.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, ModelEntry],
+        locate: Callable[[ModelEntry], Path],
+        engine: Engine,
+    ) -> None:
+        self._entries = entries
+        self._locate = locate
+        self._engine = engine
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[ModelEntry]:
+        return iter(self._entries.values())
+
+    def get(self, name: str) -> ModelEntry:
+        """The entry of that name. Raises `UnknownModel` that names the nearest ones."""
+        entry = self._entries.get(name.strip().lower())
+        if entry is None:
+            near = get_close_matches(name.lower(), [*self._entries], n=3, cutoff=0.4)
+            hint = _("Did you mean {near}? ").format(near=", ".join(near)) if near else ""
+            raise UnknownModel(
+                _("There is no model {name} in the catalogue. {hint}/model list shows all.").format(
+                    name=name[:60], hint=hint
+                )
+            )
+        return entry
+
+    def is_installed(self, entry: ModelEntry) -> bool:
+        """Whether the model's files are on this machine."""
+        try:
+            self._locate(entry)
+        except ModelNotInstalled:
+            return False
+        return True
+
+    def require_installed(self, entry: ModelEntry) -> None:
+        """Raise `ModelNotInstalled`, which names the command to run, if it is not here."""
+        self._locate(entry)
+
+    def resident(self) -> frozenset[str]:
+        """The names of the models in memory."""
+        return frozenset(model.name for model in self._engine.resident())

@@ -1,0 +1,273 @@
+"""Admits events, queues them and sees to it that every message is answered exactly once.
+
+It decides what is answered when; how one message is answered stands in `answering.py`, who gets
+the machine next is the engine scheduler's business. Questions of one author in one conversation
+are answered in order; all others run side by side.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+
+from bot.adapter import Adapter
+from bot.answering import Answering, AnswerServices, without_text
+from bot.errors import Busy, LeaseLost, StoreUnavailable, UserFacingError
+from bot.messages import (
+    Action,
+    ActionInvoked,
+    CommandInvoked,
+    ConversationRef,
+    Inbound,
+    IncomingMessage,
+    MessageDeleted,
+    MessageEdited,
+    Removed,
+)
+from bot.store.base import Claim, Store, StoredMessage
+from bot.tasks import beside
+from bot.translations import gettext as _
+
+LaneKey = tuple[str, ConversationRef, str]
+"""Account, conversation and author: one queue each."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait, and how long things may take (seconds)."""
+
+    max_waiting: int = 200
+    max_waiting_of_one: int = 10
+    lease_s: float = 60.0
+    rescan_s: float = 15.0
+
+
+class Orchestrator:
+    """The flow of messages of one process. `run` lasts until cancelled."""
+
+    def __init__(
+        self,
+        store: Store,
+        services: AnswerServices,
+        worker: str,
+        limits: Limits | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._services = services
+        self._worker = worker
+        self._limits = limits or Limits()
+        self._sleep = sleep
+        self._adapters: dict[str, Adapter] = {}
+        self._lanes: dict[LaneKey, deque[StoredMessage]] = {}
+        self._known: set[int] = set()
+        self._running: dict[int, Answering] = {}
+        self._stopped: set[int] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._is_draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def attach(self, adapter: Adapter) -> None:
+        """Serve an adapter; before `run`."""
+        self._adapters[adapter.account] = adapter
+
+    async def run(self, started: asyncio.Event | None = None) -> None:
+        """Take up what was left unanswered, then serve until cancelled.
+
+        The caller holds the lock of every attached account, so a claim on their messages is a
+        dead process's. `started` is set when events may be submitted.
+        """
+        for account in self._adapters:
+            await self._store.recovery.take_over(account)
+        async with asyncio.TaskGroup() as self._tasks:
+            if started is not None:
+                started.set()
+            while True:
+                await self._rescan()
+                await self._sleep(self._limits.rescan_s)
+
+    async def drain(self, grace_s: float) -> None:
+        """Begin no further answer, and wait until those that run have ended or time is up.
+
+        What has not been answered by then is handed over: it stays received in the store.
+        """
+        self._is_draining = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), grace_s)
+
+    async def submit(self, account: str, event: Inbound) -> None:
+        """Take an event; stored when this returns. Raises `StoreUnavailable`."""
+        match event:
+            case IncomingMessage() | CommandInvoked():
+                await self._admit(account, event)
+            case MessageEdited():
+                await self._store.history.edit(account, event.id, event.text)
+            case MessageDeleted():
+                await self._withdraw(account, event)
+            case ActionInvoked():
+                self._act(account, event)
+            case Removed():
+                await self._store.history.mark_removed(
+                    event.platform, event.installation_id, self._services.clock()
+                )
+            case _:
+                assert_never(event)
+
+    async def _admit(self, account: str, event: IncomingMessage | CommandInvoked) -> None:
+        message = await self._store.inbox.admit(account, event, self._services.clock())
+        if message is not None:
+            self._enqueue(message)
+
+    async def _withdraw(self, account: str, event: MessageDeleted) -> None:
+        message = await self._store.history.withdraw(account, event.id)
+        if message is not None and message.id in self._running:
+            self._running[message.id].stop()
+
+    def _act(self, account: str, event: ActionInvoked) -> None:
+        match event.action:
+            case Action.STOP:
+                for message in self._unanswered_of(account, event.message_id):
+                    asker = message.event.author
+                    if event.author.id == asker.id or event.author.can_manage:
+                        self._stop(message)
+            case _:
+                assert_never(event.action)
+
+    def _unanswered_of(self, account: str, message_id: str) -> list[StoredMessage]:
+        running = [answering.message for answering in self._running.values()]
+        waiting = [message for lane in self._lanes.values() for message in lane]
+        return [
+            message
+            for message in [*running, *waiting]
+            if message.account == account and message.event.id == message_id
+        ]
+
+    def _stop(self, message: StoredMessage) -> None:
+        if message.id in self._running:
+            self._running[message.id].stop()
+        else:
+            self._stopped.add(message.id)
+
+    async def _rescan(self) -> None:
+        """Queue what is stored and waits for nobody: left by a crash, or by a full queue."""
+        for account in self._adapters:
+            try:
+                messages = await self._store.recovery.unanswered(account, self._services.clock())
+            except StoreUnavailable as error:
+                log.error("%s", error.text)
+                return
+            for message in messages:
+                if len(self._known) < self._limits.max_waiting:
+                    self._enqueue(message)
+
+    def _enqueue(self, message: StoredMessage) -> None:
+        assert self._tasks is not None, "events are submitted while the orchestrator runs"
+        if message.id in self._known or self._is_draining:
+            return
+        key = (message.account, message.event.conversation, message.event.author.id)
+        waiting_of_one = len(self._lanes.get(key, ()))
+        if self._is_full(waiting_of_one):
+            if len(self._known) < 2 * self._limits.max_waiting:
+                self._known.add(message.id)
+                self._tasks.create_task(self._answer(message, _busy(waiting_of_one)))
+            return
+        self._known.add(message.id)
+        if key in self._lanes:
+            self._lanes[key].append(message)
+        else:
+            self._lanes[key] = deque([message])
+            self._tasks.create_task(self._work_off(key))
+
+    def _is_full(self, waiting_of_one: int) -> bool:
+        return (
+            len(self._known) >= self._limits.max_waiting
+            or waiting_of_one >= self._limits.max_waiting_of_one
+        )
+
+    async def _work_off(self, key: LaneKey) -> None:
+        lane = self._lanes[key]
+        try:
+            while lane and not self._is_draining:
+                await self._answer(lane.popleft())
+        finally:
+            self._known.difference_update(message.id for message in lane)
+            del self._lanes[key]
+
+    async def _answer(self, message: StoredMessage, refusal: UserFacingError | None = None) -> None:
+        """The top of one answer: nothing escapes from here but a cancellation."""
+        self._idle.clear()
+        try:
+            claim = await self._claim(message)
+            if claim is not None:
+                await self._answer_claimed(claim, refusal)
+        except LeaseLost:
+            log.info("another process, or its withdrawal, ended message %d", message.id)
+        except StoreUnavailable as error:
+            log.error("message %d waits for the database: %s", message.id, error.text)
+        finally:
+            self._known.discard(message.id)
+            self._stopped.discard(message.id)
+            if not self._running:
+                self._idle.set()
+
+    async def _claim(self, message: StoredMessage) -> Claim | None:
+        now = self._services.clock()
+        lease_until = now + timedelta(seconds=self._limits.lease_s)
+        return await self._store.inbox.claim(message.id, self._worker, now, lease_until)
+
+    async def _answer_claimed(self, claim: Claim, refusal: UserFacingError | None) -> None:
+        adapter = self._adapters[claim.message.account]
+        answering = Answering(self._services, adapter, claim)
+        self._running[claim.message.id] = answering
+        if claim.message.id in self._stopped:
+            answering.stop()
+        try:
+            async with beside(self._renew(claim), is_joined=False):
+                await self._run_or_apologise(answering, refusal)
+        except asyncio.CancelledError:
+            await self._hand_over(claim)
+            raise
+        finally:
+            del self._running[claim.message.id]
+
+    async def _run_or_apologise(
+        self, answering: Answering, refusal: UserFacingError | None
+    ) -> None:
+        try:
+            await answering.run(refusal)
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception as error:
+            log.error("message %d failed: %s", answering.message.id, without_text(error))
+            text = _("Something went wrong on my side. Please ask again.")
+            await answering.run(UserFacingError(text))
+
+    async def _hand_over(self, claim: Claim) -> None:
+        """Give an unfinished message back on the way out, for the next process to answer."""
+        try:
+            await asyncio.shield(self._store.inbox.release(claim))
+        except (LeaseLost, StoreUnavailable) as error:
+            log.warning("message %d was not handed over: %s", claim.message.id, error)
+
+    async def _renew(self, claim: Claim) -> None:
+        while True:
+            await self._sleep(self._limits.lease_s / 3)
+            lease_until = self._services.clock() + timedelta(seconds=self._limits.lease_s)
+            await self._store.inbox.renew(claim, lease_until)
+
+
+def _busy(waiting_of_one: int) -> Busy:
+    if waiting_of_one:
+        return Busy(
+            _(
+                "You have {number} questions waiting already. Please let me answer those first."
+            ).format(number=waiting_of_one)
+        )
+    return Busy(_("I am busy: too many questions wait. Please try again in a few minutes."))
