@@ -76,15 +76,20 @@ def scope_key(scope: Scope, conversation: ConversationRef, author: Author) -> Sc
 
 
 class ScopedSettings:
-    """Reads and writes the settings of the store, over the configuration's defaults."""
+    """Reads and writes the settings of the store, over the configuration's defaults.
+
+    `given` values, from the command line, go before all others until they are set anew.
+    """
 
     def __init__(
         self,
         table: SettingsTable,
         defaults: Mapping[SettingName, str],
         clock: Callable[[], datetime],
+        given: Mapping[SettingName, str] | None = None,
     ) -> None:
         self._table = table
+        self._given = dict(given or {})
         self._defaults = defaults
         self._clock = clock
 
@@ -99,7 +104,8 @@ class ScopedSettings:
         }
         stored = {row.scope: row.value for row in await self._table.read(name.value, [*keys])}
         found = [Resolved(stored[key], scope) for key, scope in keys.items() if key in stored]
-        return [*found, Resolved(self._defaults[name], None)]
+        first = [Resolved(self._given[name], None)] if name in self._given else []
+        return [*first, *found, Resolved(self._defaults[name], None)]
 
     async def resolve(
         self, name: SettingName, conversation: ConversationRef, author: Author
@@ -123,5 +129,6 @@ class ScopedSettings:
                     scope=scope.value, name=name.value
                 )
             )
+        self._given.pop(name, None)
         who = f"{conversation.platform}:{author.id}"
         await self._table.write(StoredSetting(key, name.value, value, False, who, self._clock()))

@@ -1,0 +1,37 @@
+"""One process serves an account: a lock that dies with its holder."""
+
+import hashlib
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bot.errors import UserFacingError
+from bot.translations import gettext as _
+
+
+@contextmanager
+def account_lock(folder: Path, account: str) -> Generator[None]:
+    """Hold an account for as long as the block lasts.
+
+    Raises `UserFacingError` when a living process on this machine holds it already. The lock is
+    the operating system's: a killed process leaves it free.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    readable = re.sub(r"[^A-Za-z0-9-]+", "-", account)[:40]
+    digest = hashlib.sha256(account.encode()).hexdigest()[:12]
+    lock = FileLock(folder / f"{readable}-{digest}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserFacingError(
+            _("Another Fireside process already serves {account}. Stop it first.").format(
+                account=account
+            )
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

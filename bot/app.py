@@ -1,0 +1,233 @@
+"""The composition root: builds every part from the settings and runs them as one task group.
+
+It knows adapters by name only. What the command line prints about a failure stands in
+`__main__.py`; here it is raised.
+"""
+
+import asyncio
+import logging
+import signal
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Protocol, cast
+
+from pydantic import BaseModel
+
+from bot.account_lock import account_lock
+from bot.adapter import Adapter, Services
+from bot.answering import AnswerServices
+from bot.commands.build import build_registry
+from bot.engine.base import Engine
+from bot.errors import StoreUnavailable, UserFacingError
+from bot.library import ModelLibrary
+from bot.models import Models
+from bot.orchestrator import Limits, Orchestrator
+from bot.prompt import PromptBuilder
+from bot.services import AdapterServices
+from bot.settings_root import Loaded, RootSettings
+from bot.settings_scope import ScopedSettings, SettingName
+from bot.store.base import Recovery, Store
+from bot.translations import gettext as _
+from config.catalogue import Catalogue
+from config.errors import ConfigurationError
+
+CONSOLE = "console"
+GIB = 1024**3
+SWEEP_S = 24 * 60 * 60
+
+log = logging.getLogger(__name__)
+
+
+class AdapterModule(Protocol):
+    """What a module `adapters.<name>` exposes."""
+
+    def create(self, settings: BaseModel, services: Services) -> Adapter:
+        """Build the adapter; it connects when it runs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Everything that adapters share in one process."""
+
+    settings: RootSettings
+    store: Store
+    engine: Engine
+    models: Models
+    orchestrator: Orchestrator
+    services_for: Callable[[str], AdapterServices]
+
+
+def serve(loaded: Loaded) -> int:
+    """Run the configured platforms until a signal or an interrupt. Returns the exit code."""
+    platforms = loaded.settings.platforms
+    if not platforms:
+        raise ConfigurationError(
+            "FIRESIDE_PLATFORMS",
+            "no platform is configured; `fireside chat` talks to you here without one",
+        )
+    return asyncio.run(_serve(loaded.settings, platforms, {}))
+
+
+def chat(loaded: Loaded, *, model: str | None, persona: str | None, raw: bool) -> int:
+    """Talk in the terminal. Returns the exit code."""
+    given = {SettingName.MODEL: model, SettingName.PERSONA: persona}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if raw:
+        chosen[SettingName.RAW] = "true"
+    return asyncio.run(_serve(loaded.settings, [CONSOLE], chosen))
+
+
+async def _serve(
+    settings: RootSettings, platforms: Sequence[str], given: Mapping[SettingName, str]
+) -> int:
+    async with running_core(settings, given) as core:
+        adapters = [_create(core, platform) for platform in platforms]
+        with ExitStack() as locks:
+            for adapter in adapters:
+                locks.enter_context(account_lock(settings.data_dir / "locks", adapter.account))
+                core.orchestrator.attach(adapter)
+            await _run(core, adapters, is_chat=platforms == [CONSOLE])
+    return 0
+
+
+@asynccontextmanager
+async def running_core(
+    settings: RootSettings, given: Mapping[SettingName, str] | None = None
+) -> AsyncGenerator[Core]:
+    """Open the store, start the engine's parts and close all of them again at the end.
+
+    `given` are settings from the command line: they hold until somebody sets them anew.
+    """
+    # Imported here: SQLAlchemy and the engine's worker stay out of --help and of errors.
+    from bot.engine.transformers_engine import TransformersEngine
+    from bot.store.sql_store import SqlStore
+
+    catalogue = Catalogue.load(settings.models)
+    library = ModelLibrary(settings.models_dir, settings.hub)
+    budget_gb = settings.memory_budget_gb
+    engine = TransformersEngine(
+        catalogue.entries,
+        library.path,
+        memory_budget_bytes=None if budget_gb is None else int(budget_gb * GIB),
+        max_waiting=settings.max_waiting,
+        max_rows=settings.max_rows,
+        exact=settings.exact,
+    )
+    models = Models(catalogue.entries, library.path, engine)
+    store = await SqlStore.open(settings.data_dir)
+    try:
+        yield _compose(settings, store, engine, models, given or {})
+    finally:
+        try:
+            await engine.close()
+        finally:
+            await store.close()
+
+
+def _compose(
+    settings: RootSettings,
+    store: Store,
+    engine: Engine,
+    models: Models,
+    given: Mapping[SettingName, str],
+) -> Core:
+    defaults = {
+        SettingName.MODEL: models.get(settings.model).name,
+        SettingName.PERSONA: settings.persona,
+        SettingName.RAW: "false",
+    }
+    scoped = ScopedSettings(store.settings, defaults, now, given)
+    registry = build_registry(models, scoped, store.history, now)
+    prompts = PromptBuilder(
+        store.history, scoped, models, now, settings.answer_timeout_s, settings.max_tokens
+    )
+    services = AnswerServices(engine, store.inbox, prompts, registry, settings.owners, now)
+    orchestrator = Orchestrator(
+        store, services, uuid.uuid4().hex, Limits(max_waiting=settings.max_waiting)
+    )
+
+    def services_for(platform: str) -> AdapterServices:
+        return AdapterServices(platform, store, orchestrator, registry, models)
+
+    return Core(settings, store, engine, models, orchestrator, services_for)
+
+
+def now() -> datetime:
+    """The present time in UTC."""
+    return datetime.now(UTC)
+
+
+def _create(core: Core, platform: str) -> Adapter:
+    try:
+        module = cast(AdapterModule, import_module(f"adapters.{platform}"))
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "FIRESIDE_PLATFORMS", f"there is no platform {platform}", '["console"]'
+        ) from error
+    services = core.services_for(platform)
+    adapter = module.create(getattr(core.settings, platform), services)
+    services.account = adapter.account
+    return adapter
+
+
+async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> None:
+    """Serve until every adapter has ended or a signal comes; then finish or hand over."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            started = asyncio.Event()
+            flow = group.create_task(core.orchestrator.run(started))
+            sweep = group.create_task(_sweep_daily(core.store.recovery, core.settings))
+            warm_up = group.create_task(_warm_up(core))
+            if not is_chat:
+                await warm_up
+            await started.wait()
+            serving = [group.create_task(adapter.run()) for adapter in adapters]
+            await _until_done_or_stopped(serving, listen_to_interrupt=not is_chat)
+            await core.orchestrator.drain(core.settings.shutdown_s)
+            for task in (*serving, flow, sweep, warm_up):
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _until_done_or_stopped(
+    serving: Sequence[asyncio.Task[None]], *, listen_to_interrupt: bool
+) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = [signal.SIGTERM, *([signal.SIGINT] if listen_to_interrupt else [])]
+    for number in signals:
+        loop.add_signal_handler(number, stopped.set)
+    waiting = asyncio.ensure_future(stopped.wait())
+    try:
+        ended = asyncio.gather(*serving)
+        await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def _warm_up(core: Core) -> None:
+    """Load the default model before anybody asks; what fails is told to who asks first."""
+    try:
+        await core.engine.start()
+        await core.engine.load(core.settings.model)
+    except UserFacingError as error:
+        log.warning("%s", error.text)
+
+
+async def _sweep_daily(recovery: Recovery, settings: RootSettings) -> None:
+    """Delete what is older than the retention, now and once a day."""
+    while True:
+        try:
+            deleted = await recovery.purge(now() - timedelta(days=settings.retention_days))
+            log.info("%d messages past their retention were deleted", deleted)
+        except StoreUnavailable as error:
+            log.error("the retention sweep failed: %s", error.text)
+        await asyncio.sleep(SWEEP_S)

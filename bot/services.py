@@ -1,0 +1,76 @@
+"""What the core gives one adapter: the `Services` of its edge, over the orchestrator."""
+
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from bot.adapter import AdapterState, Choice, Services
+from bot.commands.registry import CommandRegistry, ParameterKind
+from bot.errors import UsageError
+from bot.messages import ConversationRef, Inbound
+from bot.models import Models
+from bot.orchestrator import Orchestrator
+from bot.settings_scope import Scope
+from bot.store.base import Store
+
+MAX_CHOICES = 25
+"""Discord shows no more; nobody reads more elsewhere."""
+
+
+class AdapterServices(Services):
+    """The services of one adapter. `account` is set once the adapter exists, before it runs."""
+
+    def __init__(
+        self,
+        platform: str,
+        store: Store,
+        orchestrator: Orchestrator,
+        commands: CommandRegistry,
+        models: Models,
+    ) -> None:
+        self.account = platform
+        self._platform = platform
+        self._store = store
+        self._orchestrator = orchestrator
+        self._commands = commands
+        self._models = models
+
+    @property
+    @override
+    def commands(self) -> CommandRegistry:
+        return self._commands
+
+    @property
+    @override
+    def state(self) -> AdapterState:
+        return self._store.adapter_state(self._platform)
+
+    @override
+    async def submit(self, event: Inbound) -> None:
+        await self._orchestrator.submit(self.account, event)
+
+    @override
+    async def takes_part(self, conversation: ConversationRef) -> bool:
+        return await self._store.history.takes_part(conversation)
+
+    @override
+    async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:
+        choices = self._choices(command, parameter)
+        wanted = prefix.lower()
+        return [choice for choice in choices if choice.value.startswith(wanted)][:MAX_CHOICES]
+
+    def _choices(self, command: str, parameter: str) -> list[Choice]:
+        try:
+            parameters = self._commands.get(command).parameters
+        except UsageError:
+            return []
+        for known in parameters:
+            if known.name == parameter:
+                match known.kind:
+                    case ParameterKind.MODEL:
+                        return [Choice(entry.name, entry.title) for entry in self._models]
+                    case ParameterKind.SCOPE:
+                        return [Choice(scope.value, scope.value) for scope in Scope]
+                    case ParameterKind.TEXT:
+                        return [Choice(choice, choice) for choice in known.choices]
+        return []
