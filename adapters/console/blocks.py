@@ -1,0 +1,218 @@
+"""CommonMark for a terminal: where its blocks begin, and how they look as rows.
+
+Unlike Rich's own rendering it loses no HTML tag, breaks lines where the text does, shows where a
+link leads, and leaves code on the terminal's own background.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import ClassVar
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
+from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
+from rich.segment import Segment
+from rich.style import Style
+from rich.syntax import Syntax
+from rich.text import Text
+from rich.theme import Theme
+from typing_extensions import override
+
+from adapters.console.render import LABEL
+
+CODE_THEME = "ansi_dark"
+THEME = Theme({"markdown.code": "cyan", "markdown.h1": "bold underline"})
+"""Rich's own, without its black background behind code."""
+LABEL_STYLE = Style(color="green", bold=True)
+ERROR_STYLE = Style(color="red", bold=True)
+NARROWEST_MARKDOWN = 40
+"""Below this width there is no room for the margins of nested quotes and lists."""
+
+
+TABLES = ["strikethrough", "table"]
+HIDING = ["reference"]
+"""A definition of a link's address would not be seen, and would change blocks above it."""
+
+
+@cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable(TABLES).disable(HIDING)
+
+
+def block_starts(text: str) -> list[int]:
+    """Where the top-level blocks of a text begin, as offsets.
+
+    Text that is added at the end can change the last block alone.
+    """
+    lines = {token.map[0] for token in _parser().parse(text) if token.level == 0 and token.map}
+    offsets = [0]
+    for line in text.split("\n"):
+        offsets.append(offsets[-1] + len(line) + 1)
+    return [offsets[line] for line in sorted(lines)]
+
+
+def blocks(text: str) -> list[str]:
+    """The top-level blocks of a text, without the blank lines around them."""
+    bounds = [*block_starts(text), len(text)]
+    return [text[start:end].strip("\n") for start, end in pairwise(bounds)]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the screen: what to send, and the columns it fills."""
+
+    ansi: str
+    cells: int
+
+    @classmethod
+    def of(cls, text: str) -> "Row":
+        """A row of unstyled text."""
+        return cls(text, cell_len(text))
+
+
+BLANK_ROW = Row("", 0)
+
+
+def rows(console: Console, renderable: "Passage | Text", width: int) -> list[Row]:
+    """A renderable as rows of at most `width` columns, without trailing spaces."""
+    options = console.options.update(width=max(width, 1), height=None)
+    lines = [_without_trailing_spaces(one) for one in console.render_lines(renderable, options)]
+    drawn = [Row(_ansi(console, line), Segment.get_line_length(line)) for line in lines]
+    return _without_blank_ends(drawn)
+
+
+class Passage:
+    """Some blocks of an answer; with `label` the first of them is opened by `Chatbot:`."""
+
+    def __init__(self, source: str, label: Style | None = None, style: str = "none") -> None:
+        self._source = source
+        self._label = label
+        self._style = style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Rich's own protocol: the segments of the passage."""
+        lines = console.render_lines(self._body(options.max_width), options, pad=False)
+        for index, line in enumerate(lines):
+            yield from _labelled(line, self._label) if self._label and index == 0 else line
+            yield Segment.line()
+
+    def _body(self, width: int) -> "Markdown | Text":
+        label = LABEL if self._label else None
+        if width >= NARROWEST_MARKDOWN:
+            return TerminalMarkdown(self._source, label, self._style)
+        return Text(f"{label} {self._source}" if label else self._source, style=self._style)
+
+
+class TerminalMarkdown(Markdown):
+    """Rich's Markdown with our parser and, before the first words, a label."""
+
+    elements: ClassVar[dict[str, type[MarkdownElement]]]
+
+    def __init__(self, source: str, label: str | None = None, style: str = "none") -> None:
+        super().__init__("", code_theme=CODE_THEME, style=style, hyperlinks=False)
+        self.markup = source
+        self.parsed = list(_with_line_breaks(_parser().parse(source)))
+        if label:
+            self.parsed = _open_with(label, self.parsed)
+
+
+class _LeftHeading(Heading):
+    """A heading that starts at the left whatever its level."""
+
+    LEVEL_ALIGN: ClassVar[dict[str, JustifyMethod]] = {}
+
+
+class _BareCodeBlock(CodeBlock):
+    """Code on the terminal's own background, set in by two columns."""
+
+    @override
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Syntax(
+            str(self.text).rstrip(),
+            self.lexer_name,
+            theme=self.theme,
+            background_color="default",
+            word_wrap=True,
+            padding=(0, 2),
+        )
+
+
+TerminalMarkdown.elements = {
+    **Markdown.elements,
+    "heading_open": _LeftHeading,
+    "fence": _BareCodeBlock,
+    "code_block": _BareCodeBlock,
+}
+
+
+def _with_line_breaks(tokens: list[Token]) -> Iterator[Token]:
+    """The tokens with every line end kept, and no address shown twice."""
+    for token in tokens:
+        for child in token.children or []:
+            if child.type == "softbreak":
+                child.type = "hardbreak"
+        if token.children:
+            token.children = list(_without_bare_links(token.children))
+        yield token
+
+
+def _without_bare_links(children: list[Token]) -> Iterator[Token]:
+    """Leave out the link around an address that stands for itself (`<https://...>`)."""
+    for child in children:
+        if child.markup != "autolink":
+            yield child
+
+
+def _open_with(label: str, tokens: list[Token]) -> list[Token]:
+    """Put the label before the words of a first paragraph, or else on a line of its own."""
+    words = Token("text", "", 0, content=f"{label} ")
+    if len(tokens) > 1 and tokens[0].type == "paragraph_open":
+        tokens[1].children = [words, *(tokens[1].children or [])]
+        return tokens
+    alone = Token("inline", "", 0, content=label, children=[words])
+    return [Token("paragraph_open", "p", 1), alone, Token("paragraph_close", "p", -1), *tokens]
+
+
+def _labelled(line: list[Segment], style: Style) -> list[Segment]:
+    """The line with its first words, the label, in that style."""
+    label, rest = Segment.divide(line, [cell_len(LABEL), Segment.get_line_length(line)])
+    return [*Segment.apply_style(label, post_style=style), *rest]
+
+
+def _without_trailing_spaces(line: list[Segment]) -> list[Segment]:
+    while line and not line[-1].text.rstrip() and not _shows_spaces(line[-1].style):
+        line = line[:-1]
+    if line and not _shows_spaces(line[-1].style):
+        line = [*line[:-1], Segment(line[-1].text.rstrip(), line[-1].style)]
+    return line
+
+
+def _without_blank_ends(drawn: list[Row]) -> list[Row]:
+    """The rows without blank ones around them, but at least one."""
+    filled = [index for index, row in enumerate(drawn) if row.cells]
+    return drawn[filled[0] : filled[-1] + 1] if filled else [BLANK_ROW]
+
+
+def _shows_spaces(style: Style | None) -> bool:
+    return style is not None and bool(style.bgcolor or style.underline or style.reverse)
+
+
+def _ansi(console: Console, line: list[Segment]) -> str:
+    with console.capture() as captured:
+        console.print(_Line(line), end="", no_wrap=True, crop=False, overflow="ignore")
+    return captured.get()
+
+
+class _Line:
+    """Segments as a renderable."""
+
+    def __init__(self, segments: list[Segment]) -> None:
+        self._segments = segments
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Rich's own protocol: the segments themselves."""
+        yield from self._segments

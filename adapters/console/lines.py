@@ -1,0 +1,115 @@
+"""Lines from a pipe, a file or a bare terminal, read without a thread."""
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+CHUNK_BYTES = 65_536
+MAX_LINE_BYTES = 8_388_608
+"""What is kept of one line; the core's own limit for a message is far below."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class LineSource(Protocol):
+    """Where questions come from."""
+
+    async def read_line(self) -> str | None:
+        """The next line without its end; None when there are no more."""
+        ...
+
+    def listening(self, on_interrupt: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `on_interrupt` at each Ctrl-C while the block lasts."""
+        ...
+
+    async def undisturbed(self, write: Callable[[], None]) -> None:
+        """Run `write`, which prints, with the prompt out of its way."""
+        ...
+
+
+class DescriptorLines:
+    """The lines of a file descriptor. `before_read` is called ahead of each (a prompt).
+
+    Bytes that are no UTF-8 become U+FFFD, after `on_undecodable` was called for the first of them.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        before_read: Callable[[], None] = lambda: None,
+        on_undecodable: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._descriptor = descriptor
+        self._before_read = before_read
+        self._on_undecodable = on_undecodable
+        self._buffer = bytearray()
+        self._is_at_start = True
+        self._is_at_end = False
+
+    async def read_line(self) -> str | None:
+        """The next line without its end; None when there are no more."""
+        self._before_read()
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0 and not self._is_at_end:
+            searched = len(self._buffer)
+            await self._fill()
+        if end < 0 and not self._buffer:
+            return None
+        end = len(self._buffer) if end < 0 else end
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return self._decode(line)
+
+    def listening(self, on_interrupt: Callable[[], None]) -> AbstractContextManager[None]:
+        """Nothing: without a keyboard of ours Ctrl-C is the process's own signal."""
+        del on_interrupt
+        return nullcontext()
+
+    async def undisturbed(self, write: Callable[[], None]) -> None:
+        """There is no prompt in the way."""
+        write()
+
+    async def _fill(self) -> None:
+        await self._readable()
+        try:
+            chunk = os.read(self._descriptor, CHUNK_BYTES)
+        except BlockingIOError:
+            return  # Another reader of the same pipe was faster.
+        except OSError:
+            chunk = b""  # The terminal hung up, or it is a folder: there is no more to read.
+        self._is_at_end = not chunk
+        if len(self._buffer) >= MAX_LINE_BYTES:
+            # The line is too long to be answered anyway: keep its beginning and find its end.
+            chunk = b"\n" + chunk.partition(b"\n")[2] if b"\n" in chunk else b""
+        self._buffer += chunk
+
+    async def _readable(self) -> None:
+        mode = os.fstat(self._descriptor).st_mode
+        if stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(self._descriptor)):
+            return  # Always readable, and refused by epoll.
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(self._descriptor, _resolve, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._descriptor)
+
+    def _decode(self, line: bytes) -> str:
+        if self._is_at_start:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+            self._is_at_start = False
+        try:
+            return line.removesuffix(b"\r").decode()
+        except UnicodeDecodeError:
+            self._on_undecodable()
+            self._on_undecodable = lambda: None
+            return line.decode(errors="replace")
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
