@@ -20,7 +20,7 @@ COPY bot bot
 RUN python -m scripts.setup_environment --venv /opt/fireside --project copied
 
 FROM ${PYTHON_IMAGE}
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /data fireside \
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data fireside \
     && install --directory --owner=fireside --group=fireside /data /models
 COPY --from=build /opt/fireside /opt/fireside
 # Idle OpenMP threads sleep instead of spinning, and the home folder is the data volume.
@@ -33,5 +33,4 @@ ENV PATH=/opt/fireside/bin:${PATH} \
 USER 10001:10001
 WORKDIR /data
 VOLUME ["/data", "/models"]
-STOPSIGNAL SIGTERM
 CMD ["fireside", "run"]
