@@ -1,7 +1,7 @@
 """The engine protocol: what the core asks of whatever generates text.
 
-    async with engine.stream(request) as stream:      # leaving the block cancels and frees
-        async for event in stream: ...                # ..., then exactly one Finished
+async with engine.stream(request) as stream:      # leaving the block cancels and frees
+    async for event in stream: ...                # ..., then exactly one Finished
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -74,7 +74,9 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer took: tokens, seconds, and turns dropped to fit the context window."""
+    """What an answer took: tokens, seconds, and what was left out to fit the context window:
+    `dropped_turns` of the oldest, `cut_tokens` of the question's beginning.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -82,6 +84,7 @@ class Usage:
     dropped_turns: int = 0
     time_to_first_token_s: float | None = None
     tokens_per_s: float | None = None
+    cut_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

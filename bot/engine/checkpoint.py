@@ -1,0 +1,309 @@
+"""Opening a checkpoint: what it is, how large it will be, and the loaded model.
+
+Only the engine's worker thread imports this module: it imports torch and transformers.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# transformers' loading functions are untyped; what leaves this module is typed.
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from bot.engine.families import FEEDS, FamilyFeed, ModelKind
+from bot.engine.prompt import Window
+from bot.engine.tokenizer import ModelTokenizer
+from bot.engine.weights import DamagedCheckpoint, Weights, inspect_weights
+from config.catalogue import Family, ModelEntry
+
+SMALL_BYTES = 1 << 30
+"""Half-precision models that fit into this in fp32 run in fp32 on a CPU: single rows are as fast
+or faster there (bf16 pays only for larger models, where reading the weights is what takes time),
+and results do not depend on how rows are put together."""
+
+PIECES = "Loading weights"
+"""What transformers calls the loop over a checkpoint's tensors in its progress bar."""
+
+_TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_KERNELS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRules:
+    """What a checkpoint's own generation settings demand beside sampling.
+
+    `min_length` counts like `history`: prompt or start token included. Tokens that would repeat an
+    n-gram of `encoder_no_repeat_ngram_size` of the encoder's input are never chosen. Beam search,
+    length penalty and forced end tokens, which some checkpoints also ask for, are not done:
+    answers are streamed as they are chosen.
+    """
+
+    eos_ids: frozenset[int]
+    min_length: int = 0
+    encoder_no_repeat_ngram_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A checkpoint before its weights are loaded, and what loading it will take."""
+
+    entry: ModelEntry
+    folder: Path
+    config: PretrainedConfig
+    weights: Weights
+    dtype: torch.dtype
+    device: torch.device
+    window: Window
+    weight_bytes: int
+    row_bytes_per_token: int
+
+    @property
+    def feed(self) -> FamilyFeed:
+        """How it is fed."""
+        return FEEDS[self.entry.family]
+
+    @property
+    def kernel(self) -> str:
+        """In which precision it computes."""
+        return _KERNELS.get(self.dtype, str(self.dtype))
+
+    def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
+        """What one row's cache takes at most."""
+        return self.row_bytes_per_token * (prompt_tokens + answer_tokens)
+
+    @property
+    def full_row_bytes(self) -> int:
+        """What the longest row's cache takes."""
+        answer = self.window.max_answer or self.window.tokens
+        is_shared = self.feed.kind is ModelKind.DECODER_ONLY
+        return self.cache_bytes(self.window.tokens, 0 if is_shared else answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model in memory."""
+
+    blueprint: Blueprint
+    model: PreTrainedModel
+    tokenizer: ModelTokenizer
+    rules: CheckpointRules
+    start_id: int | None
+    """The decoder's first token, for encoder-decoder models."""
+
+
+def choose_device() -> torch.device:
+    """The GPU where torch has one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def choose_dtype(weights: Weights, device: torch.device, *, exact: bool) -> torch.dtype:
+    """The precision to compute in: as stored, but fp32 when exact, and for what is small."""
+    stored = _TORCH_DTYPES.get(weights.dtype or "F32", torch.float32)
+    if exact or stored is torch.float32:
+        return torch.float32
+    if device.type != "cpu":
+        return stored
+    return torch.float32 if weights.elements * 4 <= SMALL_BYTES else torch.bfloat16
+
+
+def read_blueprint(
+    entry: ModelEntry, folder: Path, device: torch.device, *, exact: bool
+) -> Blueprint:
+    """Read what a folder holds. Raises `DamagedCheckpoint`, or whatever transformers raises."""
+    weights = inspect_weights(folder)
+    config = cast(
+        "PretrainedConfig",
+        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+    )
+    _check_family(entry, config)
+    dtype = choose_dtype(weights, device, exact=exact)
+    # Torch's own format does not tell its precision before it is loaded: it may be half.
+    elements = weights.elements if weights.is_safetensors else weights.stored_bytes // 2
+    return Blueprint(
+        entry=entry,
+        folder=folder,
+        config=config,
+        weights=weights,
+        dtype=dtype,
+        device=device,
+        window=_window(entry, config),
+        weight_bytes=elements * dtype.itemsize,
+        row_bytes_per_token=_row_bytes_per_token(config, dtype),
+    )
+
+
+def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> Checkpoint:
+    """Load the weights, calling `on_piece` with the share done after each piece.
+
+    Raises `DamagedCheckpoint` where weights are missing, do not fit or give no numbers, or
+    whatever transformers raises.
+    """
+    tokenizer = _load_tokenizer(blueprint)
+    with _pieces_reported(on_piece):
+        model = _load_model(blueprint)
+    embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
+    if tokenizer.size > embeddings.num_embeddings:
+        raise DamagedCheckpoint("its tokenizer belongs to another model")
+    checkpoint = Checkpoint(
+        blueprint=blueprint,
+        model=model,
+        tokenizer=tokenizer,
+        rules=_rules(blueprint, model, tokenizer),
+        start_id=_start_id(blueprint, model),
+    )
+    _warm_up(checkpoint)
+    return checkpoint
+
+
+def _check_family(entry: ModelEntry, config: PretrainedConfig) -> None:
+    feed = FEEDS[entry.family]
+    is_encoder_decoder = bool(config.is_encoder_decoder)
+    is_other = is_encoder_decoder != (feed.kind is ModelKind.ENCODER_DECODER)
+    if is_other or (feed.model_types is not None and config.model_type not in feed.model_types):
+        raise DamagedCheckpoint(f"it is a {config.model_type} model, not {entry.family.value}")
+
+
+def _window(entry: ModelEntry, config: PretrainedConfig) -> Window:
+    positions = _int_or_none(config, "max_position_embeddings")
+    if entry.family is Family.FLAN_T5 or positions is None:
+        return Window(entry.context_tokens)
+    tokens = min(entry.context_tokens, positions)
+    return Window(tokens, positions if config.is_encoder_decoder else None)
+
+
+def _row_bytes_per_token(config: PretrainedConfig, dtype: torch.dtype) -> int:
+    """Keys and values of every layer; an encoder-decoder keeps the prompt's in each layer too."""
+    layers = (
+        _int_or_none(config, "num_decoder_layers")
+        or _int_or_none(config, "decoder_layers")
+        or _int_or_none(config, "num_hidden_layers")
+        or 1
+    )
+    heads = _int_or_none(config, "num_attention_heads") or 1
+    hidden = _int_or_none(config, "hidden_size") or heads
+    head_size = _int_or_none(config, "head_dim") or _int_or_none(config, "d_kv") or hidden // heads
+    kv_heads = _int_or_none(config, "num_key_value_heads") or heads
+    return layers * 2 * kv_heads * head_size * dtype.itemsize
+
+
+def _int_or_none(config: PretrainedConfig, name: str) -> int | None:
+    value: object = getattr(config, name, None)
+    return value if isinstance(value, int) else None
+
+
+def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
+    loaded = AutoTokenizer.from_pretrained(
+        blueprint.folder, local_files_only=True, trust_remote_code=False
+    )
+    tokenizer = ModelTokenizer(cast("PreTrainedTokenizerBase", loaded))
+    if blueprint.entry.family is Family.CHAT and not tokenizer.has_template:
+        raise DamagedCheckpoint("it has no chat template")
+    return tokenizer
+
+
+def _load_model(blueprint: Blueprint) -> PreTrainedModel:
+    is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
+    auto = cast("Any", AutoModelForCausalLM if is_causal else AutoModelForSeq2SeqLM)
+    model, info = auto.from_pretrained(
+        blueprint.folder,
+        config=blueprint.config,
+        dtype=blueprint.dtype,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=blueprint.weights.is_safetensors,
+        weights_only=True,
+        output_loading_info=True,
+    )
+    if info["missing_keys"]:
+        raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
+    return cast("PreTrainedModel", model.eval().to(blueprint.device))
+
+
+def _rules(
+    blueprint: Blueprint, model: PreTrainedModel, tokenizer: ModelTokenizer
+) -> CheckpointRules:
+    settings: object = model.generation_config
+    ends = [getattr(settings, "eos_token_id", None), tokenizer.eos_id]
+    ids = [id_ for end in ends for id_ in (end if isinstance(end, list) else [end])]
+    if blueprint.feed.kind is ModelKind.DECODER_ONLY:
+        return CheckpointRules(frozenset(id_ for id_ in ids if isinstance(id_, int)))
+    return CheckpointRules(
+        frozenset(id_ for id_ in ids if isinstance(id_, int)),
+        min_length=getattr(settings, "min_length", None) or 0,
+        encoder_no_repeat_ngram_size=getattr(settings, "encoder_no_repeat_ngram_size", None) or 0,
+    )
+
+
+def _start_id(blueprint: Blueprint, model: PreTrainedModel) -> int | None:
+    if blueprint.feed.kind is ModelKind.DECODER_ONLY:
+        return None
+    for source in (model.generation_config, model.config):
+        start: object = getattr(source, "decoder_start_token_id", None)
+        if isinstance(start, int):
+            return start
+    raise DamagedCheckpoint("it names no token to start an answer with")
+
+
+def _warm_up(checkpoint: Checkpoint) -> None:
+    """One small forward pass: the first of a process is slow, and broken weights show here."""
+    device = checkpoint.blueprint.device
+    ids = torch.ones((1, 4), dtype=torch.long, device=device)
+    extra: Mapping[str, torch.Tensor] = {}
+    if checkpoint.start_id is not None:
+        extra = {"decoder_input_ids": torch.tensor([[checkpoint.start_id]], device=device)}
+    with torch.inference_mode():
+        logits = checkpoint.model(input_ids=ids, **extra).logits
+    if not bool(torch.isfinite(logits).all()):
+        raise DamagedCheckpoint("its weights are not numbers")
+
+
+@contextmanager
+def _pieces_reported(on_piece: Callable[[float], None]) -> Generator[None]:
+    """Turn transformers' progress bar over a checkpoint's tensors into calls of `on_piece`."""
+
+    def make(_factory: object, args: tuple[Any, ...], options: dict[str, Any]) -> "_Pieces":
+        is_loop = options.get("desc") == PIECES
+        return _Pieces(args[0] if args else (), on_piece if is_loop else None)
+
+    previous = transformers_logging.set_tqdm_hook(make)
+    try:
+        yield
+    finally:
+        transformers_logging.set_tqdm_hook(previous)
+
+
+class _Pieces:
+    """Stands in for a progress bar: an iterable that reports how far it is."""
+
+    def __init__(self, items: Iterable[object], report: Callable[[float], None] | None) -> None:
+        self._items = list(items)
+        self._report = report
+
+    def __iter__(self) -> Iterator[object]:
+        for index, item in enumerate(self._items):
+            yield item
+            if self._report is not None:
+                self._report((index + 1) / len(self._items))
+
+    def update(self, _count: int = 1) -> None:
+        """Nothing: what is not the loop over tensors is not reported."""
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,80 @@
+"""What members are told when a model cannot answer: what happened, and what to do about it."""
+
+from pathlib import Path
+
+from bot.errors import BrokenModel, EngineUnavailable, ModelTooLarge, UserFacingError
+from bot.translations import gettext as _
+from config.catalogue import ModelEntry
+
+GIB = 1 << 30
+
+
+def broken(entry: ModelEntry, problem: str) -> BrokenModel:
+    """A checkpoint that cannot be used, with advice."""
+    text = _("The model {name} cannot be used: {problem}. {advice}")
+    return BrokenModel(text.format(name=entry.name, problem=problem, advice=_advice(entry)))
+
+
+def too_large(entry: ModelEntry, need: int, room: int, smaller: ModelEntry | None) -> ModelTooLarge:
+    """A model that does not fit, with the sizes and a smaller one that is installed."""
+    text = _("The model {name} needs {need} of memory and {room} may be used.").format(
+        name=entry.name, need=size_text(need), room=size_text(room)
+    )
+    if smaller is None:
+        advice = _("Choose a smaller model, or close other programs.")
+    else:
+        advice = _("Choose a smaller model, such as {smaller} ({size}).").format(
+            smaller=smaller.name, size=size_text(smaller.weight_bytes)
+        )
+    return ModelTooLarge(f"{text} {advice}")
+
+
+def out_of_memory(entry: ModelEntry) -> ModelTooLarge:
+    """The memory ran out although the sizes had fitted."""
+    return ModelTooLarge(
+        _("The memory ran out while {name} was at work. Try again, or choose a smaller model.")
+        .format(name=entry.name)
+    )  # fmt: skip
+
+
+def gave_no_numbers(entry: ModelEntry) -> BrokenModel:
+    """The model computed what is not a number."""
+    return broken(entry, _("it computes what is not a number"))
+
+
+def went_wrong(entry: ModelEntry) -> UserFacingError:
+    """A failure without a better name; the log has its type and place."""
+    return EngineUnavailable(
+        _("Something went wrong while {name} was answering. Try again; if it happens again, "
+          "choose another model.").format(name=entry.name)
+    )  # fmt: skip
+
+
+def only_reasoning() -> str:
+    """The answer ended inside the model's reasoning."""
+    return _(
+        "The model spent its whole answer on reasoning. Ask again more briefly, "
+        "or allow it a longer answer."
+    )
+
+
+def worker_died() -> str:
+    """The worker is dead; the next question starts another."""
+    return _("The engine stopped in the middle of this answer. Ask again: it starts anew.")
+
+
+def size_text(size_bytes: int) -> str:
+    """A size for people."""
+    if size_bytes >= GIB:
+        return f"{size_bytes / GIB:.1f} GiB"
+    return f"{max(size_bytes, 0) / (1 << 20):.0f} MiB"
+
+
+def _advice(entry: ModelEntry) -> str:
+    if entry.builtin:
+        return _("It came with Fireside: install Fireside again.")
+    if entry.folder is not None:
+        return _("Check the folder {folder}.").format(folder=Path(entry.folder))
+    return _("Run `fireside models remove {name}`, then `fireside models pull {name}`.").format(
+        name=entry.name
+    )

@@ -1,0 +1,52 @@
+"""What the event loop hands to the engine's worker: an answer, a load, an unload.
+
+Values with a way back; they do no work and import no torch.
+"""
+
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass, field
+
+from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, Usage
+from config.catalogue import ModelEntry
+
+
+@dataclass(eq=False, slots=True)
+class AnswerJob:
+    """An answer to generate. `emit` may be called from the worker; `context` holds the asker's
+    language; `submitted_at_s` is on the engine's monotonic clock.
+
+    `is_cancelled` is set from the event loop and read before every step: setting a bool is atomic.
+    """
+
+    request: GenerationRequest
+    entry: ModelEntry
+    emit: Callable[[EngineEvent], None]
+    context: Context
+    submitted_at_s: float
+    is_cancelled: bool = False
+    is_finished: bool = field(default=False, init=False)
+
+    def finish(self, reason: FinishReason, usage: Usage, error: str | None = None) -> None:
+        """Emit the one last event."""
+        if not self.is_finished:
+            self.is_finished = True
+            self.emit(Finished(reason, usage, error))
+
+
+@dataclass(eq=False, slots=True)
+class LoadJob:
+    """A model to bring into memory; `done` is called once, with the error if there is one."""
+
+    entry: ModelEntry
+    progress: Callable[[float], None]
+    done: Callable[[BaseException | None], None]
+    context: Context
+
+
+@dataclass(eq=False, slots=True)
+class UnloadJob:
+    """A model to take out of memory once its answers have ended."""
+
+    model: str
+    done: Callable[[BaseException | None], None]

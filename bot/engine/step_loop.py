@@ -1,0 +1,379 @@
+"""The engine's worker side: admit, load, step, finish; one forward pass of one row at a time.
+
+Everything here runs in the engine's worker thread; only `snapshot` may be read from elsewhere.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import torch
+
+from bot.engine import failures
+from bot.engine.base import (
+    FinishReason,
+    Loading,
+    ModelState,
+    ResidentModel,
+    Usage,
+)
+from bot.engine.checkpoint import (
+    Blueprint,
+    Checkpoint,
+    choose_device,
+    load_checkpoint,
+    read_blueprint,
+)
+from bot.engine.decoding import BrokenNumbers
+from bot.engine.generation import Generation
+from bot.engine.jobs import AnswerJob, LoadJob, UnloadJob
+from bot.engine.kv_cache import PrefixCache
+from bot.engine.memory import available_bytes, return_freed_memory
+from bot.engine.residency import NoRoom, Residency, Resident
+from bot.engine.scheduler import Scheduler
+from bot.engine.tokenizer import TemplateRefused
+from bot.engine.weights import DamagedCheckpoint
+from bot.errors import FiresideError, ModelError, ModelNotInstalled, UserFacingError
+from bot.translations import gettext as _
+from config.catalogue import ModelEntry
+
+logger = logging.getLogger(__name__)
+
+PREFIX_SHARE = 8
+"""One in this many bytes of the budget may hold the caches of past answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the composition root chose. `memory_budget_bytes` None is half of what is free."""
+
+    entries: Callable[[], Mapping[str, ModelEntry]]
+    locate: Callable[[ModelEntry], Path]
+    memory_budget_bytes: int | None
+    max_waiting: int
+    max_rows: int
+    exact: bool
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+
+
+class StepLoop:
+    """What the worker owns: models, rows, queues. `step` does one unit of work."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._device = choose_device()
+        budget = settings.memory_budget_bytes or self._available() // 2
+        self._budget = budget
+        self._residency: Residency[Checkpoint] = Residency(budget, self._available, self._free)
+        self._prefixes = PrefixCache(budget // PREFIX_SHARE)
+        self._scheduler: Scheduler[AnswerJob] = Scheduler(settings.max_waiting, settings.max_rows)
+        self._generations: dict[AnswerJob, Generation] = {}
+        self._loads: list[LoadJob] = []
+        self._unloads: list[UnloadJob] = []
+        self._loading: str | None = None
+        self._reported = 0.0
+        self.snapshot: tuple[ResidentModel, ...] = ()
+        self.passes: dict[str, int] = {}
+        """Forward passes done by model, for tests and `doctor`."""
+
+    # What is asked of it.
+
+    def submit(self, job: AnswerJob) -> None:
+        """Let an answer wait for its turn; a full queue is told."""
+        request = job.request
+        rows = self._rows(job)
+        try:
+            job.context.run(
+                self._scheduler.submit, job, request.fairness_key, request.priority, rows
+            )
+        except UserFacingError as error:
+            job.finish(FinishReason.ERROR, Usage(), error.text)
+
+    def request_load(self, job: LoadJob) -> None:
+        """Load a model when there is room."""
+        self._loads.append(job)
+
+    def request_unload(self, job: UnloadJob) -> None:
+        """Unload a model when its answers have ended."""
+        self._unloads.append(job)
+
+    def shut_down(self) -> None:
+        """End every answer and free everything."""
+        for job in [*self._scheduler.waiting(), *self._scheduler.active()]:
+            self._finish(job, FinishReason.CANCELLED)
+        for name, _resident in self._residency.all():
+            self._residency.evict(name)
+        self._tell_snapshot()
+
+    # One unit of work.
+
+    def step(self) -> bool:
+        """Admit who can be, then one forward pass; whether there is more to do."""
+        self._drop_gone()
+        self._serve_unloads()
+        self._serve_loads()
+        self._admit()
+        self._advance()
+        has_jobs = bool(self._scheduler.active() or self._scheduler.waiting_count)
+        return has_jobs or bool(self._loads or self._unloads)
+
+    def _drop_gone(self) -> None:
+        now = self._settings.clock()
+        for job in list(self._scheduler.waiting()):
+            if job.is_cancelled:
+                self._finish(job, FinishReason.CANCELLED)
+            elif job.request.deadline is not None and now >= job.request.deadline:
+                self._finish(job, FinishReason.TIME)
+
+    def _serve_unloads(self) -> None:
+        busy = self._busy()
+        for job in [job for job in self._unloads if job.model not in busy]:
+            self._residency.evict(job.model)
+            self._unloads.remove(job)
+            self._tell_snapshot()
+            job.done(None)
+
+    def _serve_loads(self) -> None:
+        for job in list(self._loads):
+            if job.entry.name in self._draining():
+                continue
+            try:
+                job.context.run(self._resident, job.entry)
+            except NoRoom:
+                continue
+            except FiresideError as error:
+                self._loads.remove(job)
+                job.done(error)
+            else:
+                self._loads.remove(job)
+                job.done(None)
+
+    def _admit(self) -> None:
+        while (job := self._scheduler.head()) is not None:
+            if job.entry.name in self._draining():
+                return
+            try:
+                is_admitted = job.context.run(self._begin, job)
+            except Exception as error:  # the top of one answer: it is told, the others go on
+                self._fail(job, error)
+                continue
+            if not is_admitted:
+                return
+
+    def _begin(self, job: AnswerJob) -> bool:
+        """Load, prepare and admit the head; False if it must wait for memory."""
+        if job not in self._generations:
+            try:
+                checkpoint = self._resident(job.entry)
+            except NoRoom:
+                return False
+            self._generations[job] = Generation(
+                job, checkpoint, self._prefixes, self._rows(job), self._settings.monotonic
+            )
+        if self._scheduler.active() and not self._has_row_memory(job):
+            return False
+        self._scheduler.admit(job)
+        return True
+
+    def _has_row_memory(self, job: AnswerJob) -> bool:
+        """Whether the rows' caches fit beside the models; one answer alone always may."""
+        jobs = [*self._scheduler.active(), job]
+        rows = sum(self._generations[each].cache_bytes for each in jobs)
+        weights = sum(resident.weight_bytes for _name, resident in self._residency.all())
+        return weights + rows + self._prefixes.used_bytes <= self._budget
+
+    def _advance(self) -> None:
+        job = self._scheduler.next_step()
+        if job is None:
+            return
+        deadline = job.request.deadline
+        if job.is_cancelled:
+            self._finish(job, FinishReason.CANCELLED)
+        elif deadline is not None and self._settings.clock() >= deadline:
+            self._finish(job, FinishReason.TIME)
+        else:
+            self._step_one(job)
+
+    def _step_one(self, job: AnswerJob) -> None:
+        self.passes[job.entry.name] = self.passes.get(job.entry.name, 0) + 1
+        try:
+            goes_on = job.context.run(self._generations[job].step)
+        except Exception as error:  # the top of one answer: it is told, the others go on
+            self._fail(job, error)
+        else:
+            if not goes_on:
+                self._forget(job)
+
+    # How answers end.
+
+    def _finish(self, job: AnswerJob, reason: FinishReason) -> None:
+        generation = self._generations.get(job)
+        if generation is None:
+            job.finish(reason, Usage())
+        else:
+            job.context.run(generation.finish, reason)
+        self._forget(job)
+
+    def _fail(self, job: AnswerJob, error: Exception) -> None:
+        told = job.context.run(_told, job.entry, error)
+        if told is not error:
+            _log(error, job.entry)
+        self._forget(job)
+        if _is_out_of_memory(error):
+            self._prefixes.clear()
+            return_freed_memory()
+        job.finish(FinishReason.ERROR, Usage(), told.text)
+
+    def _forget(self, job: AnswerJob) -> None:
+        self._scheduler.remove(job)
+        self._generations.pop(job, None)
+
+    # Models in memory.
+
+    def _resident(self, entry: ModelEntry) -> Checkpoint:
+        """The loaded model. Raises `ModelError`, or `NoRoom` where it can wait for room."""
+        resident = self._residency.use(entry.name)
+        if resident is not None:
+            return resident.model
+        folder = self._settings.locate(entry)
+        try:
+            blueprint = read_blueprint(entry, folder, self._device, exact=self._settings.exact)
+            self._make_room(blueprint)
+            return self._load(blueprint)
+        except (ModelError, NoRoom):
+            raise
+        except Exception as error:  # third-party code over damaged files may raise anything
+            _log(error, entry)
+            raise _unloadable(entry, error) from error
+
+    def _make_room(self, blueprint: Blueprint) -> None:
+        need = blueprint.weight_bytes + blueprint.full_row_bytes
+        try:
+            self._residency.make_room(need, self._busy())
+        except NoRoom as error:
+            self._prefixes.clear()
+            return_freed_memory()
+            if error.could_wait and self._generations:
+                raise
+            smaller = self._smaller(blueprint.entry)
+            raise failures.too_large(blueprint.entry, need, error.room, smaller) from error
+
+    def _load(self, blueprint: Blueprint) -> Checkpoint:
+        name = blueprint.entry.name
+        self._loading, self._reported = name, -1.0
+        self._tell_loading(0.0)
+        self._tell_snapshot()
+        try:
+            checkpoint = load_checkpoint(blueprint, self._on_piece)
+            resident = Resident(checkpoint, blueprint.weight_bytes, blueprint.full_row_bytes)
+            self._residency.admit(name, resident)
+            self._tell_loading(1.0)
+        finally:
+            self._loading = None
+            self._tell_snapshot()
+        return checkpoint
+
+    def _on_piece(self, fraction: float) -> None:
+        """A piece of a model is loaded: the answers of other models go on in between."""
+        self._tell_loading(fraction * 0.95)
+        self._advance()
+
+    def _tell_loading(self, fraction: float) -> None:
+        if fraction - self._reported < 0.05 and fraction < 1:
+            return
+        self._reported = fraction
+        name = self._loading or ""
+        for job in self._scheduler.waiting():
+            if job.entry.name == name and not job.is_cancelled:
+                job.emit(Loading(name, fraction))
+        for load in self._loads:
+            if load.entry.name == name:
+                load.progress(fraction)
+
+    def _smaller(self, entry: ModelEntry) -> ModelEntry | None:
+        """The largest installed model that is smaller."""
+        entries = self._settings.entries().values()
+        by_size = sorted(entries, key=lambda other: other.weight_bytes, reverse=True)
+        return next((other for other in by_size if other.weight_bytes < entry.weight_bytes
+                     and self._is_installed(other)), None)  # fmt: skip
+
+    def _is_installed(self, entry: ModelEntry) -> bool:
+        try:
+            self._settings.locate(entry)
+        except ModelNotInstalled:
+            return False
+        return True
+
+    def _free(self, name: str) -> None:
+        self._prefixes.drop(name)
+        return_freed_memory()
+
+    def _available(self) -> int:
+        if self._device.type == "cuda":
+            return torch.cuda.mem_get_info(self._device)[0]
+        return available_bytes()
+
+    def _busy(self) -> set[str]:
+        busy = {job.entry.name for job in self._generations}
+        return busy | ({self._loading} if self._loading else set())
+
+    def _draining(self) -> set[str]:
+        return {job.model for job in self._unloads}
+
+    def _rows(self, job: AnswerJob) -> int:
+        return max(1, min(job.request.sampling.best_of, self._scheduler.max_rows))
+
+    def _tell_snapshot(self) -> None:
+        ready = [_described(name, resident) for name, resident in self._residency.all()]
+        if self._loading is not None:
+            ready.append(ResidentModel(self._loading, ModelState.LOADING, 0, 0, ""))
+        self.snapshot = tuple(ready)
+
+
+def _described(name: str, resident: Resident[Checkpoint]) -> ResidentModel:
+    return ResidentModel(
+        name,
+        ModelState.READY,
+        resident.weight_bytes,
+        resident.cache_bytes,
+        resident.model.blueprint.kernel,
+    )
+
+
+def _told(entry: ModelEntry, error: Exception) -> UserFacingError:
+    match error:
+        case UserFacingError():
+            return error
+        case BrokenNumbers():
+            return failures.gave_no_numbers(entry)
+        case TemplateRefused():
+            return failures.broken(entry, _("its chat template refuses this conversation"))
+        case _ if _is_out_of_memory(error):
+            return failures.out_of_memory(entry)
+        case _:
+            return failures.went_wrong(entry)
+
+
+def _unloadable(entry: ModelEntry, error: Exception) -> ModelError:
+    if _is_out_of_memory(error):
+        return failures.out_of_memory(entry)
+    if isinstance(error, DamagedCheckpoint):
+        return failures.broken(entry, str(error))
+    return failures.broken(entry, _("its files are damaged or of another kind"))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # On a CPU torch raises a plain RuntimeError that names its allocator.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _log(error: Exception, entry: ModelEntry) -> None:
+    """Type and place only: an error's own text may quote what somebody wrote."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s: %s\n%s", entry.name, type(error).__name__, frames)

@@ -1,0 +1,112 @@
+"""What a checkpoint's folder holds, read without loading it: files, sizes, whether all is there.
+
+It knows file formats only, neither torch nor transformers.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import cast
+
+DTYPE_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,
+    "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+"""Bytes an element in safetensors' names."""
+
+TOKENIZER_FILES = (
+    ("tokenizer.json",), ("spiece.model",), ("tokenizer.model",), ("vocab.json", "merges.txt"),
+)  # fmt: skip
+"""The sets of files of which a tokenizer needs one."""
+
+
+class DamagedCheckpoint(Exception):  # noqa: N818 - translated to BrokenModel by its caller
+    """A folder lacks files or holds broken ones; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights of a checkpoint: elements, bytes as stored, and the format.
+
+    `dtype` is the most frequent one in safetensors' names, None for torch's own format, whose
+    content is not known before it is loaded.
+    """
+
+    elements: int
+    stored_bytes: int
+    dtype: str | None
+    is_safetensors: bool
+
+
+def inspect_weights(folder: Path) -> Weights:
+    """Measure a checkpoint. Raises `DamagedCheckpoint` where files are missing or cut short."""
+    if not (folder / "config.json").is_file():
+        raise DamagedCheckpoint("config.json is missing")
+    if not any(all((folder / name).is_file() for name in names) for names in TOKENIZER_FILES):
+        raise DamagedCheckpoint("the tokenizer is missing")
+    files = _weight_files(folder)
+    if files[0].suffix == ".bin":
+        stored = sum(file.stat().st_size for file in files)
+        return Weights(stored // 4, stored, None, is_safetensors=False)
+    elements, stored, dtypes = 0, 0, Counter[str]()
+    for file in files:
+        for dtype, count in _tensors(file):
+            elements += count
+            stored += count * DTYPE_BYTES.get(dtype, 4)
+            dtypes[dtype] += count
+    if not dtypes:
+        raise DamagedCheckpoint("the weights are empty")
+    return Weights(elements, stored, dtypes.most_common(1)[0][0], is_safetensors=True)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / f"{name}.index.json").is_file():
+            return _sharded(folder, f"{name}.index.json")
+        if (folder / name).is_file():
+            return [folder / name]
+    raise DamagedCheckpoint("the weights are missing")
+
+
+def _sharded(folder: Path, index: str) -> list[Path]:
+    content = _json(folder / index, (folder / index).read_bytes())
+    shards = sorted(set(cast("dict[str, str]", content.get("weight_map", {})).values()))
+    files = [folder / Path(shard).name for shard in shards]
+    for file in files:
+        if not file.is_file():
+            raise DamagedCheckpoint(f"{file.name} is missing")
+    if not files:
+        raise DamagedCheckpoint(f"{index} names no files")
+    return files
+
+
+def _tensors(file: Path) -> list[tuple[str, int]]:
+    """Type and elements of each tensor, from the header that opens the file."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise DamagedCheckpoint(f"{file.name} is cut short")
+        header = _json(file, opened.read(length))
+    header.pop("__metadata__", None)
+    tensors = cast("dict[str, dict[str, object]]", header)
+    try:
+        ends = [cast("list[int]", tensor["data_offsets"])[1] for tensor in tensors.values()]
+        found = [(str(t["dtype"]), prod(cast("list[int]", t["shape"]))) for t in tensors.values()]
+    except (KeyError, IndexError, TypeError) as error:
+        raise DamagedCheckpoint(f"{file.name} has a broken header") from error
+    if size < 8 + length + max(ends, default=0):
+        raise DamagedCheckpoint(f"{file.name} is cut short")
+    return found
+
+
+def _json(file: Path, content: bytes) -> dict[str, object]:
+    try:
+        parsed: object = json.loads(content)
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{file.name} is not valid") from error
+    if not isinstance(parsed, dict):
+        raise DamagedCheckpoint(f"{file.name} is not valid")
+    return cast("dict[str, object]", parsed)
