@@ -6,8 +6,6 @@ kept: no address of an index, no local version such as ``+cpu``, and nothing tha
 of torch brings, since torch pins those itself.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -7,8 +7,6 @@ holds a hash of everything that the install depends on, so that a second run sta
 interrupted one is repeated.
 """
 
-from __future__ import annotations
-
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - older interpreters read this far, and are told why

@@ -6,8 +6,6 @@ in pyproject.toml, under ``tool.fireside``. A version that is not installed is n
 over; its types are checked all the same.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
