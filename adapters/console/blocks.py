@@ -13,7 +13,7 @@ from typing import ClassVar
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
 from rich.segment import Segment
 from rich.style import Style
@@ -29,8 +29,10 @@ THEME = Theme({"markdown.code": "cyan", "markdown.h1": "bold underline"})
 """Rich's own, without its black background behind code."""
 LABEL_STYLE = Style(color="green", bold=True)
 ERROR_STYLE = Style(color="red", bold=True)
-NARROWEST_MARKDOWN = 40
-"""Below this width there is no room for the margins of nested quotes and lists."""
+MARGIN = 4
+NARROWEST_TEXT = 12
+"""Where the margins of nested quotes and lists (at most `MARGIN` columns a level) leave less room
+than this, a block is shown as it was written."""
 
 
 TABLES = ["strikethrough", "table"]
@@ -40,7 +42,9 @@ HIDING = ["reference"]
 
 @cache
 def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False}).enable(TABLES).disable(HIDING)
+    return (
+        MarkdownIt("commonmark", {"html": False, "maxNesting": 100}).enable(TABLES).disable(HIDING)
+    )
 
 
 def block_starts(text: str) -> list[int]:
@@ -77,12 +81,11 @@ class Row:
 BLANK_ROW = Row("", 0)
 
 
-def rows(console: Console, renderable: "Passage | Text", width: int) -> list[Row]:
+def rows(console: Console, renderable: RenderableType, width: int) -> list[Row]:
     """A renderable as rows of at most `width` columns, without trailing spaces."""
     options = console.options.update(width=max(width, 1), height=None)
     lines = [_without_trailing_spaces(one) for one in console.render_lines(renderable, options)]
-    drawn = [Row(_ansi(console, line), Segment.get_line_length(line)) for line in lines]
-    return _without_blank_ends(drawn)
+    return [Row(_ansi(console, line), Segment.get_line_length(line)) for line in lines]
 
 
 class Passage:
@@ -95,15 +98,17 @@ class Passage:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Rich's own protocol: the segments of the passage."""
-        lines = console.render_lines(self._body(options.max_width), options, pad=False)
+        body = self._body(options.max_width)
+        lines = _without_blank_ends(console.render_lines(body, options, pad=False))
         for index, line in enumerate(lines):
             yield from _labelled(line, self._label) if self._label and index == 0 else line
             yield Segment.line()
 
     def _body(self, width: int) -> "Markdown | Text":
         label = LABEL if self._label else None
-        if width >= NARROWEST_MARKDOWN:
-            return TerminalMarkdown(self._source, label, self._style)
+        markdown = TerminalMarkdown(self._source, label, self._style)
+        if width >= MARGIN * markdown.depth + NARROWEST_TEXT:
+            return markdown
         return Text(f"{label} {self._source}" if label else self._source, style=self._style)
 
 
@@ -118,6 +123,11 @@ class TerminalMarkdown(Markdown):
         self.parsed = list(_with_line_breaks(_parser().parse(source)))
         if label:
             self.parsed = _open_with(label, self.parsed)
+
+    @property
+    def depth(self) -> int:
+        """How deep its blocks are nested."""
+        return max((token.level for token in self.parsed), default=0)
 
 
 class _LeftHeading(Heading):
@@ -179,8 +189,9 @@ def _open_with(label: str, tokens: list[Token]) -> list[Token]:
 
 def _labelled(line: list[Segment], style: Style) -> list[Segment]:
     """The line with its first words, the label, in that style."""
-    label, rest = Segment.divide(line, [cell_len(LABEL), Segment.get_line_length(line)])
-    return [*Segment.apply_style(label, post_style=style), *rest]
+    ends = [cell_len(LABEL), max(Segment.get_line_length(line), cell_len(LABEL) + 1)]
+    label, *rest = Segment.divide(line, ends)
+    return [*Segment.apply_style(label, post_style=style), *(one for part in rest for one in part)]
 
 
 def _without_trailing_spaces(line: list[Segment]) -> list[Segment]:
@@ -191,10 +202,12 @@ def _without_trailing_spaces(line: list[Segment]) -> list[Segment]:
     return line
 
 
-def _without_blank_ends(drawn: list[Row]) -> list[Row]:
-    """The rows without blank ones around them, but at least one."""
-    filled = [index for index, row in enumerate(drawn) if row.cells]
-    return drawn[filled[0] : filled[-1] + 1] if filled else [BLANK_ROW]
+def _without_blank_ends(lines: list[list[Segment]]) -> list[list[Segment]]:
+    """The lines without blank ones around them, but at least one."""
+    filled = [
+        index for index, line in enumerate(lines) if any(segment.text.strip() for segment in line)
+    ]
+    return lines[filled[0] : filled[-1] + 1] if filled else [[]]
 
 
 def _shows_spaces(style: Style | None) -> bool:

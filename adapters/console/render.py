@@ -11,14 +11,14 @@ LABEL = "Chatbot:"
 INDENT = "  "
 
 
-def plain(text: str, index: int = 0) -> str:
+def plain(text: str, index: int = 0, label: str = LABEL) -> str:
     """One message of an answer as lines, without the last line's end.
 
     `index` counts the messages of a long answer: only the first carries the label. What it gives
     for a text's beginning begins what it gives for the text.
     """
     first, *rest = clean(text).strip("\n").split("\n")
-    opening = f"{LABEL} {first}" if index == 0 else f"{INDENT}{first}"
+    opening = f"{label} {first}" if index == 0 else f"{INDENT}{first}"
     return "\n".join([opening, *(f"{INDENT}{line}" if line.strip() else "" for line in rest)])
 
 
