@@ -1,0 +1,146 @@
+"""The message flow on a real store, with a scripted platform and engine."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bot.answering import AnswerServices
+from bot.commands.build import build_registry
+from bot.errors import ModelNotInstalled
+from bot.messages import Inbound
+from bot.models import Models
+from bot.orchestrator import Limits, Orchestrator
+from bot.prompt import PromptBuilder
+from bot.services import AdapterServices
+from bot.settings_scope import ScopedSettings, SettingName
+from bot.store.base import Store
+from bot.store.sql_store import SqlStore
+from config.catalogue import Family, ModelEntry
+from tests.scripted import ACCOUNT, START, Fuse, Platform, ScriptedAdapter, ScriptedEngine, fused
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is told to move; each reading is a microsecond later."""
+
+    time: datetime = START
+
+    def __call__(self) -> datetime:
+        self.time += timedelta(microseconds=1)
+        return self.time
+
+    def move(self, **delta: float) -> None:
+        """Let time pass."""
+        self.time += timedelta(**delta)
+
+
+def entry(name: str, *, label: str | None = None) -> ModelEntry:
+    """A catalogue entry for tests."""
+    return ModelEntry(
+        name=name,
+        title=name.title(),
+        family=Family.CHAT,
+        description=f"The {name} model.",
+        licence="MIT",
+        context_tokens=512,
+        weight_bytes=1,
+        has_system_prompt=True,
+        folder=Path("/nowhere"),
+        label=label,
+    )
+
+
+ENTRIES = {name: entry(name) for name in ("small", "large", "absent")}
+
+
+def locate(model: ModelEntry) -> Path:
+    """Where a model's files are; one of them is not there."""
+    if model.name == "absent":
+        raise ModelNotInstalled("absent is not installed. Run: fireside models pull absent")
+    return Path("/nowhere")
+
+
+@dataclass
+class Flow:
+    """One process's message flow, running."""
+
+    store: Store
+    orchestrator: Orchestrator
+    adapter: ScriptedAdapter
+    engine: ScriptedEngine
+    platform: Platform
+    services: AdapterServices
+    clock: Clock
+    pauses: list[float] = field(default_factory=list[float])
+
+    async def submit(self, *events: Inbound) -> None:
+        """Deliver events one after another."""
+        for event in events:
+            await self.services.submit(event)
+
+    async def settle(self, *targets: str) -> None:
+        """Let the flow run until these questions have their whole answer."""
+        await until(lambda: self._ended().issuperset(targets))
+
+    def _ended(self) -> set[str]:
+        return {message.target for message in self.platform.messages() if message.is_last}
+
+
+async def until(condition: Callable[[], bool], turns: int = 20_000) -> None:
+    """Let others run until a condition holds; fail where it never does."""
+    for _ in range(turns):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never came true")
+
+
+def compose(
+    store: Store, engine: ScriptedEngine, clock: Callable[[], datetime], limits: Limits
+) -> tuple[Orchestrator, AdapterServices]:
+    """The message flow over these parts."""
+    models = Models(ENTRIES, locate, engine)
+    defaults = {SettingName.MODEL: "small", SettingName.PERSONA: "Be kind.", SettingName.RAW: ""}
+    scoped = ScopedSettings(store.settings, defaults, clock)
+    registry = build_registry(models, scoped, store.history, clock)
+    prompts = PromptBuilder(store.history, scoped, models, clock, 300.0, None)
+    answers = AnswerServices(engine, store.inbox, prompts, registry, ["scripted:olga"], clock)
+    orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)
+    return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models)
+
+
+@asynccontextmanager
+async def running_flow(
+    folder: Path,
+    *,
+    engine: ScriptedEngine | None = None,
+    script: Sequence[Inbound] = (),
+    fuse: Fuse | None = None,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    max_chars: int = 2000,
+) -> AsyncGenerator[Flow]:
+    """Start a process's flow over the store and the platform in a folder; end it hard."""
+    clock, engine = clock or Clock(), engine or ScriptedEngine()
+    real_store = await SqlStore.open(folder)
+    store = fused(real_store, fuse) if fuse else real_store
+    platform = Platform(folder / "platform.jsonl", max_chars)
+    limits = limits or Limits(rescan_s=0.01)
+    orchestrator, services = compose(store, engine, clock, limits)
+    adapter = ScriptedAdapter(platform, services, script, fuse)
+    services.account = ACCOUNT
+    orchestrator.attach(adapter)
+    started = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(orchestrator.run(started))
+            await started.wait()
+            delivering = group.create_task(adapter.run())
+            yield Flow(store, orchestrator, adapter, engine, platform, services, clock)
+            delivering.cancel()
+            running.cancel()
+    finally:
+        await real_store.close()
