@@ -65,6 +65,17 @@ def blocks(text: str) -> list[str]:
     return [text[start:end].strip("\n") for start, end in pairwise(bounds)]
 
 
+def end_of_code(block: str, lines: int) -> str:
+    """A fenced code block without all but its last lines; any other block as it is.
+
+    Highlighting takes time for each line, and of a long block that grows only the end is seen.
+    """
+    if not block.startswith(("```", "~~~")):
+        return block
+    opening, *code = block.split("\n")
+    return "\n".join([opening, *code[-lines:]])
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of the screen: what to send, and the columns it fills."""
@@ -81,11 +92,20 @@ class Row:
 BLANK_ROW = Row("", 0)
 
 
-def rows(console: Console, renderable: RenderableType, width: int) -> list[Row]:
-    """A renderable as rows of at most `width` columns, without trailing spaces."""
+def rows(
+    console: Console, renderable: RenderableType, width: int, last: int | None = None
+) -> list[Row]:
+    """A renderable as rows of at most `width` columns; with `last` only so many from its end."""
     options = console.options.update(width=max(width, 1), height=None)
-    lines = [_without_trailing_spaces(one) for one in console.render_lines(renderable, options)]
-    return [Row(_ansi(console, line), Segment.get_line_length(line)) for line in lines]
+    lines = console.render_lines(renderable, options)[-last if last else 0 :]
+    lines = [_without_trailing_spaces(line) for line in lines]
+    with console.capture() as captured:
+        console.print(_Lines(lines), no_wrap=True, crop=False, overflow="ignore", end="")
+    # Rich ends every style within its own segment, so that each row stands for itself.
+    ansi = captured.get().split("\n")
+    return [
+        Row(text, Segment.get_line_length(line)) for text, line in zip(ansi, lines, strict=False)
+    ]
 
 
 class Passage:
@@ -214,18 +234,14 @@ def _shows_spaces(style: Style | None) -> bool:
     return style is not None and bool(style.bgcolor or style.underline or style.reverse)
 
 
-def _ansi(console: Console, line: list[Segment]) -> str:
-    with console.capture() as captured:
-        console.print(_Line(line), end="", no_wrap=True, crop=False, overflow="ignore")
-    return captured.get()
+class _Lines:
+    """Lines of segments as a renderable."""
 
-
-class _Line:
-    """Segments as a renderable."""
-
-    def __init__(self, segments: list[Segment]) -> None:
-        self._segments = segments
+    def __init__(self, lines: list[list[Segment]]) -> None:
+        self._lines = lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Rich's own protocol: the segments themselves."""
-        yield from self._segments
+        for line in self._lines:
+            yield from line
+            yield Segment.line()

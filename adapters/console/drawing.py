@@ -1,6 +1,8 @@
 """The display that draws on a terminal: Markdown that grows, a spinner, a progress bar."""
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -15,6 +17,7 @@ from adapters.console.blocks import (
     Row,
     block_starts,
     blocks,
+    end_of_code,
     rows,
 )
 from adapters.console.render import LABEL
@@ -26,6 +29,8 @@ from bot.translations import gettext as _
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 BAR_CELLS = 24
+PAUSE_FACTOR = 5
+"""Drawing may take a fifth of the time: the rest belongs to whoever writes the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,10 @@ class _Drawn:
 class TerminalDisplay:
     """Finished blocks of an answer are printed once; the last one is redrawn while it grows."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
+        self._next_draw_s = 0.0
         self._region = LiveRegion(console.file, lambda: (console.width, console.height))
         self._drawn: _Drawn | None = None
 
@@ -58,7 +65,7 @@ class TerminalDisplay:
             self._settle()
             drawn = _Drawn(reply)
         if not drawn.is_complete:
-            self._draw(drawn, text, view)
+            self._draw_in_turn(drawn, text, view)
         elif text != drawn.printed:
             self._draw(_Drawn(reply), text, view)
 
@@ -89,12 +96,19 @@ class TerminalDisplay:
         # The last column stays free: a full row leaves the cursor in a state of its own.
         return max(self._console.width - 1, 1)
 
+    def _draw_in_turn(self, drawn: _Drawn, text: str, view: ReplyView) -> None:
+        """Draw it now, or leave it to the next view where drawing would take most of the time."""
+        began_s = self._clock()
+        if view.is_complete or drawn != self._drawn or began_s >= self._next_draw_s:
+            self._draw(drawn, text, view)
+            self._next_draw_s = began_s + PAUSE_FACTOR * (self._clock() - began_s)
+
     def _draw(self, drawn: _Drawn, text: str, view: ReplyView) -> None:
         start = len(drawn.printed)
         end = len(text) if view.is_complete else self._finished(text, start, view)
         has_finished = view.is_complete or end > start
         finished = self._rows(text[start:end], start, view) if has_finished else []
-        live = [] if view.is_complete else self._rows(text[end:], end, view)
+        live = [] if view.is_complete else self._rows(text[end:], end, view, self._console.height)
         if view.is_complete and view.is_last and view.footer:
             finished += self._dim_rows(view.footer)
         self._region.draw(finished, live)
@@ -106,16 +120,17 @@ class TerminalDisplay:
         starts = [start + offset for offset in block_starts(text[start:])]
         return max((one for one in starts if one <= stable), default=start)
 
-    def _rows(self, piece: str, offset: int, view: ReplyView) -> list[Row]:
+    def _rows(self, piece: str, offset: int, view: ReplyView, last: int | None = None) -> list[Row]:
         """The rows of a piece of the message; the one that begins it carries the label."""
         drawn: list[Row] = []
         nothing_yet = [""] if offset == 0 else []
         for index, block in enumerate(blocks(piece) or nothing_yet):
+            source = block if last is None else end_of_code(block, last)
             is_first = offset == 0 and index == 0
             if not is_first:
                 drawn.append(BLANK_ROW)
-            passage = Passage(block, _label(view) if is_first else None)
-            drawn += rows(self._console, passage, self._width)
+            passage = Passage(source, _label(view) if is_first else None)
+            drawn += rows(self._console, passage, self._width, last)
         return drawn
 
     def _dim_rows(self, text: str) -> list[Row]:
