@@ -161,6 +161,13 @@ def without_credentials(url: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def refusal(stderr: str) -> str:
+    """Why pip found nothing; its own last line hides that the index did not answer."""
+    if "connection broken by" in stderr or "Connection to" in stderr:
+        return "it cannot be reached"
+    return last_line(stderr)
+
+
 def fingerprint(plan: Plan, inputs: Iterable[bytes]) -> str:
     """A hash of everything that decides what the environment holds."""
     digest = hashlib.sha256()
@@ -299,6 +306,7 @@ def install_torch(plan: Plan, torch: str) -> None:
     override = torch_override()
     if is_torch_installed(plan, torch) and not wants_other_torch(plan):
         return
+    say(f"asking the index for {torch}")
     choice, wheels = chosen_torch(plan, torch, override)
     say(download_line(torch, choice, map(sized, wheels)))
     torch_stamp_path(plan).unlink(missing_ok=True)
@@ -362,7 +370,7 @@ def would_take(plan: Plan, torch: str, choice: TorchChoice) -> tuple[Wheel, ...]
         )
         if finished.returncode != 0:
             raise SetupError(
-                f"{where} gives no {torch}: {last_line(finished.stderr)}. Check the network and "
+                f"{where} gives no {torch}: {refusal(finished.stderr)}. Check the network and "
                 "HTTPS_PROXY, or name an index that has it: TORCH_INDEX=https://..."
             )
         return wheels_in_report(json.loads(report.read_text()))

@@ -12,6 +12,7 @@ from scripts.setup_environment import (
     Wheel,
     choose_torch,
     download_line,
+    refusal,
     refuse_interpreter,
     requirement_name,
     sized,
@@ -153,3 +154,13 @@ def test_the_name_is_read_from_a_requirement_line(line: str, name: str) -> None:
 def test_a_requirement_that_cannot_be_read_is_an_error_that_quotes_it() -> None:
     with pytest.raises(SetupFailed, match="'== 3'"):
         requirement_name("== 3")
+
+
+def test_an_index_that_cannot_be_reached_is_told_apart_from_one_without_torch() -> None:
+    none = "ERROR: No matching distribution found for torch==2.13.0\n"
+    retrying = (
+        "WARNING: Retrying (Retry(total=0)) after connection broken by 'NameResolutionError'\n"
+    )
+    assert refusal(retrying + none) == "it cannot be reached"
+    assert refusal(none) == "No matching distribution found for torch==2.13.0"
+    assert refusal("") == "no reason given"
