@@ -88,8 +88,9 @@ class DescriptorLines:
 
     async def _readable(self) -> None:
         mode = os.fstat(self._descriptor).st_mode
-        if stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(self._descriptor)):
-            return  # Always readable, and refused by epoll.
+        can_keep_waiting = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+        if not can_keep_waiting and not os.isatty(self._descriptor):
+            return  # A file is always readable, and epoll refuses it.
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
         loop.add_reader(self._descriptor, _resolve, ready)
