@@ -51,8 +51,8 @@ contracts: setup-dev
 other-pythons: setup-dev ## Run the tests that need no torch under every other Python at hand
 	$(BIN)/python -m scripts.torch_free_tests
 
-unit: setup-dev ## Run the tests with their coverage (ARGS="-k name")
-	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+unit: setup-dev ## Run the tests with their coverage, or some of them (ARGS="-k name")
+	$(BIN)/pytest $(or $(ARGS),--cov --cov-report=term)
 
 check: lint types contracts ## Run the checks without the tests
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.setup_environment import ROOT, Wheel, requirements, wheels_in_report
+from scripts.requirements import ROOT, requirements
+from scripts.torch_build import Wheel, wheels_in_report
 
 HEADER = """\
 # One version of every package, for Python 3.11.

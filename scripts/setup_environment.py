@@ -21,33 +21,33 @@ import fcntl
 import hashlib
 import json
 import os
-import re
-import shutil
 import subprocess
 import tempfile
-import tomllib
-import urllib.parse
-import urllib.request
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
+
+from scripts.requirements import ROOT, SetupError, requirement_name, requirements
+from scripts.torch_build import (
+    TorchChoice,
+    Wheel,
+    choose_torch,
+    download_line,
+    is_gpu_present,
+    last_line,
+    refusal,
+    sized,
+    wheels_in_report,
+    without_credentials,
+)
 
 PIP_VERSION = "26.3"
 NEWEST_PYTHON = (3, 14)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_VENV = ROOT / ".venv"
-GPU_PATHS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidia0"))
-CUDA_PREFIXES = ("nvidia-", "cuda-")
-HEAD_TIMEOUT_S = 10
-
 
 Project = Literal["editable", "copied", "absent"]
-
-
-class SetupError(Exception):
-    """A failure told to the user in one line: what happened, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,43 +69,6 @@ class Plan:
         return self.venv / "bin" / "python"
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """One distribution that pip would take; ``size`` in bytes, None where it is not told."""
-
-    name: str
-    version: str
-    url: str
-    size: int | None = None
-
-    @property
-    def is_cuda(self) -> bool:
-        return self.name.startswith(CUDA_PREFIXES) or "+cu" in self.version
-
-    @property
-    def is_heavy(self) -> bool:
-        return self.is_cuda or self.name in {"torch", "triton"}
-
-
-@dataclass(frozen=True, slots=True)
-class TorchChoice:
-    """Where torch is taken from (``index`` None: wherever pip is configured to look) and why."""
-
-    index: str | None
-    why: str
-
-
-# Decisions: pure, tested as a table.
-
-
-def requirement_name(line: str) -> str:
-    """The normalized project name (PEP 503) of a requirement line."""
-    match = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line)
-    if match is None:
-        raise SetupError(f"pyproject.toml holds a requirement that cannot be read: {line!r}")
-    return re.sub(r"[-_.]+", "-", match.group()).lower()
-
-
 def refuse_interpreter(version: tuple[int, int]) -> None:
     """Raises SetupError for a Python that no build of torch is made for."""
     if version > NEWEST_PYTHON:
@@ -116,58 +79,6 @@ def refuse_interpreter(version: tuple[int, int]) -> None:
         )
 
 
-def wheels_in_report(report: Mapping[str, Any]) -> tuple[Wheel, ...]:
-    """The distributions in pip's installation report (https://pip.pypa.io/en/stable/reference/installation-report/)."""
-    return tuple(
-        Wheel(
-            name=requirement_name(item["metadata"]["name"]),
-            version=item["metadata"]["version"],
-            url=item["download_info"]["url"],
-        )
-        for item in report["install"]
-    )
-
-
-def choose_torch(wheels: Iterable[Wheel], *, override: str | None, gpu: bool) -> TorchChoice:
-    """Which index to take torch from, given what pip would take by itself.
-
-    An override always wins. A build without CUDA (a local CPU wheel, macOS) is taken as it is.
-    Gigabytes of CUDA are taken where a GPU can use them, and nowhere else.
-    """
-    if override:
-        return TorchChoice(override, "TORCH_INDEX is set")
-    if not any(wheel.is_cuda for wheel in wheels):
-        return TorchChoice(None, "CPU build at hand")
-    if gpu:
-        return TorchChoice(None, "CUDA build, NVIDIA GPU found")
-    return TorchChoice(CPU_INDEX, "CPU build, no NVIDIA GPU found")
-
-
-def download_line(torch: str, choice: TorchChoice, wheels: Iterable[Wheel]) -> str:
-    """What is said before the download: the build, why, from where, and the size if known."""
-    sizes = [wheel.size for wheel in wheels if wheel.is_heavy]
-    known = sum(size for size in sizes if size is not None)
-    if not known:
-        amount = "the index does not tell the size"
-    else:
-        amount = f"{'at least ' if None in sizes else ''}{known / 1e6:,.0f} MB"
-    source = f", from {without_credentials(choice.index)}" if choice.index else ""
-    return f"{torch}: {choice.why}{source}; {amount}"
-
-
-def without_credentials(url: str) -> str:
-    """The address without the user and password that a private index may carry."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def refusal(stderr: str) -> str:
-    """Why pip found nothing; its own last line hides that the index did not answer."""
-    if "connection broken by" in stderr or "Connection to" in stderr:
-        return "it cannot be reached"
-    return last_line(stderr)
-
-
 def fingerprint(plan: Plan, inputs: Iterable[bytes]) -> str:
     """A hash of everything that decides what the environment holds."""
     digest = hashlib.sha256()
@@ -176,24 +87,11 @@ def fingerprint(plan: Plan, inputs: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-# What the project asks for.
-
-
-def requirements(root: Path, *, extras: Sequence[str] = ()) -> tuple[str, ...]:
-    """The project's requirement lines, those of the named extras, and the build back end's."""
-    pyproject = tomllib.loads((root / "pyproject.toml").read_text())
-    project = pyproject["project"]
-    optional = [line for extra in extras for line in project["optional-dependencies"][extra]]
-    return (*project["dependencies"], *optional, *pyproject["build-system"]["requires"])
-
-
-def install_inputs() -> tuple[bytes, ...]:
-    """The contents of the files that the install depends on, with the version of Python."""
-    files = (ROOT / "pyproject.toml", ROOT / "constraints.txt", Path(__file__))
-    return (*(path.read_bytes() for path in files), PIP_VERSION.encode())
-
-
-# Effects.
+def install_inputs(plan: Plan) -> tuple[bytes, ...]:
+    """The files that the install depends on, and which Python the environment's links lead to."""
+    scripts = ("requirements.py", "setup_environment.py", "torch_build.py")
+    files = (*(f"scripts/{name}" for name in scripts), "pyproject.toml", "constraints.txt")
+    return (*((ROOT / file).read_bytes() for file in files), bytes(plan.venv_python.resolve()))
 
 
 def say(text: str) -> None:
@@ -215,7 +113,7 @@ def is_ready(plan: Plan) -> bool:
     stamp = stamp_path(plan)
     if not os.access(plan.venv_python, os.X_OK) or not stamp.is_file() or wants_other_torch(plan):
         return False
-    return stamp.read_text() == fingerprint(plan, install_inputs())
+    return stamp.read_text() == fingerprint(plan, install_inputs(plan))
 
 
 def wants_other_torch(plan: Plan) -> bool:
@@ -256,7 +154,7 @@ def prepare(plan: Plan, *, includes: Sequence[Plan] = ()) -> None:
         install_requirements(plan)
         install_project(plan)
         for finished in (*includes, plan):
-            stamp_path(finished).write_text(fingerprint(finished, install_inputs()))
+            stamp_path(finished).write_text(fingerprint(finished, install_inputs(finished)))
 
 
 @contextlib.contextmanager
@@ -331,7 +229,7 @@ def chosen_torch(
         wheels: tuple[Wheel, ...] = ()
     else:
         wheels = would_take(plan, torch, TorchChoice(None, ""))
-    choice = choose_torch(wheels, override=override, gpu=is_gpu_present())
+    choice = choose_torch(wheels, override=override, gpu=is_gpu_present(), cpu_index=CPU_INDEX)
     return choice, wheels if choice.index is None else would_take(plan, torch, choice)
 
 
@@ -376,30 +274,6 @@ def would_take(plan: Plan, torch: str, choice: TorchChoice) -> tuple[Wheel, ...]
         return wheels_in_report(json.loads(report.read_text()))
 
 
-def is_gpu_present() -> bool:
-    """Whether an NVIDIA driver shows a GPU on this machine."""
-    if any(path.exists() for path in GPU_PATHS):
-        return True
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return False
-    finished = subprocess.run([command, "-L"], capture_output=True, text=True)
-    return finished.returncode == 0 and "GPU" in finished.stdout
-
-
-def sized(wheel: Wheel) -> Wheel:
-    """The wheel with its size, if it is a heavy one and the index tells."""
-    if not wheel.is_heavy:
-        return wheel
-    try:
-        request = urllib.request.Request(wheel.url, method="HEAD")  # noqa: S310 - the address pip reported
-        with urllib.request.urlopen(request, timeout=HEAD_TIMEOUT_S) as answer:  # noqa: S310
-            size = int(answer.headers["Content-Length"])
-    except (OSError, ValueError, TypeError):
-        return wheel
-    return Wheel(wheel.name, wheel.version, wheel.url, size)
-
-
 def install_requirements(plan: Plan) -> None:
     say(f"installing the pinned packages of {plan.venv.name}")
     constraints = ["--constraint", str(ROOT / "constraints.txt")]
@@ -430,12 +304,6 @@ def pip(plan: Plan, *arguments: str, doing: str) -> None:
             f"pip could not {doing}; its message is above. Check the network, HTTPS_PROXY and the "
             "free disk space, and run the same command again"
         )
-
-
-def last_line(text: str) -> str:
-    """The last line that says something."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("ERROR: ") if lines else "no reason given"
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

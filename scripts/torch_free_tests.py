@@ -14,16 +14,8 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from scripts.setup_environment import (
-    NEWEST_PYTHON,
-    ROOT,
-    Plan,
-    SetupError,
-    prepare,
-    requirement_name,
-    requirements,
-    say,
-)
+from scripts.requirements import ROOT, SetupError, requirement_name, requirements
+from scripts.setup_environment import NEWEST_PYTHON, Plan, prepare, say
 
 TESTED_PYTHON = (3, 11)
 LEFT_OUT = frozenset({"torch", "transformers", "pyright", "ruff", "import-linter"})

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.constraints import constraint_lines, requested
-from scripts.setup_environment import ROOT, Wheel, requirement_name
+from scripts.requirements import ROOT, requirement_name
+from scripts.torch_build import Wheel
 
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

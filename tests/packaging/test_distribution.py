@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.setup_environment import CPU_INDEX, ROOT
+from scripts.requirements import ROOT
+from scripts.setup_environment import CPU_INDEX
 
 PACKAGES = ("adapters", "bench", "bot", "config")
 SOURCES = (*PACKAGES, "docs", "scripts", "tests", "training")

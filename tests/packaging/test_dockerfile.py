@@ -4,7 +4,8 @@ import json
 import re
 from dataclasses import dataclass
 
-from scripts.setup_environment import CPU_INDEX, ROOT
+from scripts.requirements import ROOT
+from scripts.setup_environment import CPU_INDEX
 
 INSTRUCTION = re.compile(r"^([A-Z]+)\s+(.*)$")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import setup_environment
-from scripts.setup_environment import PIP_VERSION, Plan, SetupError, is_ready, prepare
+from scripts import setup_environment, torch_build
+from scripts.requirements import ROOT, SetupError
+from scripts.setup_environment import PIP_VERSION, Plan, is_ready, prepare
 
 RECORDING_PYTHON = f"""#!/bin/sh
 here=$(dirname "$0")
@@ -110,7 +111,35 @@ def test_an_install_that_breaks_takes_back_what_was_finished_before(venv: Path) 
 
 def test_changed_inputs_are_installed_again(venv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(plan_for(venv))
-    monkeypatch.setattr(setup_environment, "install_inputs", lambda: (b"constraints changed",))
+
+    def changed(_plan: Plan) -> tuple[bytes, ...]:
+        return (b"constraints changed",)
+
+    monkeypatch.setattr(setup_environment, "install_inputs", changed)
+    assert not is_ready(plan_for(venv))
+
+
+def test_what_decides_the_install_is_read_anew_each_time(venv: Path) -> None:
+    inputs = setup_environment.install_inputs(plan_for(venv))
+    assert (ROOT / "pyproject.toml").read_bytes() in inputs
+    assert (ROOT / "constraints.txt").read_bytes() in inputs
+    assert (ROOT / "scripts" / "setup_environment.py").read_bytes() in inputs
+
+
+def test_a_python_that_was_upgraded_under_the_environment_is_noticed(
+    venv: Path, tmp_path: Path
+) -> None:
+    python = venv / "bin" / "python"
+    old, upgraded = tmp_path / "python3.11", tmp_path / "python3.12"
+    for path in (old, upgraded):
+        path.write_text(RECORDING_PYTHON)
+        path.chmod(0o755)
+    python.unlink()
+    python.symlink_to(old)
+    prepare(plan_for(venv))
+    assert is_ready(plan_for(venv))
+    python.unlink()
+    python.symlink_to(upgraded)
     assert not is_ready(plan_for(venv))
 
 
@@ -198,7 +227,7 @@ def test_a_container_gets_a_copy_after_its_packages(venv: Path) -> None:
     prepare(Plan(venv, python, lines, "absent"))
     assert "--no-build-isolation" not in " ".join(calls(venv))
     prepare(Plan(venv, python, lines, "copied"))
-    assert calls(venv)[-1].endswith(f"--no-build-isolation {setup_environment.ROOT} --quiet")
+    assert calls(venv)[-1].endswith(f"--no-build-isolation {ROOT} --quiet")
 
 
 def test_an_environment_that_was_moved_is_made_anew(venv: Path, tmp_path: Path) -> None:
@@ -208,11 +237,11 @@ def test_an_environment_that_was_moved_is_made_anew(venv: Path, tmp_path: Path) 
 
 
 def test_a_gpu_is_seen_by_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup_environment, "GPU_PATHS", (tmp_path / "nvidia0",))
+    monkeypatch.setattr(torch_build, "GPU_PATHS", (tmp_path / "nvidia0",))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not setup_environment.is_gpu_present()
+    assert not torch_build.is_gpu_present()
     (tmp_path / "nvidia0").touch()
-    assert setup_environment.is_gpu_present()
+    assert torch_build.is_gpu_present()
 
 
 @pytest.mark.parametrize(
@@ -221,12 +250,12 @@ def test_a_gpu_is_seen_by_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_gpu_is_seen_by_nvidia_smi_only_when_it_lists_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, found: bool
 ) -> None:
-    monkeypatch.setattr(setup_environment, "GPU_PATHS", ())
+    monkeypatch.setattr(torch_build, "GPU_PATHS", ())
     command = tmp_path / "nvidia-smi"
     command.write_text(f"#!/bin/sh\n{answer}\n")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert setup_environment.is_gpu_present() is found
+    assert torch_build.is_gpu_present() is found
 
 
 def test_a_failure_ends_with_one_line_and_status_1(

@@ -6,20 +6,18 @@ from typing import Any
 
 import pytest
 
-from scripts.setup_environment import (
-    CPU_INDEX,
+from scripts.requirements import SetupError, requirement_name
+from scripts.setup_environment import CPU_INDEX, refuse_interpreter
+from scripts.torch_build import (
     TorchChoice,
     Wheel,
     choose_torch,
     download_line,
     refusal,
-    refuse_interpreter,
-    requirement_name,
     sized,
     wheels_in_report,
     without_credentials,
 )
-from scripts.setup_environment import SetupError as SetupFailed
 
 CUDA_REPORT = (
     "torch 2.13.0",
@@ -46,6 +44,10 @@ def reported(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def chosen(wheels: Sequence[Wheel], override: str | None, *, gpu: bool) -> TorchChoice:
+    return choose_torch(wheels, override=override, gpu=gpu, cpu_index=CPU_INDEX)
+
+
 @pytest.mark.parametrize(
     ("report", "override", "gpu", "index"),
     [
@@ -64,17 +66,17 @@ def test_torch_comes_from_the_index_that_fits_the_machine(
     report: Sequence[str], override: str | None, gpu: bool, index: str | None
 ) -> None:
     wheels = wheels_in_report(reported(report))
-    assert choose_torch(wheels, override=override, gpu=gpu).index == index
+    assert chosen(wheels, override, gpu=gpu).index == index
 
 
 def test_the_reason_tells_apart_what_was_found() -> None:
     cuda = wheels_in_report(reported(CUDA_REPORT))
     cpu = wheels_in_report(reported(LOCAL_CPU_REPORT))
     reasons = {
-        choose_torch(cuda, override=None, gpu=True).why,
-        choose_torch(cuda, override=None, gpu=False).why,
-        choose_torch(cpu, override=None, gpu=False).why,
-        choose_torch(cuda, override="https://mirror.example", gpu=False).why,
+        chosen(cuda, None, gpu=True).why,
+        chosen(cuda, None, gpu=False).why,
+        chosen(cpu, None, gpu=False).why,
+        chosen(cuda, "https://mirror.example", gpu=False).why,
     }
     assert len(reasons) == 4
 
@@ -132,7 +134,7 @@ def test_supported_interpreters_are_taken(version: tuple[int, int]) -> None:
 
 def test_an_interpreter_that_torch_has_no_build_for_is_refused_with_advice() -> None:
     with pytest.raises(
-        SetupFailed, match=r"this is 3\.15\. Name an older one: make PYTHON="
+        SetupError, match=r"this is 3\.15\. Name an older one: make PYTHON="
     ) as error:
         refuse_interpreter((3, 15))
     assert "\n" not in str(error.value)
@@ -152,7 +154,7 @@ def test_the_name_is_read_from_a_requirement_line(line: str, name: str) -> None:
 
 
 def test_a_requirement_that_cannot_be_read_is_an_error_that_quotes_it() -> None:
-    with pytest.raises(SetupFailed, match="'== 3'"):
+    with pytest.raises(SetupError, match="'== 3'"):
         requirement_name("== 3")
 
 

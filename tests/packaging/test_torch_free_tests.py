@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts import torch_free_tests
-from scripts.setup_environment import ROOT
+from scripts.requirements import ROOT
 from scripts.torch_free_tests import (
     candidates,
     find_python,
