@@ -119,9 +119,10 @@ class AnswerSplitter:
         return (*self._stop, OPEN_TAG) if self._has_reasoning else self._stop
 
     def _first_mark(self) -> tuple[int, str] | None:
-        found = [(self._held.find(mark), -len(mark), mark) for mark in self._marks()]
-        found = [entry for entry in found if entry[0] >= 0]
-        return (min(found)[0], min(found)[2]) if found else None
+        """Where the mark that is complete first begins: no matter how the text was cut up."""
+        found = [(self._held.find(mark), mark) for mark in self._marks()]
+        found = [(position, mark) for position, mark in found if position >= 0]
+        return min(found, key=lambda at: (at[0] + len(at[1]), at[0]), default=None)
 
     def _possible_mark(self) -> int:
         longest = max((len(mark) for mark in self._marks()), default=1) - 1

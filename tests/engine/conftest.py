@@ -1,0 +1,50 @@
+"""The tiny checkpoints, made once, and engines over them."""
+
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.engine.transformers_engine import TransformersEngine
+from config.catalogue import ModelEntry
+from tests.checkpoints import TINY
+from tests.engine.engines import MakeEngine, folder_of
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The folder of each tiny checkpoint."""
+    folders: dict[str, Path] = {}
+    for name, tiny in TINY.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        tiny.make(folders[name])
+    return folders
+
+
+@pytest.fixture(scope="session")
+def entries(checkpoints: Mapping[str, Path]) -> Mapping[str, ModelEntry]:
+    """A catalogue of the tiny checkpoints."""
+    return {name: TINY[name].entry(folder) for name, folder in checkpoints.items()}
+
+
+@pytest.fixture
+async def make_engine(entries: Mapping[str, ModelEntry]) -> AsyncGenerator[MakeEngine]:
+    """Makes engines, over the tiny checkpoints unless told otherwise, and closes them."""
+    made: list[TransformersEngine] = []
+
+    def make(**options: Any) -> TransformersEngine:
+        given: dict[str, Any] = {"entries": entries, "locate": folder_of, "exact": True}
+        engine = TransformersEngine(**(given | options))
+        made.append(engine)
+        return engine
+
+    yield make
+    for engine in made:
+        await engine.close()
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine) -> TransformersEngine:
+    """An engine over the tiny checkpoints."""
+    return make_engine()

@@ -1,0 +1,125 @@
+"""Sampling: the same distribution as transformers' own processors, row by row."""
+
+from typing import cast
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import (
+    LogitsProcessor,
+    MinPLogitsWarper,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from bot.engine.base import SamplingParameters
+from bot.engine.sampling import (
+    choose,
+    followers,
+    log_probability,
+    penalized,
+    seeded_generator,
+    warped,
+)
+
+VOCABULARY = 12
+CPU = torch.device("cpu")
+
+logits_of = st.lists(
+    st.floats(-20, 20, width=32), min_size=VOCABULARY, max_size=VOCABULARY, unique=True
+).map(torch.tensor)
+histories = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=20)
+parameters_of = st.builds(
+    SamplingParameters,
+    temperature=st.floats(0.1, 3),
+    top_k=st.integers(0, VOCABULARY + 3),
+    top_p=st.floats(0.05, 1),
+    min_p=st.floats(0, 0.9),
+    repetition_penalty=st.floats(0.5, 2),
+    no_repeat_ngram_size=st.integers(0, 4),
+)
+
+
+def theirs(
+    logits: torch.Tensor, history: list[int], parameters: SamplingParameters
+) -> torch.Tensor:
+    processors: list[LogitsProcessor] = []
+    if parameters.repetition_penalty != 1:
+        processors.append(RepetitionPenaltyLogitsProcessor(parameters.repetition_penalty))
+    if parameters.no_repeat_ngram_size:
+        processors.append(NoRepeatNGramLogitsProcessor(parameters.no_repeat_ngram_size))
+    processors.append(TemperatureLogitsWarper(parameters.temperature))
+    if parameters.top_k:
+        processors.append(TopKLogitsWarper(parameters.top_k))
+    if parameters.top_p < 1:
+        processors.append(TopPLogitsWarper(parameters.top_p))
+    if parameters.min_p:
+        processors.append(MinPLogitsWarper(parameters.min_p))
+    ids = torch.tensor([history])
+    scores = logits[None].clone()
+    for processor in processors:
+        scores = processor(cast("torch.LongTensor", ids), scores)
+    return scores[0]
+
+
+@given(logits_of, histories, parameters_of)
+def test_the_scores_are_those_of_transformers_processors(
+    logits: torch.Tensor, history: list[int], parameters: SamplingParameters
+) -> None:
+    expected = theirs(logits, history, parameters)
+    ours = warped(penalized(logits, history, parameters), parameters)
+    if not torch.isnan(expected).any():  # every token banned: transformers gives no numbers either
+        torch.testing.assert_close(ours, expected)
+
+
+@given(logits_of, histories, st.floats(0.5, 2), st.integers(0, 4))
+def test_greedy_takes_the_best_after_the_penalties(
+    logits: torch.Tensor, history: list[int], penalty: float, size: int
+) -> None:
+    parameters = SamplingParameters(
+        temperature=0, repetition_penalty=penalty, no_repeat_ngram_size=size
+    )
+    expected = theirs(
+        logits, history,
+        SamplingParameters(temperature=1.0, repetition_penalty=penalty, no_repeat_ngram_size=size),
+    )  # fmt: skip
+    token = choose(logits, history, parameters, seeded_generator(1, 0, CPU))
+    assert expected[token] == expected.max()
+
+
+@given(logits_of, histories, parameters_of, st.integers(0, 2**31))
+def test_the_same_seed_chooses_the_same_token(
+    logits: torch.Tensor, history: list[int], parameters: SamplingParameters, seed: int
+) -> None:
+    chosen = {choose(logits, [], parameters, seeded_generator(seed, 0, CPU)) for _ in range(3)}
+    assert len(chosen) == 1
+
+
+def test_what_is_filtered_out_is_never_chosen() -> None:
+    logits = torch.arange(VOCABULARY, dtype=torch.float32) / 10
+    parameters = SamplingParameters(temperature=1.0, top_k=3)
+    generator = seeded_generator(5, 0, CPU)
+    chosen = {choose(logits, [], parameters, generator) for _ in range(200)}
+    assert chosen == {9, 10, 11}
+
+
+def test_rows_of_one_seed_differ_and_no_seed_is_chance() -> None:
+    logits = torch.zeros(1000)
+    parameters = SamplingParameters(temperature=1.0)
+    rows = {choose(logits, [], parameters, seeded_generator(5, row, CPU)) for row in range(8)}
+    free = {choose(logits, [], parameters, seeded_generator(None, 0, CPU)) for _ in range(8)}
+    assert len(rows) > 4
+    assert len(free) > 4
+
+
+def test_followers_are_what_would_complete_an_ngram_of_the_source() -> None:
+    assert followers([7, 1, 2], [1, 2, 3, 9, 1, 2, 4], 3) == [3, 4]
+    assert followers([1], [1, 2, 3], 3) == []
+
+
+def test_log_probability_is_of_the_unfiltered_distribution() -> None:
+    logits = torch.tensor([0.0, 0.0, 0.0, 0.0])
+    assert log_probability(logits, 2) == torch.log(torch.tensor(0.25)).item()
