@@ -1,0 +1,148 @@
+"""The turns of conversations, over the database."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from typing_extensions import override
+
+from bot.conversation import Role, Turn
+from bot.messages import ConversationRef
+from bot.store.base import History, MessageState, ReplyState, StoredMessage
+from bot.store.database import Database
+from bot.store.events import MESSAGE, blank, event_columns, place_columns, stored_message
+from bot.store.schema import conversation as conversations
+from bot.store.schema import message as messages
+from bot.store.schema import removal, reply
+from bot.store.sqlite import put
+
+
+class SqlHistory(History):
+    """Questions and answers in the tables `message` and `reply`, since `conversation`'s mark."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def turns(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
+        async with self._database.reading() as connection:
+            rows = await connection.execute(_pairs_before(message).limit(limit))
+            newest_first = rows.mappings().all()
+        return [turn for row in reversed(newest_first) for turn in _turns(row)]
+
+    @override
+    async def reset(self, conversation: ConversationRef, now: datetime) -> None:
+        place = place_columns(conversation)
+        newest = select(func.max(messages.c.id)).where(_is_at(messages, place))
+        async with self._database.writing() as connection:
+            mark = await connection.scalar(newest)
+            if mark is not None:
+                row = {**place, "reset_mark": mark, "reset_at": now}
+                await connection.execute(put(conversations, row))
+
+    @override
+    async def edit(self, account: str, message_id: str, text: str) -> StoredMessage | None:
+        edited = (
+            update(messages)
+            .where(
+                _has_id(account, message_id),
+                messages.c.kind == MESSAGE,
+                messages.c.state != MessageState.WITHDRAWN,
+            )
+            .values(text=text)
+            .returning(messages)
+        )
+        async with self._database.writing() as connection:
+            row = (await connection.execute(edited)).mappings().first()
+            return None if row is None else stored_message(row)
+
+    @override
+    async def withdraw(self, account: str, message_id: str) -> StoredMessage | None:
+        async with self._database.writing() as connection:
+            row = await _find(connection, account, message_id)
+            if row is None:
+                return None
+            columns = event_columns(blank(stored_message(row).event))
+            blanked = update(messages).where(messages.c.id == row["id"]).returning(messages)
+            values = {**columns, "state": MessageState.WITHDRAWN}
+            withdrawn = (await connection.execute(blanked.values(values))).mappings().one()
+            await _blank_replies(connection, row["id"])
+        await self._database.forget_deleted()
+        return stored_message(withdrawn)
+
+    @override
+    async def find(self, account: str, message_id: str) -> StoredMessage | None:
+        async with self._database.reading() as connection:
+            row = await _find(connection, account, message_id)
+            return None if row is None else stored_message(row)
+
+    @override
+    async def takes_part(self, conversation: ConversationRef) -> bool:
+        addressed = select(messages.c.id).where(
+            _is_at(messages, place_columns(conversation)),
+            messages.c.kind == MESSAGE,
+            messages.c.state != MessageState.WITHDRAWN,
+        )
+        async with self._database.reading() as connection:
+            return await connection.scalar(addressed.limit(1)) is not None
+
+    @override
+    async def mark_removed(self, platform: str, installation_id: str, now: datetime) -> None:
+        row = {"platform": platform, "installation_id": installation_id, "removed_at": now}
+        async with self._database.writing() as connection:
+            await connection.execute(put(removal, row))
+
+
+def _pairs_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
+    """Questions and answers that a message sees, newest first (see `History.turns`)."""
+    place = place_columns(message.event.conversation)
+    mark = select(conversations.c.reset_mark).where(_is_at(conversations, place))
+    is_own = messages.c.author_id == message.event.author.id
+    seen = and_(reply.c.finished_at <= message.received_at, ~reply.c.is_private)
+    return (
+        select(messages, reply.c.text.label("answer"))
+        .join(reply, reply.c.message_id == messages.c.id)
+        .where(
+            _is_at(messages, place),
+            messages.c.account == message.account,
+            messages.c.kind == MESSAGE,
+            messages.c.state == MessageState.ANSWERED,
+            messages.c.id < message.id,
+            messages.c.id > func.coalesce(mark.scalar_subquery(), 0),
+            reply.c.state.in_([ReplyState.ANSWERED, ReplyState.CANCELLED]),
+            ~reply.c.is_error,
+            func.trim(reply.c.text) != "",
+            or_(is_own, seen),
+        )
+        .order_by(messages.c.id.desc())
+    )
+
+
+def _turns(row: RowMapping) -> tuple[Turn, Turn]:
+    asked = stored_message(row)
+    question = Turn(Role.USER, row["text"], asked.event.author.name)
+    return question, Turn(Role.ASSISTANT, row["answer"])
+
+
+def _is_at(table: Table, place: Mapping[str, str]) -> ColumnElement[bool]:
+    return and_(*(table.c[name] == value for name, value in place.items()))
+
+
+def _has_id(account: str, event_id: str) -> ColumnElement[bool]:
+    return and_(messages.c.account == account, messages.c.event_id == event_id)
+
+
+async def _find(connection: AsyncConnection, account: str, event_id: str) -> RowMapping | None:
+    found = select(messages).where(_has_id(account, event_id))
+    return (await connection.execute(found)).mappings().first()
+
+
+async def _blank_replies(connection: AsyncConnection, message_id: int) -> None:
+    """Take the text out of every attempt, and end the one that runs: its claim is lost."""
+    mine = update(reply).where(reply.c.message_id == message_id)
+    said = mine.where(reply.c.text.is_not(None))
+    await connection.execute(said.values(text="", footer=None))
+    running = mine.where(reply.c.state == ReplyState.ANSWERING)
+    await connection.execute(running.values(state=ReplyState.CANCELLED, lease_until=None))

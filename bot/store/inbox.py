@@ -1,0 +1,202 @@
+"""Messages to answer and the claims on them, over the database."""
+
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, func, insert, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from typing_extensions import override
+
+from bot.errors import LeaseLost
+from bot.messages import Answerable
+from bot.store.base import (
+    Answer,
+    Claim,
+    Inbox,
+    MessageState,
+    ReplyPart,
+    ReplyState,
+    StoredMessage,
+)
+from bot.store.database import Database
+from bot.store.events import event_columns, place_columns, stored_message
+from bot.store.schema import deduplication, message, reply, reply_part
+from bot.store.sqlite import put, put_once
+
+ANSWER_COLUMNS = [field.name for field in fields(Answer)]
+
+
+class SqlInbox(Inbox):
+    """The tables `message`, `deduplication`, `reply` and `reply_part`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def admit(
+        self, account: str, event: Answerable, received_at: datetime
+    ) -> StoredMessage | None:
+        key = {"account": account, "event_id": event.id}
+        row = {
+            **key,
+            **place_columns(event.conversation),
+            **event_columns(event),
+            "author_id": event.author.id,
+            "state": MessageState.RECEIVED,
+            "received_at": received_at,
+        }
+        async with self._database.writing() as connection:
+            seen = put_once(deduplication, {**key, "seen_at": received_at})
+            if (await connection.execute(seen)).rowcount == 0:
+                return None
+            added = insert(message).values(row).returning(message.c.id)
+            message_id: int = (await connection.execute(added)).scalar_one()
+        return StoredMessage(message_id, account, event, received_at)
+
+    @override
+    async def claim(
+        self, message_id: int, worker: str, now: datetime, lease_until: datetime
+    ) -> Claim | None:
+        async with self._database.writing() as connection:
+            row = await _received(connection, message_id)
+            last = await _last_attempt(connection, message_id)
+            if row is None or (last is not None and _is_live(last, now)):
+                return None
+            if last is not None:
+                await _end_expired(connection, last)
+            attempt = await _begin_attempt(connection, message_id, last, worker, lease_until)
+            return Claim(
+                message=stored_message(row),
+                reply_id=attempt["id"],
+                attempt=attempt["attempt"],
+                fence=attempt["fence"],
+                worker=worker,
+                crashes=await _crashes(connection, message_id),
+                parts=await _parts(connection, attempt["id"]),
+                answer=_answer(attempt),
+            )
+
+    @override
+    async def renew(self, claim: Claim, lease_until: datetime) -> None:
+        async with self._database.writing() as connection:
+            await _hold(connection, claim, lease_until=lease_until)
+
+    @override
+    async def save_part(self, claim: Claim, part: ReplyPart) -> None:
+        async with self._database.writing() as connection:
+            await _hold(connection, claim)
+            row = {"reply_id": claim.reply_id, **asdict(part)}
+            await connection.execute(put(reply_part, row))
+
+    @override
+    async def save_answer(self, claim: Claim, answer: Answer) -> None:
+        async with self._database.writing() as connection:
+            await _hold(connection, claim, **asdict(answer))
+
+    @override
+    async def finish(self, claim: Claim, state: ReplyState, now: datetime) -> None:
+        assert state is not ReplyState.ANSWERING, "finish ends the attempt"
+        is_failed = state is ReplyState.FAILED
+        outcome = MessageState.FAILED if is_failed else MessageState.ANSWERED
+        async with self._database.writing() as connection:
+            await _hold(connection, claim, state=state, lease_until=None, finished_at=now)
+            ended = update(message).where(message.c.id == claim.message.id)
+            await connection.execute(ended.values(state=outcome))
+
+    @override
+    async def release(self, claim: Claim) -> None:
+        async with self._database.writing() as connection:
+            await _hold(connection, claim, state=ReplyState.FAILED, lease_until=None)
+
+
+async def _hold(connection: AsyncConnection, claim: Claim, **values: Any) -> None:
+    """Write to a claim's attempt if it still holds, in one statement. Raises `LeaseLost`."""
+    held = update(reply).where(
+        reply.c.id == claim.reply_id,
+        reply.c.fence == claim.fence,
+        reply.c.state == ReplyState.ANSWERING,
+    )
+    result = await connection.execute(held.values(values or {"fence": claim.fence}))
+    if result.rowcount == 0:
+        raise LeaseLost(f"{claim.worker} no longer holds message {claim.message.id}")
+
+
+async def _received(connection: AsyncConnection, message_id: int) -> RowMapping | None:
+    """The row of a message that waits for its answer, locked against other claims."""
+    wanted = select(message).where(
+        message.c.id == message_id, message.c.state == MessageState.RECEIVED
+    )
+    return (await connection.execute(wanted.with_for_update())).mappings().first()
+
+
+async def _last_attempt(connection: AsyncConnection, message_id: int) -> RowMapping | None:
+    attempts = select(reply).where(reply.c.message_id == message_id)
+    newest_first = attempts.order_by(reply.c.attempt.desc()).limit(1)
+    return (await connection.execute(newest_first)).mappings().first()
+
+
+def _is_live(attempt: RowMapping, now: datetime) -> bool:
+    return attempt["state"] == ReplyState.ANSWERING and attempt["lease_until"] > now
+
+
+async def _end_expired(connection: AsyncConnection, attempt: RowMapping) -> None:
+    """Mark an attempt that nobody ended as the crash it was; released ones ended already."""
+    expired = update(reply).where(
+        reply.c.id == attempt["id"], reply.c.state == ReplyState.ANSWERING
+    )
+    await connection.execute(
+        expired.values(state=ReplyState.FAILED, crashed=True, lease_until=None)
+    )
+
+
+async def _begin_attempt(
+    connection: AsyncConnection,
+    message_id: int,
+    last: RowMapping | None,
+    worker: str,
+    lease_until: datetime,
+) -> RowMapping:
+    """Add an attempt that starts with the parts and the finished answer of the last one."""
+    row = {
+        "message_id": message_id,
+        "attempt": 1 if last is None else last["attempt"] + 1,
+        "state": ReplyState.ANSWERING,
+        "crashed": False,
+        "claimed_by": worker,
+        "lease_until": lease_until,
+        "fence": 1 if last is None else last["fence"] + 1,
+        **({} if last is None else {name: last[name] for name in ANSWER_COLUMNS}),
+    }
+    added = await connection.execute(insert(reply).values(row).returning(reply))
+    attempt = added.mappings().one()
+    if last is not None:
+        await _copy_parts(connection, last["id"], attempt["id"])
+    return attempt
+
+
+async def _copy_parts(connection: AsyncConnection, source_id: int, target_id: int) -> None:
+    columns = [column for column in reply_part.c if column.name != "reply_id"]
+    source = select(literal(target_id), *columns).where(reply_part.c.reply_id == source_id)
+    names = ["reply_id", *(column.name for column in columns)]
+    await connection.execute(insert(reply_part).from_select(names, source))
+
+
+async def _crashes(connection: AsyncConnection, message_id: int) -> int:
+    crashed = select(func.count()).where(reply.c.message_id == message_id, reply.c.crashed)
+    return (await connection.execute(crashed)).scalar_one()
+
+
+async def _parts(connection: AsyncConnection, reply_id: int) -> tuple[ReplyPart, ...]:
+    wanted = select(reply_part).where(reply_part.c.reply_id == reply_id)
+    rows = await connection.execute(wanted.order_by(reply_part.c.index))
+    return tuple(
+        ReplyPart(row["index"], row["platform_id"], row["key"], row["shown_hash"])
+        for row in rows.mappings()
+    )
+
+
+def _answer(attempt: RowMapping) -> Answer | None:
+    if attempt["text"] is None:
+        return None
+    return Answer(**{name: attempt[name] for name in ANSWER_COLUMNS})

@@ -1,0 +1,85 @@
+"""What a starting process and the daily sweep need, over the database."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from typing_extensions import override
+
+from bot.store.base import MessageState, Recovery, ReplyState, StoredMessage
+from bot.store.database import Database
+from bot.store.events import stored_message
+from bot.store.schema import conversation, deduplication, message, removal, reply
+
+KEYS_STAY = timedelta(days=7)
+"""How much longer than its message a deduplication key is kept."""
+
+BATCH = 500
+"""Rows that one transaction of a purge deletes, so that nobody waits long for it."""
+
+
+class SqlRecovery(Recovery):
+    """What is left over in the tables, and its removal."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def take_over(self, account: str) -> None:
+        own = select(message.c.id).where(message.c.account == account)
+        dead = update(reply).where(
+            reply.c.state == ReplyState.ANSWERING, reply.c.message_id.in_(own)
+        )
+        async with self._database.writing() as connection:
+            await connection.execute(
+                dead.values(state=ReplyState.FAILED, crashed=True, lease_until=None)
+            )
+
+    @override
+    async def unanswered(self, account: str, now: datetime) -> Sequence[StoredMessage]:
+        live = exists().where(
+            reply.c.message_id == message.c.id,
+            reply.c.state == ReplyState.ANSWERING,
+            reply.c.lease_until > now,
+        )
+        waiting = select(message).where(
+            message.c.account == account, message.c.state == MessageState.RECEIVED, ~live
+        )
+        async with self._database.reading() as connection:
+            rows = await connection.execute(waiting.order_by(message.c.id))
+            return [stored_message(row) for row in rows.mappings()]
+
+    @override
+    async def purge(self, older_than: datetime) -> int:
+        deleted = 0
+        while batch := await self._purge_batch(older_than):
+            deleted += batch
+        async with self._database.writing() as connection:
+            seen_at = deduplication.c.seen_at
+            await connection.execute(delete(deduplication).where(seen_at < older_than - KEYS_STAY))
+            await connection.execute(delete(conversation).where(~exists().where(_is_in_it())))
+            await connection.execute(delete(removal).where(~exists().where(_is_of_removed())))
+        await self._database.forget_deleted()
+        return deleted
+
+    async def _purge_batch(self, older_than: datetime) -> int:
+        removed = exists().where(_is_of_removed())
+        gone = select(message.c.id).where(or_(message.c.received_at < older_than, removed))
+        batch = delete(message).where(message.c.id.in_(gone.limit(BATCH)))
+        async with self._database.writing() as connection:
+            return (await connection.execute(batch)).rowcount
+
+
+def _is_in_it() -> ColumnElement[bool]:
+    """Whether a message belongs to a conversation."""
+    names = ("platform", "installation_id", "channel_id", "thread_id")
+    return and_(*(message.c[name] == conversation.c[name] for name in names))
+
+
+def _is_of_removed() -> ColumnElement[bool]:
+    """Whether a message came before the bot was removed from its installation."""
+    return and_(
+        message.c.platform == removal.c.platform,
+        message.c.installation_id == removal.c.installation_id,
+        message.c.received_at <= removal.c.removed_at,
+    )

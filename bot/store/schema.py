@@ -1,0 +1,177 @@
+"""The one schema: every table of the store, for every database that it runs on.
+
+A change here needs a migration in `migrations/versions/` and its id in `REVISION`.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from typing_extensions import override
+
+REVISION: Final = "0001"
+"""The Alembic revision that these tables stand for."""
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC: SQLite has no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "the store takes aware times"
+        return value.astimezone(UTC)
+
+    @override
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC)
+
+
+class Words(TypeDecorator[str]):
+    """Text from outside: a lone surrogate, which JSON can carry and UTF-8 cannot, becomes "?"."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.encode("utf-8", "replace").decode()
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("event_id", Words, nullable=False),
+    Column("platform", Words, nullable=False),
+    Column("installation_id", Words, nullable=False),
+    Column("channel_id", Words, nullable=False),
+    # "" outside threads: `conversation` needs a value for its key, so both use one.
+    Column("thread_id", Words, nullable=False),
+    Column("author_id", Words, nullable=False),
+    Column("kind", Text, nullable=False),
+    # What was said, and nowhere else: the event's JSON is without it (see events.py).
+    Column("text", Words, nullable=False),
+    Column("event", Words, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    UniqueConstraint("account", "event_id"),
+    # Ids are not used again after a purge: a conversation's reset mark counts on it.
+    sqlite_autoincrement=True,
+)
+Index(
+    None, message.c.platform, message.c.installation_id, message.c.channel_id, message.c.thread_id
+)
+Index(None, message.c.account, message.c.state)
+Index(None, message.c.received_at)
+
+reply = Table(
+    "reply",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("message_id", Integer, ForeignKey("message.id", ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("crashed", Boolean, nullable=False),
+    Column("claimed_by", Words, nullable=False),
+    Column("lease_until", UtcTime),
+    Column("fence", Integer, nullable=False),
+    Column("finished_at", UtcTime),
+    # The finished answer; `text` is null while there is none.
+    Column("text", Words),
+    Column("model", Words),
+    Column("finish_reason", Words),
+    Column("generated_tokens", Integer),
+    Column("is_error", Boolean),
+    Column("is_private", Boolean),
+    Column("footer", Words),
+    UniqueConstraint("message_id", "attempt"),
+    # Nor are these: a late writer with the claim of a purged attempt must not meet another one.
+    sqlite_autoincrement=True,
+)
+
+reply_part = Table(
+    "reply_part",
+    metadata,
+    Column("reply_id", Integer, ForeignKey("reply.id", ondelete="CASCADE"), primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("platform_id", Words, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("shown_hash", Words, nullable=False),
+)
+
+deduplication = Table(
+    "deduplication",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("event_id", Words, primary_key=True),
+    Column("seen_at", UtcTime, nullable=False, index=True),
+)
+
+# Only conversations that were reset have a row.
+conversation = Table(
+    "conversation",
+    metadata,
+    Column("platform", Words, primary_key=True),
+    Column("installation_id", Words, primary_key=True),
+    Column("channel_id", Words, primary_key=True),
+    Column("thread_id", Words, primary_key=True),
+    Column("reset_mark", Integer, nullable=False),
+    Column("reset_at", UtcTime, nullable=False),
+)
+
+setting = Table(
+    "setting",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("scope_kind", Words, primary_key=True),
+    Column("scope_id", Words, primary_key=True),
+    Column("value", Words, nullable=False),
+    Column("is_locked", Boolean, nullable=False),
+    Column("set_by", Words, nullable=False),
+    Column("set_at", UtcTime, nullable=False),
+)
+
+adapter_state = Table(
+    "adapter_state",
+    metadata,
+    Column("adapter", Words, primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
+)
+
+removal = Table(
+    "removal",
+    metadata,
+    Column("platform", Words, primary_key=True),
+    Column("installation_id", Words, primary_key=True),
+    Column("removed_at", UtcTime, nullable=False),
+)

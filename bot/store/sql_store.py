@@ -1,0 +1,83 @@
+"""The store over an SQL database: all ports, one `Database`."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from typing_extensions import override
+
+from bot.adapter import AdapterState
+from bot.store.adapter_state import SqlAdapterState
+from bot.store.base import History, Inbox, Recovery, SettingsTable, Store
+from bot.store.database import Database
+from bot.store.history import SqlHistory
+from bot.store.inbox import SqlInbox
+from bot.store.recovery import SqlRecovery
+from bot.store.settings_table import SqlSettingsTable
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a transaction waits for another process's before it fails."""
+
+
+class SqlStore(Store):
+    """Open it with `open`; `close` it, or leave its `async with` block."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._inbox = SqlInbox(database)
+        self._recovery = SqlRecovery(database)
+        self._history = SqlHistory(database)
+        self._settings = SqlSettingsTable(database)
+
+    @classmethod
+    async def open(cls, location: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Self:
+        """Open the database in a data folder, or at an SQLAlchemy URL (a str).
+
+        Creates the folder and the database on the first start and migrates an older one. Raises
+        `StoreUnavailable` with what is wrong and what to do.
+        """
+        return cls(await Database.open(location, busy_timeout_s))
+
+    @property
+    def database(self) -> Database:
+        """The database below the ports."""
+        return self._database
+
+    @property
+    @override
+    def inbox(self) -> Inbox:
+        return self._inbox
+
+    @property
+    @override
+    def recovery(self) -> Recovery:
+        return self._recovery
+
+    @property
+    @override
+    def history(self) -> History:
+        return self._history
+
+    @property
+    @override
+    def settings(self) -> SettingsTable:
+        return self._settings
+
+    @override
+    def adapter_state(self, adapter: str) -> AdapterState:
+        return SqlAdapterState(self._database, adapter)
+
+    @override
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,146 @@
+"""What is SQLite's alone: its connections, its file, its statements and its errors.
+
+Durability: the log is written ahead and synced at each commit (`synchronous=FULL`), because an
+event is acknowledged on the strength of its commit. Neither a killed process nor a power failure
+loses a returned write; with NORMAL a power failure would lose the last ones. A commit costs a few
+milliseconds on an ordinary disk, and an answer has about ten of them.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Table, event
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from bot.translations import gettext as _
+
+BEGIN = "sqlite_begin"
+"""The execution option that names the statement to begin with; None begins no transaction."""
+
+WAIT_S = 0.01
+
+PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON")
+
+
+def create_file(path: Path) -> None:
+    """Create the database file and its folder, readable by their owner alone; leave existing ones.
+
+    Raises `OSError`.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o600))
+
+
+def configure(engine: AsyncEngine) -> None:
+    """Set up each new connection, and let SQLAlchemy say when a transaction begins.
+
+    The driver's own idea of it (none before a SELECT or CREATE) is off: `isolation_level=None`.
+    """
+    event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "begin", _begin)
+
+
+def _prepare(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    try:
+        cursor = connection.cursor()
+        for pragma in PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _begin(connection: Connection) -> None:
+    statement = connection.get_execution_options().get(BEGIN, "BEGIN")
+    if statement is not None:
+        connection.exec_driver_sql(statement)
+
+
+async def use_write_ahead_log(engine: AsyncEngine, timeout_s: float) -> None:
+    """Switch the file to a write-ahead log; it stays so.
+
+    SQLite does not wait for others here even with a busy timeout, hence the loop.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while True:
+        try:
+            return await _switch_to_log(engine)
+        except DBAPIError as error:
+            if _code(error.orig) != sqlite3.SQLITE_BUSY or loop.time() > deadline:
+                raise
+            await asyncio.sleep(WAIT_S)
+
+
+async def _switch_to_log(engine: AsyncEngine) -> None:
+    async with engine.execution_options(**{BEGIN: None}).connect() as connection:
+        mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar()
+        if mode != "wal":
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+async def empty_log(engine: AsyncEngine) -> None:
+    """Move the write-ahead log into the file and cut it: it still holds what was deleted."""
+    async with engine.execution_options(**{BEGIN: None}).connect() as connection:
+        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def put(table: Table, row: Mapping[str, Any]) -> Insert:
+    """Insert a row, or replace the values of the one with the same primary key."""
+    statement = insert(table).values(row)
+    keys = [column.name for column in table.primary_key]
+    rest = {name: statement.excluded[name] for name in row if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+def put_once(table: Table, row: Mapping[str, Any]) -> Insert:
+    """Insert a row unless there is one with the same primary key; tell by `rowcount`."""
+    return insert(table).values(row).on_conflict_do_nothing()
+
+
+def explain(error: BaseException | None, path: str) -> str:
+    """What a failure of the database means and what to do, for the one who runs the bot."""
+    match _code(error):
+        case sqlite3.SQLITE_FULL:
+            text = _("The disk is full: {path} cannot be written. Free some space and try again.")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            text = _(
+                "{path} is read-only. Let the user that runs Fireside write to it and to its"
+                " folder, or set FIRESIDE_DATA_DIR to another folder."
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            text = _(
+                "{path} cannot be opened. It must be a file that the user running Fireside may"
+                " read and write; FIRESIDE_DATA_DIR sets another folder for it."
+            )
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            text = _(
+                "{path} is damaged or is no database. Nothing was changed in it. Put a backup in"
+                " its place, or move it elsewhere to start with an empty one."
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            text = _("{path} is locked by another program. Close what has it open and try again.")
+        case sqlite3.SQLITE_IOERR:
+            text = _(
+                "The disk fails at reading or writing {path}. Check the disk and its free space."
+            )
+        case _:
+            text = _("The database {path} failed: {error}.")
+    return text.format(path=path, error=error)
+
+
+def _code(error: BaseException | None) -> int | None:
+    """SQLite's primary result code of an error."""
+    if not isinstance(error, sqlite3.Error):
+        return None
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
