@@ -31,13 +31,16 @@ from bot.services import AdapterServices
 from bot.settings_root import Loaded, RootSettings
 from bot.settings_scope import ScopedSettings, SettingName
 from bot.store.base import Recovery, Store
-from bot.translations import gettext as _
 from config.catalogue import Catalogue
 from config.errors import ConfigurationError
 
 CONSOLE = "console"
 GIB = 1024**3
 SWEEP_S = 24 * 60 * 60
+
+SERVER_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+CHAT_SIGNALS = (signal.SIGTERM,)
+"""In the terminal an interrupt stops an answer: the console adapter listens to it."""
 
 log = logging.getLogger(__name__)
 
@@ -183,33 +186,36 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
             flow = group.create_task(core.orchestrator.run(started))
             sweep = group.create_task(_sweep_daily(core.store.recovery, core.settings))
             warm_up = group.create_task(_warm_up(core))
+            stop = group.create_task(_stop_signal(CHAT_SIGNALS if is_chat else SERVER_SIGNALS))
             if not is_chat:
                 await warm_up
             await started.wait()
             serving = [group.create_task(adapter.run()) for adapter in adapters]
-            await _until_done_or_stopped(serving, listen_to_interrupt=not is_chat)
+            await _until_done_or_stopped(serving, stop)
             await core.orchestrator.drain(core.settings.shutdown_s)
-            for task in (*serving, flow, sweep, warm_up):
+            for task in (*serving, flow, sweep, warm_up, stop):
                 task.cancel()
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
 
 
 async def _until_done_or_stopped(
-    serving: Sequence[asyncio.Task[None]], *, listen_to_interrupt: bool
+    serving: Sequence[asyncio.Task[None]], stop: asyncio.Task[None]
 ) -> None:
+    while not stop.done() and (open_tasks := [task for task in serving if not task.done()]):
+        await asyncio.wait([stop, *open_tasks], return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _stop_signal(numbers: Sequence[signal.Signals]) -> None:
+    """Return at the first of these signals; a second one has its usual effect."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    signals = [signal.SIGTERM, *([signal.SIGINT] if listen_to_interrupt else [])]
-    for number in signals:
+    for number in numbers:
         loop.add_signal_handler(number, stopped.set)
-    waiting = asyncio.ensure_future(stopped.wait())
     try:
-        ended = asyncio.gather(*serving)
-        await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
+        await stopped.wait()
     finally:
-        waiting.cancel()
-        for number in signals:
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

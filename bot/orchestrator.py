@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -101,6 +101,10 @@ class Orchestrator:
         self._is_draining = True
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), grace_s)
+
+    def in_memory(self) -> int:
+        """How many messages and queues are held in memory: 0 when nothing is to be done."""
+        return len(self._known) + len(self._lanes)
 
     async def submit(self, account: str, event: Inbound) -> None:
         """Take an event; stored when this returns. Raises `StoreUnavailable`."""
@@ -220,7 +224,8 @@ class Orchestrator:
     async def _claim(self, message: StoredMessage) -> Claim | None:
         now = self._services.clock()
         lease_until = now + timedelta(seconds=self._limits.lease_s)
-        return await self._store.inbox.claim(message.id, self._worker, now, lease_until)
+        claim = await self._store.inbox.claim(message.id, self._worker, now, lease_until)
+        return None if claim is None else _with_quoted(claim, message)
 
     async def _answer_claimed(self, claim: Claim, refusal: UserFacingError | None) -> None:
         adapter = self._adapters[claim.message.account]
@@ -261,6 +266,15 @@ class Orchestrator:
             await self._sleep(self._limits.lease_s / 3)
             lease_until = self._services.clock() + timedelta(seconds=self._limits.lease_s)
             await self._store.inbox.renew(claim, lease_until)
+
+
+def _with_quoted(claim: Claim, arrived: StoredMessage) -> Claim:
+    """The claim with what its message quotes: live context, which the store does not keep."""
+    stored, event = claim.message.event, arrived.event
+    if not isinstance(stored, IncomingMessage) or not isinstance(event, IncomingMessage):
+        return claim
+    whole = replace(stored, quoted=event.quoted)
+    return replace(claim, message=replace(claim.message, event=whole))
 
 
 def _busy(waiting_of_one: int) -> Busy:

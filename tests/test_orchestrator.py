@@ -302,6 +302,7 @@ async def test_a_platform_that_refuses_ends_the_message_as_failed(tmp_path: Path
         await flow.submit(question("hello", "q1"))
         await flow.submit(question("again", "q2"))
         await flow.settle("q2")
+        await flow.orchestrator.drain(10)
         assert said(flow, "q1") == ""
         left = await flow.store.recovery.unanswered("scripted:bot", START + timedelta(days=9))
         assert left == []

@@ -14,13 +14,14 @@ OWNER = Author("olga", "Olga")
 
 async def answer(
     flow: Flow,
-    name: str,
+    command_name: str,
+    /,
     author: Author = ANN,
     conversation: ConversationRef = CHANNEL,
     **arguments: str,
 ) -> str:
     identifier = f"c{len(flow.platform.messages())}"
-    await flow.submit(command(name, arguments, identifier, author, conversation))
+    await flow.submit(command(command_name, arguments, identifier, author, conversation))
     await flow.settle(identifier)
     return flow.platform.answer(identifier)
 
