@@ -53,7 +53,7 @@ def split(text: str, limit: int, length: Length = len, *, is_final: bool = True)
             return [*chunks, _last_chunk(rest, limit, length, is_final=is_final)]
         cut = _choose_cut(rest, limit, latest, length)
         fence = _open_fence(rest[:cut], limit)
-        piece = _close(rest[:cut].rstrip("\n"), fence)
+        piece = _close(rest[:cut].rstrip(), fence)
         if piece.strip():
             chunks.append(Chunk(piece, len(piece)))
         rest = f"{fence.reopening}\n{rest[cut:]}" if fence else rest[cut:].lstrip("\n")

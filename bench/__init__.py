@@ -1,0 +1,1 @@
+"""Benchmarks: how fast the engine is on this machine, as ratios within one run."""
