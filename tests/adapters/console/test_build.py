@@ -166,7 +166,7 @@ def test_a_reader_that_leaves_early_causes_no_error() -> None:
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[3],
-        env={**os.environ, "PYTHONPATH": "."},
+        env={**os.environ, "PYTHONPATH": ".", "PYTHONUNBUFFERED": ""},
     )
     os.close(writing)
 

@@ -231,6 +231,19 @@ def test_an_answer_that_turned_out_otherwise_is_drawn_anew(screen: Screen) -> No
     ]
 
 
+def test_a_block_that_may_still_change_is_not_printed_for_ever(screen: Screen) -> None:
+    screen.display.show("r", growing("provisional\n\nand more", stable_chars=5))
+    screen.display.show("r", whole("provisory"))
+
+    assert screen.text == "Chatbot: provisory"
+
+
+def test_the_definition_of_a_link_is_shown_like_any_text(screen: Screen) -> None:
+    screen.stream("see [1]\n\n[1]: https://example.org")
+
+    assert screen.terminal.screen() == ["Chatbot: see [1]", "", "[1]: https://example.org"]
+
+
 def test_a_withdrawn_answer_is_wiped_or_at_least_called_so(screen: Screen) -> None:
     screen.display.show("r1", growing("all of it live"))
     screen.display.withdraw("r1")
