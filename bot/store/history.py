@@ -113,7 +113,7 @@ def _pairs_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
             messages.c.id > func.coalesce(mark.scalar_subquery(), 0),
             reply.c.state.in_([ReplyState.ANSWERED, ReplyState.CANCELLED]),
             ~reply.c.is_error,
-            func.trim(reply.c.text) != "",
+            func.trim(reply.c.text, " \t\r\n") != "",
             or_(is_own, seen),
         )
         .order_by(messages.c.id.desc())

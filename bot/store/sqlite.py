@@ -7,6 +7,7 @@ milliseconds on an ordinary disk, and an answer has about ten of them.
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -44,6 +45,8 @@ def configure(engine: AsyncEngine) -> None:
 
     The driver's own idea of it (none before a SELECT or CREATE) is off: `isolation_level=None`.
     """
+    # At DEBUG aiosqlite logs every statement with its values: what people said.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
 

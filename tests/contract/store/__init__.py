@@ -1,0 +1,1 @@
+"""What every store must do: written once, run over each implementation (conftest.py)."""
