@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import signal
 import stat
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Protocol
 
 CHUNK_BYTES = 65_536
@@ -64,38 +66,47 @@ class DescriptorLines:
         return self._decode(line)
 
     def listening(self, on_interrupt: Callable[[], None]) -> AbstractContextManager[None]:
-        """Nothing: without a keyboard of ours Ctrl-C is the process's own signal."""
-        del on_interrupt
-        return nullcontext()
+        """Call `on_interrupt` at each SIGINT: Ctrl-C comes as that where the keyboard is not ours.
+
+        While a line is awaited it ends the input.
+        """
+        return _interrupts(on_interrupt)
 
     async def undisturbed(self, write: Callable[[], None]) -> None:
         """There is no prompt in the way."""
         write()
 
     async def _fill(self) -> None:
-        await self._readable()
-        try:
-            chunk = os.read(self._descriptor, CHUNK_BYTES)
-        except BlockingIOError:
-            return  # Another reader of the same pipe was faster.
-        except OSError:
-            chunk = b""  # The terminal hung up, or it is a folder: there is no more to read.
+        chunk = self._read() if await self._readable() else b""
+        if chunk is None:
+            return
         self._is_at_end = not chunk
         if len(self._buffer) >= MAX_LINE_BYTES:
             # The line is too long to be answered anyway: keep its beginning and find its end.
             chunk = b"\n" + chunk.partition(b"\n")[2] if b"\n" in chunk else b""
         self._buffer += chunk
 
-    async def _readable(self) -> None:
+    def _read(self) -> bytes | None:
+        """What is there to read; nothing at the end, None if there is nothing just now."""
+        try:
+            return os.read(self._descriptor, CHUNK_BYTES)
+        except BlockingIOError:
+            return None  # Another reader of the same pipe was faster.
+        except OSError:
+            return b""  # The terminal hung up, or it is a folder.
+
+    async def _readable(self) -> bool:
+        """Wait for something to read; False if there came an interrupt instead."""
         mode = os.fstat(self._descriptor).st_mode
         can_keep_waiting = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
         if not can_keep_waiting and not os.isatty(self._descriptor):
-            return  # A file is always readable, and epoll refuses it.
+            return True  # A file is always readable, and epoll refuses it.
         loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._descriptor, _resolve, ready)
+        is_readable: asyncio.Future[bool] = loop.create_future()
+        loop.add_reader(self._descriptor, _resolve, is_readable, True)
         try:
-            await ready
+            with _interrupts(partial(_resolve, is_readable, False)):
+                return await is_readable
         finally:
             loop.remove_reader(self._descriptor)
 
@@ -111,6 +122,19 @@ class DescriptorLines:
             return line.decode(errors="replace")
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
+def _resolve(future: asyncio.Future[bool], result: bool) -> None:
     if not future.done():
-        future.set_result(None)
+        future.set_result(result)
+
+
+@contextmanager
+def _interrupts(call: Callable[[], None]) -> Generator[None, None, None]:
+    """Call `call` at each SIGINT while the block lasts."""
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGINT)
+    loop.add_signal_handler(signal.SIGINT, call)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)

@@ -8,4 +8,6 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    markdown: bool = Field(default=True, description="Render Markdown where the output is a terminal.")
+    markdown: bool = Field(
+        default=True, description="Render Markdown where the output is a terminal."
+    )

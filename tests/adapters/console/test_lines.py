@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,43 @@ async def test_waiting_for_a_line_can_be_cancelled(pipe: tuple[int, int]) -> Non
         await waiting
     os.write(writing, b"after all\n")
     assert await lines.read_line() == "after all"
+
+
+async def test_ctrl_c_while_a_line_is_awaited_ends_the_input(pipe: tuple[int, int]) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    lines = DescriptorLines(pipe[0])
+    waiting = asyncio.create_task(lines.read_line())
+    await asyncio.sleep(0)
+    signal.raise_signal(signal.SIGINT)
+
+    assert await waiting is None
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+async def test_ctrl_c_while_an_answer_is_made_is_heard(pipe: tuple[int, int]) -> None:
+    heard = asyncio.Event()
+    with DescriptorLines(pipe[0]).listening(heard.set):
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.wait_for(heard.wait(), 10)
+
+
+async def test_a_pipe_that_somebody_else_emptied_is_waited_for_again(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = pipe
+    read, stolen = os.read, [True]
+
+    def read_late(descriptor: int, size: int) -> bytes:
+        if stolen:
+            stolen.pop()
+            raise BlockingIOError
+        return read(descriptor, size)
+
+    monkeypatch.setattr(os, "read", read_late)
+    os.write(writing, b"mine\n")
+
+    assert await DescriptorLines(reading).read_line() == "mine"
+    assert not stolen
 
 
 async def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
