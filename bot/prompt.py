@@ -1,12 +1,13 @@
 """From a stored question to a generation request: settings, persona, context and sampling."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 from bot.conversation import Role, Turn, name_speakers
 from bot.engine.base import GenerationRequest, SamplingParameters
+from bot.engine.families import default_sampling
 from bot.messages import Attachment, ConversationRef, IncomingMessage, Quoted
 from bot.models import Models
 from bot.settings_scope import ScopedSettings, SettingName
@@ -92,13 +93,11 @@ class PromptBuilder:
 
 
 def sampling_for(entry: ModelEntry, max_tokens: int | None = None) -> SamplingParameters:
-    """The catalogue's sampling defaults of a model over the engine's own."""
-    known = {field.name for field in fields(SamplingParameters)}
-    given = entry.sampling.model_dump(exclude_none=True)
-    sampling = SamplingParameters(**{name: given[name] for name in given if name in known})
-    if max_tokens is not None:
-        sampling = replace(sampling, max_tokens=min(sampling.max_tokens, max_tokens))
-    return sampling
+    """A model's sampling defaults, its answers no longer than the owner allows."""
+    sampling = default_sampling(entry)
+    if max_tokens is None:
+        return sampling
+    return replace(sampling, max_tokens=min(sampling.max_tokens, max_tokens))
 
 
 def conversation_key(conversation: ConversationRef) -> str:
