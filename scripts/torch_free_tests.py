@@ -10,9 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from scripts.requirements import ROOT, SetupError, requirement_name, requirements
 from scripts.setup_environment import NEWEST_PYTHON, Plan, prepare, say
@@ -34,7 +37,7 @@ def torch_free(lines: Iterable[str]) -> tuple[str, ...]:
 def pytest_arguments(pyproject: str) -> list[str]:
     """Leaves out the test folders that pyproject.toml names as needing torch."""
     folders = tomllib.loads(pyproject)["tool"]["fireside"]["torch-tests"]
-    return ["-q", *(f"--ignore={folder}" for folder in folders)]
+    return ["-q", "-p", "no:cacheprovider", *(f"--ignore={folder}" for folder in folders)]
 
 
 def candidates(minor: int) -> Iterator[Path]:
@@ -61,34 +64,54 @@ def find_python(minor: int) -> Path | None:
     return next((python for python in candidates(minor) if is_working(python, minor)), None)
 
 
-def run_tests(python: Path, minor: int) -> bool:
-    """Whether the torch-free tests pass under this interpreter. Raises SetupError."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The tests under one interpreter, started; their output waits in a file."""
+
+    version: str
+    process: subprocess.Popen[bytes]
+    output: BinaryIO
+
+    def finish(self) -> bool:
+        """Waits, shows what the tests said and tells whether they passed."""
+        status = self.process.wait()
+        say(f"tests without torch, Python {self.version}")
+        self.output.seek(0)
+        print(self.output.read().decode(errors="replace"), end="", flush=True)
+        self.output.close()
+        return status == 0
+
+
+def start(python: Path, version: str) -> Run:
+    """Makes the environment if need be, and starts the tests in it. Raises SetupError."""
     wanted = torch_free(requirements(ROOT, extras=("dev",)))
-    plan = Plan(ROOT / f".venv-3.{minor}", str(python), wanted)
+    plan = Plan(ROOT / f".venv-{version}", str(python), wanted)
     prepare(plan)
     arguments = pytest_arguments((ROOT / "pyproject.toml").read_text())
-    say(f"tests without torch, Python 3.{minor} ({python})")
-    return subprocess.run([plan.venv_python, "-m", "pytest", *arguments], cwd=ROOT).returncode == 0
+    command = [plan.venv_python, "-m", "pytest", *arguments]
+    output = tempfile.TemporaryFile()  # noqa: SIM115 - the run closes it
+    process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    return Run(version, process, output)
 
 
-def main() -> int:
-    """Returns 0 unless a test failed or an environment could not be made."""
-    failed: list[str] = []
+def start_all() -> Iterator[Run | None]:
+    """A run for each version found, all at once; None where the environment could not be made."""
     for minor in other_minors():
         python = find_python(minor)
         if python is None:
             say(f"Python 3.{minor}: not found on this machine, so its types alone are checked")
             continue
         try:
-            passed = run_tests(python, minor)
+            yield start(python, f"3.{minor}")
         except SetupError as error:
             say(str(error))
-            passed = False
-        if not passed:
-            failed.append(f"3.{minor}")
-    if failed:
-        say(f"the tests without torch failed under Python {', '.join(failed)}")
-    return 1 if failed else 0
+            yield None
+
+
+def main() -> int:
+    """Returns 0 unless a test failed or an environment could not be made."""
+    outcomes = [run is not None and run.finish() for run in list(start_all())]
+    return 0 if all(outcomes) else 1
 
 
 if __name__ == "__main__":
