@@ -3,13 +3,30 @@
 It describes models; it neither loads nor downloads any.
 """
 
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from config.errors import ConfigurationError
+from config.problems import problem_of
 
 BUILTIN = "fireside"
 """The name of the embedded model."""
+
+CATALOGUE_FILE = Path(__file__).with_name("models.toml")
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+"""A model's name: it is typed in chats and names a folder."""
+
+REPOSITORY = r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$"
+
+BYTES_PER_PARAMETER = 2
 
 
 class Family(StrEnum):
@@ -23,7 +40,7 @@ class Family(StrEnum):
 class Sampling(BaseModel):
     """Sampling defaults of a model; the names are those of the engine's sampling parameters."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     temperature: float | None = Field(None, ge=0, le=5)
     top_k: int | None = Field(None, ge=0)
@@ -43,7 +60,7 @@ class ModelEntry(BaseModel):
     longest input). `weight_bytes` is an estimate until the model is pulled.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: str
     title: str
@@ -68,3 +85,146 @@ class ModelEntry(BaseModel):
     label: str | None = None
     """Shown under each answer ("starter model")."""
     sampling: Sampling = Sampling()
+
+
+class OwnerModel(BaseModel):
+    """A model that the owner adds: `[models.NAME]` in fireside.toml.
+
+    `repository` (a hub id) or `folder` is needed; everything else has a default. The size is read
+    from a folder's files, or guessed from a repository's name ("…-0.6B").
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    repository: str | None = Field(None, pattern=REPOSITORY, examples=["Qwen/Qwen3-0.6B"])
+    folder: Path | None = Field(None, examples=["/srv/models/notes"])
+    revision: str = Field("main", examples=["main"])
+    family: Family = Field(Family.CHAT, examples=["chat"])
+    title: str | None = Field(None, examples=["Our notes"])
+    description: str = Field("Added by the owner of this bot.", examples=["Knows our notes."])
+    licence: str = Field("not stated", examples=["Apache-2.0"])
+    languages: tuple[str, ...] = Field(("en",), examples=[["en", "de"]])
+    context_tokens: int | None = Field(None, ge=16, examples=[4096])
+    has_system_prompt: bool | None = Field(None, examples=[True])
+    parameters: int | None = Field(None, gt=0, examples=[600_000_000])
+    weight_bytes: int | None = Field(None, gt=0, examples=[1_200_000_000])
+    fits_gb: int | None = Field(None, gt=0, examples=[8])
+    limits: str = Field("", examples=["English only."])
+    label: str | None = Field(None, examples=["trial"])
+    sampling: Sampling = Field(Sampling(), examples=[{"temperature": 0.7}])
+
+
+CONTEXT_TOKENS = {Family.CHAT: 4096, Family.BLENDERBOT: 128, Family.FLAN_T5: 512}
+"""The window of an owner's model that does not state one."""
+
+
+class UnknownModelName(KeyError):  # noqa: N818 - named after what happened
+    """A name that is not in the catalogue; `near` are the names most like it."""
+
+    def __init__(self, name: str, near: Sequence[str]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.near = tuple(near)
+
+
+class Catalogue:
+    """All models by name, in the order of the file, the owner's own last."""
+
+    def __init__(self, entries: Mapping[str, ModelEntry]) -> None:
+        self.entries = dict(entries)
+
+    @classmethod
+    def load(cls, owners: Mapping[str, OwnerModel] | None = None) -> "Catalogue":
+        """Read the catalogue's file and add the owner's models.
+
+        An owner's model replaces one of the file with the same name, except the embedded one.
+        Raises `ConfigurationError` where an owner's model is wrong.
+        """
+        tables: dict[str, dict[str, Any]] = tomllib.loads(CATALOGUE_FILE.read_text("utf-8"))
+        entries = {name: ModelEntry(name=name, **table) for name, table in tables.items()}
+        for name, model in (owners or {}).items():
+            entries[name] = _owner_entry(name, model)
+        return cls(entries)
+
+    def __iter__(self) -> Iterator[ModelEntry]:
+        return iter(self.entries.values())
+
+    def get(self, name: str) -> ModelEntry:
+        """The entry of that name, whatever its case. Raises `UnknownModelName`."""
+        entry = self.entries.get(name.strip().lower())
+        if entry is None:
+            raise UnknownModelName(name, self.near(name))
+        return entry
+
+    def near(self, name: str) -> Sequence[str]:
+        """Names most like this one, the best first."""
+        known = [*self.entries, *self.presets]
+        return get_close_matches(name.strip().lower(), known, n=3, cutoff=0.5)
+
+    @property
+    def presets(self) -> Mapping[str, Sequence[str]]:
+        """Names that stand for several models, such as "lab"."""
+        found: dict[str, list[str]] = {}
+        for entry in self:
+            for preset in entry.presets:
+                found.setdefault(preset, []).append(entry.name)
+        return found
+
+    def expand(self, name: str) -> Sequence[ModelEntry]:
+        """The models of a preset, or the one model of that name. Raises `UnknownModelName`."""
+        members = self.presets.get(name.strip().lower())
+        return [self.get(member) for member in members or [name]]
+
+
+def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
+    key = f"models.{name}"
+    if name == BUILTIN:
+        raise ConfigurationError(
+            key, "is the embedded model's name; choose another", "[models.mine]"
+        )
+    if not NAME.fullmatch(name):
+        problem = "is not a model name: small letters, digits, dots and dashes"
+        raise ConfigurationError(key, problem, "[models.my-model]")
+    if (model.repository is None) == (model.folder is None):
+        problem = "needs either a repository or a folder"
+        raise ConfigurationError(key, problem, 'repository = "Qwen/Qwen3-0.6B"')
+    folder = model.folder.expanduser().absolute() if model.folder else None
+    is_chat = model.family is Family.CHAT
+    stated = model.model_dump(exclude={"folder", "title", "sampling"}, exclude_none=True)
+    filled = {
+        "context_tokens": CONTEXT_TOKENS[model.family],
+        "has_system_prompt": is_chat,
+        "weight_bytes": _size(key, model, folder),
+        "parameters": _parameters_in(model.repository),
+    }
+    try:
+        return ModelEntry(
+            name=name,
+            title=model.title or name,
+            folder=folder,
+            sampling=model.sampling,
+            **{**filled, **stated},
+        )
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise ConfigurationError(key, problem_of(first)) from None
+
+
+def _size(key: str, model: OwnerModel, folder: Path | None) -> int:
+    if model.weight_bytes is not None:
+        return model.weight_bytes
+    if folder is not None:
+        weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
+        return max(1, sum(file.stat().st_size for file in weights))
+    parameters = model.parameters or _parameters_in(model.repository)
+    if parameters is None:
+        raise ConfigurationError(key, "does not say how large it is", "parameters = 600_000_000")
+    return parameters * BYTES_PER_PARAMETER
+
+
+def _parameters_in(repository: str | None) -> int | None:
+    """The number of parameters that a repository's name tells, such as "Qwen3-0.6B"."""
+    found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([mMbB])(?![A-Za-z])", repository or "")
+    if found is None:
+        return None
+    return int(float(found[1]) * {"m": 1e6, "b": 1e9}[found[2].lower()])

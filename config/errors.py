@@ -12,4 +12,5 @@ class ConfigurationError(Exception):
         self.problem = problem
         self.example = example
         hint = f" For example: {example}" if example else ""
-        super().__init__(f"{key}: {problem}.{hint}")
+        end = "" if problem.endswith("?") else "."
+        super().__init__(f"{key}: {problem}{end}{hint}")

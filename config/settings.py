@@ -1,0 +1,238 @@
+"""The core's settings: names, types, defaults, and the words that explain each of them.
+
+How values are found and merged stands in `loading.py`; this module reads nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from platformdirs import user_data_path
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    create_model,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from typing_extensions import override
+
+from config.catalogue import BUILTIN, OwnerModel
+
+PREFIX = "FIRESIDE_"
+DELIMITER = "__"
+
+PERSONA = (
+    "You are Fireside, a friendly assistant in a group chat. Answer briefly and in plain words. "
+    "When you do not know something, say so."
+)
+
+ONLY_IN_FILE = {"only_in_file": True}
+"""Marks a field that `fireside.toml` alone can set."""
+
+_HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
+
+
+def _split(value: object) -> object:
+    """Lists from the environment: JSON, or words between commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("is not a list") from None
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _expand(value: Path) -> Path:
+    return value.expanduser()
+
+
+def _check_url(value: str) -> str:
+    if value != value.strip() or not value.startswith(("http://", "https://")):
+        raise ValueError("must be a web address that begins with https:// or http://")
+    return str(_HTTP_URL.validate_python(value)).rstrip("/")
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list of words: JSON or separated by commas in the environment, a list in TOML."""
+
+FilePath = Annotated[Path, AfterValidator(_expand)]
+WebAddress = Annotated[str, AfterValidator(_check_url)]
+Owner = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*:\S+$")]
+Owners = Annotated[tuple[Owner, ...], NoDecode, BeforeValidator(_split)]
+
+
+class HubSettings(BaseModel):
+    """Where models are downloaded from, and how. HTTPS_PROXY and NO_PROXY are honoured besides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    endpoint: WebAddress = Field(
+        "https://huggingface.co",
+        description="The model hub, or a mirror of it.",
+        examples=["https://hub.example.org"],
+    )
+    token: SecretStr | None = Field(
+        None,
+        description="Access token of the hub, for models that ask for one.",
+        examples=["hf_..."],
+    )
+    offline: bool = Field(
+        False, description="Never connect to the hub; pulling is refused.", examples=[True]
+    )
+    ca_file: FilePath | None = Field(
+        None,
+        description="Certificates (PEM) to trust instead of the system's.",
+        examples=["/etc/ssl/company.pem"],
+    )
+
+
+class RootSettings(BaseSettings):
+    """The core's settings. `compose` adds a section for each adapter, under its platform's name.
+
+    Every source of values is read by `config.loading.load`: constructing this reads none.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    data_dir: FilePath = Field(
+        default_factory=lambda: user_data_path("fireside", appauthor=False),
+        description="Where the database lives. By default the platform's data directory.",
+        examples=["/var/lib/fireside"],
+    )
+    models_dir: FilePath = Field(
+        default_factory=lambda data: cast("Path", data["data_dir"]) / "models",
+        description="Where pulled models live. By default `models` in the data directory.",
+        examples=["/srv/models"],
+    )
+    model: str = Field(
+        BUILTIN,
+        description="The model that answers where nobody chose another.",
+        examples=["smollm2-360m"],
+    )
+    persona: str = Field(
+        PERSONA,
+        max_length=8000,
+        description="The system prompt: who the bot is and how it answers.",
+        examples=["You are a patient librarian."],
+    )
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$",
+        description="The language of what the bot itself says (not of its answers).",
+        examples=["en"],
+    )
+    owners: Owners = Field(
+        (),
+        description="Who may change what holds for everyone, as platform:user id.",
+        examples=[["discord:123456789", "slack:U0123"]],
+    )
+    platforms: Words = Field(
+        (),
+        description="What `fireside run` serves. By default the platforms whose token is set.",
+        examples=[["discord", "slack"]],
+    )
+    memory_budget_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory for models and their caches. By default half of what is free.",
+        examples=[6],
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="The longest answer, in tokens. By default each model's own limit.",
+        examples=[400],
+    )
+    answer_timeout_s: float = Field(
+        300, gt=0, description="The longest time for one answer, in seconds.", examples=[120]
+    )
+    max_waiting: int = Field(
+        200,
+        ge=1,
+        description="How many questions may wait; further ones are told that the bot is busy.",
+        examples=[50],
+    )
+    max_rows: int = Field(
+        8, ge=1, le=256, description="How many answers are generated at once.", examples=[4]
+    )
+    retention_days: float = Field(
+        30, gt=0, description="How long messages are kept, in days.", examples=[7]
+    )
+    shutdown_s: float = Field(
+        20,
+        ge=0,
+        description="How long running answers may take to end when the bot stops, in seconds.",
+        examples=[60],
+    )
+    exact: bool = Field(
+        False,
+        description="Compute in 32 bits whatever the model's format: slower, and reproducible.",
+        examples=[True],
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = (
+        Field("INFO", description="The least level that is logged.", examples=["WARNING"])
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+        "text", description="Log lines for people, or one JSON object a line.", examples=["json"]
+    )
+    hub: HubSettings = Field(default_factory=HubSettings)
+    models: dict[str, OwnerModel] = Field(
+        default_factory=dict,
+        description="Models of your own, a table `[models.NAME]` each.",
+        examples=[{"notes": {"folder": "/srv/models/notes"}}],
+        json_schema_extra=ONLY_IN_FILE,
+    )
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values come from `load`, which keeps where each was found."""
+        return (init_settings,)
+
+
+def compose(adapter_settings: Mapping[str, type[BaseModel]]) -> type[RootSettings]:
+    """The root settings model: the core's fields and a section for each adapter.
+
+    Every field of an adapter's settings needs a default: a platform may be left alone.
+    """
+    sections: dict[str, Any] = {
+        platform: (section, Field(default_factory=section))
+        for platform, section in adapter_settings.items()
+    }
+    return create_model("FiresideSettings", __base__=RootSettings, **sections)
