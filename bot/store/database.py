@@ -6,6 +6,7 @@ It knows no table; what SQLite alone does stands in `sqlite.py`.
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +22,7 @@ from bot.translations import gettext as _
 
 FILE_NAME = "fireside.db"
 CONNECTIONS = 4
+DRIVER = "sqlite+aiosqlite"
 
 
 class Database:
@@ -114,21 +116,16 @@ class Database:
         except PoolTimeout as error:
             text = _("The database {path} is too busy. Please try again in a moment.")
             raise StoreUnavailable(text.format(path=self._place)) from error
-        except ValidationError as error:
+        except (ValidationError, JSONDecodeError):
             text = _("{path} holds a message that cannot be read: the file may be damaged.")
-            # `from None`: pydantic's text quotes what was stored.
-            del error
+            # `from None`: these errors quote what was stored.
             raise StoreUnavailable(text.format(path=self._place)) from None
 
 
 def _locate(location: Path | str) -> tuple[URL, str]:
     """The URL of a database, and how to call it to people. Raises `StoreUnavailable`."""
     if isinstance(location, str):
-        try:
-            url = make_url(location)
-        except ArgumentError:
-            # The URL itself may hold a password.
-            raise StoreUnavailable(_("The database's address is not a valid URL.")) from None
+        url = _parse(location)
         return url, url.render_as_string(hide_password=True)
     path = location / FILE_NAME
     try:
@@ -140,4 +137,16 @@ def _locate(location: Path | str) -> tuple[URL, str]:
         )
         text = text.format(path=path, reason=error.strerror, folder=location)
         raise StoreUnavailable(text) from error
-    return URL.create("sqlite+aiosqlite", database=str(path)), str(path)
+    return URL.create(DRIVER, database=str(path)), str(path)
+
+
+def _parse(address: str) -> URL:
+    """Raises `StoreUnavailable`, without the address: it may hold a password."""
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        url = None
+    if url is None or url.drivername != DRIVER:
+        text = _("The database's address must look like {example}.")
+        raise StoreUnavailable(text.format(example=f"{DRIVER}:////folder/fireside.db"))
+    return url

@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def configure(engine: AsyncEngine) -> None:
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "invalidate", _roll_back)
 
 
 def _prepare(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
@@ -60,6 +62,18 @@ def _prepare(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     except BaseException:
         connection.close()
         raise
+
+
+def _roll_back(
+    connection: DBAPIConnection, record: ConnectionPoolEntry, error: BaseException | None
+) -> None:
+    """End the transaction of a connection that is given up, such as after a cancellation.
+
+    Closing alone does not: while a cursor lives, SQLite keeps the connection and its lock.
+    """
+    # A cancellation is on its way up already, and a failing rollback ends with the close.
+    with suppress(asyncio.CancelledError, sqlite3.Error):
+        connection.rollback()
 
 
 def _begin(connection: Connection) -> None:

@@ -1,0 +1,53 @@
+"""What was withdrawn or purged is not in the files any more."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.messages import Attachment
+from bot.store.base import Answer, ReplyPart
+from bot.store.sql_store import SqlStore
+from tests.contract.store.scene import ACCOUNT, Scene, at, command, question
+
+WORDS = "the-garden-key"
+
+
+def traces(folder: Path) -> list[str]:
+    """The files that hold the words."""
+    return [path.name for path in folder.iterdir() if WORDS.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("length", [1, 2000], ids=["short", "long"])
+async def test_what_was_withdrawn_is_in_no_file(folder: Path, length: int) -> None:
+    text = f"{WORDS} " * length
+    attached = (Attachment("diary.txt", "text/plain", 6, text),)
+    async with await SqlStore.open(folder) as store:
+        scene = Scene(store)
+        message = await scene.admit(replace(question("q1", text), attachments=attached))
+        crashed = await scene.claim(message)
+        await store.inbox.save_part(crashed, ReplyPart(0, "p", "k"))
+        await store.inbox.save_answer(crashed, Answer(text, footer=text))
+        await scene.claim(message, 2)
+        await scene.admit(command("c1", question=text))
+        await scene.exchange(question("q2"), "because")
+        assert traces(folder)
+        await store.history.withdraw(ACCOUNT, "q1")
+        await store.history.withdraw(ACCOUNT, "c1")
+        assert traces(folder) == []
+    assert traces(folder) == []
+
+
+async def test_what_was_purged_is_in_no_file(folder: Path) -> None:
+    async with await SqlStore.open(folder) as store:
+        await Scene(store).exchange(question("q1", WORDS), f"{WORDS}!")
+        assert traces(folder)
+        await store.recovery.purge(at(1))
+        assert traces(folder) == []
+
+
+async def test_what_was_edited_away_is_in_no_file_once_the_store_is_closed(folder: Path) -> None:
+    async with await SqlStore.open(folder) as store:
+        await Scene(store).admit(question("q1", WORDS))
+        await store.history.edit(ACCOUNT, "q1", "nothing")
+    assert traces(folder) == []

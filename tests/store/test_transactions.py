@@ -1,0 +1,157 @@
+"""Transactions under cancellation, failure and load."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from bot.errors import StoreUnavailable
+from bot.store import recovery
+from bot.store.sql_store import SqlStore
+from tests.contract.store.scene import ACCOUNT, CHANNEL, START, Scene, at, question
+
+
+@contextmanager
+def at_database_step(number: int, act: Callable[[], object]) -> Generator[None]:
+    """Act just before the n-th statement or commit that any connection executes."""
+    steps = 0
+
+    def count(*_given: Any, **_named: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == number:
+            act()
+
+    for name in ("before_cursor_execute", "commit"):
+        event.listen(Engine, name, count)
+    try:
+        yield
+    finally:
+        for name in ("before_cursor_execute", "commit"):
+            event.remove(Engine, name, count)
+
+
+async def run(store: SqlStore, *statements: str, parameters: tuple[str, ...] = ()) -> None:
+    """Run statements in one transaction."""
+    async with store.database.writing() as connection:
+        for statement in statements:
+            await connection.exec_driver_sql(statement, parameters)
+
+
+# BEGIN, the deduplication key, the message, COMMIT; and a step that is never reached.
+@pytest.mark.parametrize("is_twice", [False, True], ids=["once", "twice"])
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+async def test_a_cancelled_write_is_whole_or_nothing_and_leaves_no_lock(
+    folder: Path, step: int, is_twice: bool
+) -> None:
+    async with (
+        await SqlStore.open(folder) as store,
+        await SqlStore.open(folder, busy_timeout_s=0) as other,
+    ):
+        admitting = asyncio.create_task(store.inbox.admit(ACCOUNT, question("q1"), START))
+
+        def cancel() -> None:
+            admitting.cancel()
+            if is_twice:
+                loop = asyncio.get_running_loop()
+                loop.call_soon(loop.call_soon, admitting.cancel)
+
+        with at_database_step(step, cancel):
+            await asyncio.wait([admitting])
+        assert admitting.cancelled() == (step < 5)
+        await other.settings.read("model", [])
+        await other.adapter_state("test").put("lock", "free")
+        is_stored = await other.history.find(ACCOUNT, "q1") is not None
+        assert is_stored or step < 5
+        again = await store.inbox.admit(ACCOUNT, question("q1"), START)
+        assert (again is None) == is_stored
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+async def test_a_cancelled_read_leaves_the_store_usable(folder: Path, step: int) -> None:
+    async with await SqlStore.open(folder) as store:
+        for _ in range(6):
+            reading = asyncio.create_task(store.history.takes_part(CHANNEL))
+            with at_database_step(step, reading.cancel):
+                await asyncio.wait([reading])
+        assert not await store.history.takes_part(CHANNEL)
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+async def test_a_cancelled_opening_leaves_nothing_open(folder: Path, step: int) -> None:
+    opening = asyncio.create_task(SqlStore.open(folder))
+    with at_database_step(step, opening.cancel):
+        await asyncio.wait([opening])
+    assert opening.cancelled()
+    async with await SqlStore.open(folder, busy_timeout_s=0) as store:
+        assert await store.inbox.admit(ACCOUNT, question("q1"), START) is not None
+
+
+async def test_closing_waits_for_a_write_that_runs(folder: Path) -> None:
+    store = await SqlStore.open(folder)
+    admitting = asyncio.create_task(store.inbox.admit(ACCOUNT, question("q1"), START))
+    await asyncio.sleep(0)
+    await store.close()
+    assert await admitting is not None
+
+
+async def test_many_writers_and_readers_wait_their_turn(folder: Path) -> None:
+    async with await SqlStore.open(folder) as store:
+        admitted = await asyncio.gather(
+            *(store.inbox.admit(ACCOUNT, question(f"q{n}"), START) for n in range(50)),
+            *(store.history.takes_part(CHANNEL) for _ in range(50)),
+        )
+        assert None not in admitted
+
+
+async def test_an_error_inside_a_transaction_undoes_it(folder: Path) -> None:
+    async with await SqlStore.open(folder) as store:
+        with pytest.raises(StoreUnavailable):
+            await run(store, "DELETE FROM alembic_version", "no statement")
+    async with await SqlStore.open(folder) as store:
+        assert await store.inbox.admit(ACCOUNT, question("q1"), START) is not None
+
+
+async def test_a_purge_goes_on_until_all_batches_are_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "BATCH", 2)
+    async with await SqlStore.open(folder) as store:
+        for number in range(5):
+            await Scene(store).exchange(question(f"q{number}"), "because")
+        assert await store.recovery.purge(at(1)) == 5
+        async with store.database.reading() as connection:
+            left = await connection.exec_driver_sql("SELECT count(*) FROM reply")
+            assert left.scalar_one() == 0
+
+
+async def test_no_word_that_was_said_reaches_a_log_or_an_error(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with await SqlStore.open(folder) as store:
+        await Scene(store).exchange(question("q1", "secret words"), "secret words")
+        statement = "INSERT INTO message (id, text) VALUES (1, ?)"
+        with pytest.raises(StoreUnavailable) as caught:
+            await run(store, statement, parameters=("secret words",))
+    assert "secret" not in caplog.text
+    assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__cause__}"
+
+
+async def test_writes_are_synced_to_the_disk(folder: Path) -> None:
+    async with await SqlStore.open(folder) as store, store.database.writing() as connection:
+        values = {
+            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+        }
+    assert values == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "secure_delete": 1,
+    }
