@@ -1,0 +1,60 @@
+"""What each phase reads, epoch after epoch: which conversations, in which shape and order."""
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+
+from tokenizers import Tokenizer
+
+from training.conversation import Conversation
+from training.encoding import Tokens, Turn, encode_turns, pack, render, windows
+from training.dialogue import compose
+from training.examples import Examples
+from training.filters import is_fit_for_bot
+from training.plan import Phase
+
+# Of the tokens of the second phase, in each epoch: composed example dialogues.
+EXAMPLE_DIALOGUES = 12_000
+CORPUS_REPEATS = 2
+CHITCHAT_SHARE = 0.5
+
+
+def rows(
+    phase: Phase, training: Sequence[Conversation], examples: Examples, tokenizer: Tokenizer
+) -> Iterator[Tokens]:
+    """An endless stream of packed rows, the same for the same seed."""
+    make = _talk if phase.name == "talk" else _answers
+    return pack(make(phase.seed, training, examples, tokenizer), phase.row_tokens)
+
+
+def _encode(
+    conversations: Sequence[Conversation], tokenizer: Tokenizer, keep: Callable[[str], bool]
+) -> list[tuple[Turn, ...]]:
+    return [encode_turns(item, tokenizer, keep) for item in conversations]
+
+
+def _talk(
+    seed: int, training: Sequence[Conversation], _examples: Examples, tokenizer: Tokenizer
+) -> Iterator[Tokens]:
+    encoded = _encode(training, tokenizer, lambda _turn: True)
+    random = Random(seed)
+    while True:
+        for turns in random.sample(encoded, len(encoded)):
+            yield render(turns, random.randrange(2), only_answers=False)
+
+
+def _answers(
+    seed: int, training: Sequence[Conversation], examples: Examples, tokenizer: Tokenizer
+) -> Iterator[Tokens]:
+    chats = [item for item in training if item.origin == "chitchat"]
+    corpus = [item for item in training if item.origin == "corpus"] * CORPUS_REPEATS
+    encoded_chats = _encode(chats, tokenizer, is_fit_for_bot)
+    encoded_corpus = _encode(corpus, tokenizer, lambda _turn: True)
+    random = Random(seed)
+    while True:
+        chosen = random.sample(encoded_chats, round(len(encoded_chats) * CHITCHAT_SHARE))
+        parts = [part for turns in chosen for part in windows(turns, random)]
+        written = [compose(examples, random) for _ in range(EXAMPLE_DIALOGUES)]
+        parts += encoded_corpus + _encode(written, tokenizer, lambda _turn: True)
+        random.shuffle(parts)
+        for turns in parts:
+            yield render(turns, 1, only_answers=True)
