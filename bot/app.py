@@ -21,12 +21,15 @@ from bot.account_lock import account_lock
 from bot.adapter import Adapter, Services
 from bot.answering import AnswerServices
 from bot.commands.build import build_registry
+from bot.comparison import ModelEvent
+from bot.comparison import compare as compare_models
+from bot.conversation import Role, Turn
 from bot.engine.base import Engine
 from bot.errors import StoreUnavailable, UserFacingError
 from bot.library import ModelLibrary
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
-from bot.prompt import PromptBuilder
+from bot.prompt import PromptBuilder, sampling_for
 from bot.services import AdapterServices
 from bot.settings_root import Loaded, RootSettings
 from bot.settings_scope import ScopedSettings, SettingName
@@ -36,6 +39,7 @@ from config.errors import ConfigurationError
 
 CONSOLE = "console"
 GIB = 1024**3
+MAX_COMPARED = 4
 SWEEP_S = 24 * 60 * 60
 
 SERVER_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -50,6 +54,14 @@ class AdapterModule(Protocol):
 
     def create(self, settings: BaseModel, services: Services) -> Adapter:
         """Build the adapter; it connects when it runs."""
+        ...
+
+
+class ComparisonModule(Protocol):
+    """What shows a comparison on the terminal."""
+
+    async def show(self, events: AsyncGenerator[ModelEvent, None], models: Sequence[str]) -> bool:
+        """Follow it to its end; False if no model answered."""
         ...
 
 
@@ -83,6 +95,27 @@ def chat(loaded: Loaded, *, model: str | None, persona: str | None, raw: bool) -
     if raw:
         chosen[SettingName.RAW] = "true"
     return asyncio.run(_serve(loaded.settings, [CONSOLE], chosen))
+
+
+def compare(loaded: Loaded, question: str, models: Sequence[str]) -> int:
+    """Put a question to several models and show the answers side by side.
+
+    Without `models` the installed ones are asked. Returns 0 if at least one answered.
+    """
+    return asyncio.run(_compare(loaded.settings, question, models))
+
+
+async def _compare(settings: RootSettings, question: str, names: Sequence[str]) -> int:
+    # Imported here: drawing stays out of start-up.
+    view = cast(ComparisonModule, import_module(f"adapters.{CONSOLE}.compare_view"))
+    async with running_core(settings) as core:
+        known = [core.models.get(name) for name in names]
+        entries = known or [one for one in core.models if core.models.is_installed(one)]
+        chosen = [entry.name for entry in entries[:MAX_COMPARED]]
+        turns = [Turn(Role.SYSTEM, settings.persona), Turn(Role.USER, question)]
+        sampling = {entry.name: sampling_for(entry, settings.max_tokens) for entry in entries}
+        events = compare_models(core.engine, turns, chosen, sampling.__getitem__)
+        return 0 if await view.show(events, chosen) else 1
 
 
 async def _serve(
