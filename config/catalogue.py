@@ -42,14 +42,14 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    temperature: float | None = Field(None, ge=0, le=5)
-    top_k: int | None = Field(None, ge=0)
-    top_p: float | None = Field(None, gt=0, le=1)
-    min_p: float | None = Field(None, ge=0, lt=1)
-    repetition_penalty: float | None = Field(None, gt=0, le=5)
-    no_repeat_ngram_size: int | None = Field(None, ge=0)
-    max_tokens: int | None = Field(None, ge=1)
-    best_of: int | None = Field(None, ge=1, le=8)
+    temperature: float | None = Field(default=None, ge=0, le=5)
+    top_k: int | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    min_p: float | None = Field(default=None, ge=0, lt=1)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=5)
+    no_repeat_ngram_size: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=1)
+    best_of: int | None = Field(default=None, ge=1, le=8)
 
 
 class ModelEntry(BaseModel):
@@ -84,7 +84,7 @@ class ModelEntry(BaseModel):
     """What it cannot do, in a sentence for members."""
     label: str | None = None
     """Shown under each answer ("starter model")."""
-    sampling: Sampling = Sampling()
+    sampling: Sampling = Sampling.model_validate({})
 
 
 class OwnerModel(BaseModel):
@@ -96,22 +96,24 @@ class OwnerModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    repository: str | None = Field(None, pattern=REPOSITORY, examples=["Qwen/Qwen3-0.6B"])
-    folder: Path | None = Field(None, examples=["/srv/models/notes"])
-    revision: str = Field("main", examples=["main"])
-    family: Family = Field(Family.CHAT, examples=["chat"])
-    title: str | None = Field(None, examples=["Our notes"])
-    description: str = Field("Added by the owner of this bot.", examples=["Knows our notes."])
-    licence: str = Field("not stated", examples=["Apache-2.0"])
-    languages: tuple[str, ...] = Field(("en",), examples=[["en", "de"]])
-    context_tokens: int | None = Field(None, ge=16, examples=[4096])
-    has_system_prompt: bool | None = Field(None, examples=[True])
-    parameters: int | None = Field(None, gt=0, examples=[600_000_000])
-    weight_bytes: int | None = Field(None, gt=0, examples=[1_200_000_000])
-    fits_gb: int | None = Field(None, gt=0, examples=[8])
-    limits: str = Field("", examples=["English only."])
-    label: str | None = Field(None, examples=["trial"])
-    sampling: Sampling = Field(Sampling(), examples=[{"temperature": 0.7}])
+    repository: str | None = Field(default=None, pattern=REPOSITORY, examples=["Qwen/Qwen3-0.6B"])
+    folder: Path | None = Field(default=None, examples=["/srv/models/notes"])
+    revision: str = Field(default="main", examples=["main"])
+    family: Family = Field(default=Family.CHAT, examples=["chat"])
+    title: str | None = Field(default=None, examples=["Our notes"])
+    description: str = Field(
+        default="Added by the owner of this bot.", examples=["Knows our notes."]
+    )
+    licence: str = Field(default="not stated", examples=["Apache-2.0"])
+    languages: tuple[str, ...] = Field(default=("en",), examples=[["en", "de"]])
+    context_tokens: int | None = Field(default=None, ge=16, examples=[4096])
+    has_system_prompt: bool | None = Field(default=None, examples=[True])
+    parameters: int | None = Field(default=None, gt=0, examples=[600_000_000])
+    weight_bytes: int | None = Field(default=None, gt=0, examples=[1_200_000_000])
+    fits_gb: int | None = Field(default=None, gt=0, examples=[8])
+    limits: str = Field(default="", examples=["English only."])
+    label: str | None = Field(default=None, examples=["trial"])
+    sampling: Sampling = Field(default=Sampling(), examples=[{"temperature": 0.7}])
 
 
 CONTEXT_TOKENS = {Family.CHAT: 4096, Family.BLENDERBOT: 128, Family.FLAN_T5: 512}
@@ -141,7 +143,10 @@ class Catalogue:
         Raises `ConfigurationError` where an owner's model is wrong.
         """
         tables: dict[str, dict[str, Any]] = tomllib.loads(CATALOGUE_FILE.read_text("utf-8"))
-        entries = {name: ModelEntry(name=name, **table) for name, table in tables.items()}
+        entries = {
+            name: ModelEntry.model_validate({"name": name, **table})
+            for name, table in tables.items()
+        }
         for name, model in (owners or {}).items():
             entries[name] = _owner_entry(name, model)
         return cls(entries)
@@ -190,21 +195,17 @@ def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
         raise ConfigurationError(key, problem, 'repository = "Qwen/Qwen3-0.6B"')
     folder = model.folder.expanduser().absolute() if model.folder else None
     is_chat = model.family is Family.CHAT
-    stated = model.model_dump(exclude={"folder", "title", "sampling"}, exclude_none=True)
     filled = {
+        "name": name,
+        "title": name,
         "context_tokens": CONTEXT_TOKENS[model.family],
         "has_system_prompt": is_chat,
         "weight_bytes": _size(key, model, folder),
         "parameters": _parameters_in(model.repository),
     }
+    stated = {**model.model_dump(exclude_none=True), "folder": folder}
     try:
-        return ModelEntry(
-            name=name,
-            title=model.title or name,
-            folder=folder,
-            sampling=model.sampling,
-            **{**filled, **stated},
-        )
+        return ModelEntry.model_validate(filled | stated)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         raise ConfigurationError(key, problem_of(first)) from None

@@ -4,13 +4,13 @@ Order, the first one wins: command line, environment, `.env`, files with secrets
 defaults.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
 
 from config.catalogue import OwnerModel
 from config.errors import ConfigurationError
@@ -84,7 +84,7 @@ def _sources(
     """The first one wins."""
     file = config_file(root)
     return [
-        Source(COMMAND_LINE, dict(_flat(overrides)), {}),
+        Source(COMMAND_LINE, dict(_flat(overrides))),
         environment(root, known),
         dotenv(root, known),
         *secret_files(known),
@@ -118,32 +118,27 @@ def _translated(
     leaf = next((one for one in known if place[: len(one.path)] == one.path), None)
     if leaf is None:
         return ConfigurationError(".".join(place), problem_of(first))
-    if leaf.is_only_in_file:
-        return _wrong_model(place, problem_of(first), sources)
     source = next((one for one in sources if leaf.path in one.values), None)
-    key = (source.names.get(leaf.path) if source else None) or leaf.variable
-    example = leaf.example_in_file if source and source.is_file else leaf.example_line
+    if leaf.is_only_in_file:
+        return _wrong_model(place, problem_of(first), source)
+    key = source.name(leaf) if source else leaf.variable
+    example = leaf.example_in_file if source and source.is_toml else leaf.example_line
     return ConfigurationError(key, problem_of(first), example)
 
 
-def _wrong_model(
-    place: tuple[str, ...], problem: str, sources: Sequence[Source]
-) -> ConfigurationError:
+def _wrong_model(place: tuple[str, ...], problem: str, source: Source | None) -> ConfigurationError:
     """What is wrong with an owner's model: its table's key, and an example for it."""
-    file = next((source for source in sources if source.is_file), None)
-    key = ".".join(part for part in place if part != "[key]")
-    key += f" in {file.names[place[:1]]}".replace(f" {place[0]} in ", " ") if file else ""
-    field = _model_field(place[2:])
-    if field is None and len(place) > 2:
-        near = get_close_matches(place[2], OwnerModel.model_fields, n=1, cutoff=0.5)
+    key = ".".join(place) + (f" in {source.file}" if source else "")
+    field_name = next(iter(place[2:]), None)
+    field = OwnerModel.model_fields.get(field_name) if field_name else None
+    if field is None and field_name:
+        near = get_close_matches(field_name, OwnerModel.model_fields, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
-        return ConfigurationError(key, f"is not known{hint}")
-    example = f"{place[2]} = {field.examples[0]!r}" if field and field.examples else None
+        return ConfigurationError(key, f"there is no such key{hint}")
+    example = (
+        f"{field_name} = {json.dumps(field.examples[0])}" if field and field.examples else None
+    )
     return ConfigurationError(key, problem, example)
-
-
-def _model_field(place: tuple[str, ...]) -> FieldInfo | None:
-    return OwnerModel.model_fields.get(place[0]) if place else None
 
 
 def _with_platforms(
@@ -176,7 +171,8 @@ def _unknown_platform(
 ) -> ConfigurationError:
     path = (PLATFORMS,)
     source = next((one for one in sources if path in one.values), None)
-    key = (source.names.get(path) if source else None) or f"FIRESIDE_{PLATFORMS.upper()}"
+    leaf = Leaf(path, RootSettings.model_fields[PLATFORMS])
+    key = source.name(leaf) if source else leaf.variable
     near = get_close_matches(platform, [*sections], n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sections)}"
     return ConfigurationError(key, f"names a platform that is not there{hint}")

@@ -20,6 +20,7 @@ from pydantic import (
     TypeAdapter,
     create_model,
 )
+from pydantic.config import JsonDict
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -38,7 +39,7 @@ PERSONA = (
     "When you do not know something, say so."
 )
 
-ONLY_IN_FILE = {"only_in_file": True}
+ONLY_IN_FILE: JsonDict = {"only_in_file": True}
 """Marks a field that `fireside.toml` alone can set."""
 
 _HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
@@ -89,20 +90,20 @@ class HubSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     endpoint: WebAddress = Field(
-        "https://huggingface.co",
+        default="https://huggingface.co",
         description="The model hub, or a mirror of it.",
         examples=["https://hub.example.org"],
     )
     token: SecretStr | None = Field(
-        None,
+        default=None,
         description="Access token of the hub, for models that ask for one.",
         examples=["hf_..."],
     )
     offline: bool = Field(
-        False, description="Never connect to the hub; pulling is refused.", examples=[True]
+        default=False, description="Never connect to the hub; pulling is refused.", examples=[True]
     )
     ca_file: FilePath | None = Field(
-        None,
+        default=None,
         description="Certificates (PEM) to trust instead of the system's.",
         examples=["/etc/ssl/company.pem"],
     )
@@ -134,75 +135,80 @@ class RootSettings(BaseSettings):
         examples=["/srv/models"],
     )
     model: str = Field(
-        BUILTIN,
+        default=BUILTIN,
         description="The model that answers where nobody chose another.",
         examples=["smollm2-360m"],
     )
     persona: str = Field(
-        PERSONA,
+        default=PERSONA,
         max_length=8000,
         description="The system prompt: who the bot is and how it answers.",
         examples=["You are a patient librarian."],
     )
     language: str = Field(
-        "en",
+        default="en",
         pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$",
         description="The language of what the bot itself says (not of its answers).",
         examples=["en"],
     )
     owners: Owners = Field(
-        (),
+        default=(),
         description="Who may change what holds for everyone, as platform:user id.",
         examples=[["discord:123456789", "slack:U0123"]],
     )
     platforms: Words = Field(
-        (),
+        default=(),
         description="What `fireside run` serves. By default the platforms whose token is set.",
         examples=[["discord", "slack"]],
     )
     memory_budget_gb: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Memory for models and their caches. By default half of what is free.",
         examples=[6],
     )
     max_tokens: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="The longest answer, in tokens. By default each model's own limit.",
         examples=[400],
     )
     answer_timeout_s: float = Field(
-        300, gt=0, description="The longest time for one answer, in seconds.", examples=[120]
+        default=300,
+        gt=0,
+        description="The longest time for one answer, in seconds.",
+        examples=[120],
     )
     max_waiting: int = Field(
-        200,
+        default=200,
         ge=1,
         description="How many questions may wait; further ones are told that the bot is busy.",
         examples=[50],
     )
     max_rows: int = Field(
-        8, ge=1, le=256, description="How many answers are generated at once.", examples=[4]
+        default=8, ge=1, le=256, description="How many answers are generated at once.", examples=[4]
     )
     retention_days: float = Field(
-        30, gt=0, description="How long messages are kept, in days.", examples=[7]
+        default=30, gt=0, description="How long messages are kept, in days.", examples=[7]
     )
     shutdown_s: float = Field(
-        20,
+        default=20,
         ge=0,
         description="How long running answers may take to end when the bot stops, in seconds.",
         examples=[60],
     )
     exact: bool = Field(
-        False,
+        default=False,
         description="Compute in 32 bits whatever the model's format: slower, and reproducible.",
         examples=[True],
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = (
-        Field("INFO", description="The least level that is logged.", examples=["WARNING"])
+        Field(default="INFO", description="The least level that is logged.", examples=["WARNING"])
     )
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
-        "text", description="Log lines for people, or one JSON object a line.", examples=["json"]
+        default="text",
+        description="Log lines for people, or one JSON object a line.",
+        examples=["json"],
     )
     hub: HubSettings = Field(default_factory=HubSettings)
     models: dict[str, OwnerModel] = Field(

@@ -41,22 +41,24 @@ Values = Mapping[tuple[str, ...], object]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The raw values that one place gives, by path.
-
-    `origin` says where they are from; `names` how the owner wrote a key there.
-    """
+    """The raw values that one place gives, by path; `origin` says where they are from."""
 
     origin: str
     values: Values
-    names: Mapping[tuple[str, ...], str]
-    is_file: bool = False
+    file: Path | None = None
+    is_toml: bool = False
+
+    def name(self, leaf: Leaf) -> str:
+        """A leaf as the owner wrote it there."""
+        name = leaf.key if self.is_toml else leaf.variable
+        return f"{name} in {self.file}" if self.file else name
 
 
 def environment(root: type[RootSettings], leaves: Sequence[Leaf]) -> Source:
     """The environment's values. Raises `ConfigurationError` for an unknown name in it."""
     _check_variables(os.environ, leaves, "")
     tree = EnvSettingsSource(root)()
-    return _by_variable("environment", tree, leaves, "")
+    return Source("environment", _by_leaf(tree, leaves))
 
 
 def dotenv(root: type[RootSettings], leaves: Sequence[Leaf]) -> Source:
@@ -66,7 +68,7 @@ def dotenv(root: type[RootSettings], leaves: Sequence[Leaf]) -> Source:
     source = DotEnvSettingsSource(
         root, env_file=DOTENV, env_file_encoding=encoding, dotenv_filtering="only_existing"
     )
-    return _by_variable(str(DOTENV), source(), leaves, f" in {DOTENV}")
+    return Source(str(DOTENV), _by_leaf(source(), leaves), DOTENV)
 
 
 def dotenv_variables() -> dict[str, str]:
@@ -95,7 +97,7 @@ def secret_files(leaves: Sequence[Leaf]) -> list[Source]:
             if named or file.is_file():
                 text = _text(file, name).strip()
                 values = {leaf.path: text} if text else {}
-                found.append(Source(f"file {file}", values, {leaf.path: name}))
+                found.append(Source(f"file {file}", values, file))
                 break
     return found
 
@@ -120,8 +122,7 @@ def config_file(root: type[RootSettings]) -> Source | None:
             str(file), f"is not valid TOML{_position(error)}", 'model = "smollm2-360m"'
         ) from None
     values = dict(_walk(root, tree, (), file))
-    names = {path: f"{'.'.join(path)} in {file}" for path in values}
-    return Source(f"{CONFIG_NAME} ({file})", values, names, is_file=True)
+    return Source(f"{CONFIG_NAME} ({file})", values, file, is_toml=True)
 
 
 def _config_path() -> Path | None:
@@ -173,9 +174,7 @@ def _unknown(key: str, written: str, known: Sequence[str], kind: str) -> Configu
     return ConfigurationError(key, f"there is no such {kind}{hint}")
 
 
-def _by_variable(
-    origin: str, tree: Mapping[str, Any], leaves: Sequence[Leaf], place: str
-) -> Source:
+def _by_leaf(tree: Mapping[str, Any], leaves: Sequence[Leaf]) -> Values:
     values: dict[tuple[str, ...], object] = {}
     for leaf in leaves:
         node: Any = tree
@@ -183,8 +182,7 @@ def _by_variable(
             node = cast("Mapping[str, Any]", node).get(name) if isinstance(node, Mapping) else None
         if node is not None:
             values[leaf.path] = node
-    names = {leaf.path: f"{leaf.variable}{place}" for leaf in leaves}
-    return Source(origin, values, names)
+    return values
 
 
 def _candidates(leaf: Leaf, named: str | None, folder: Path) -> Sequence[tuple[str, Path]]:
