@@ -95,7 +95,7 @@ class Tiny:
     make: Callable[[Path], None]
     has_system_prompt: bool = True
 
-    def entry(self, folder: Path, **changes: object) -> ModelEntry:
+    def entry(self, folder: Path | None, **changes: object) -> ModelEntry:
         """A catalogue entry for the checkpoint in a folder."""
         values: dict[str, object] = {
             "name": self.name,

@@ -98,5 +98,9 @@ class Residency(Generic[M]):
         if self._residents.pop(name, None) is not None:
             self._free(name)
 
+    def clear(self) -> None:
+        """Forget every model at once, without a call of `free`."""
+        self._residents.clear()
+
     def _room(self) -> int:
         return min(self._budget_bytes - self.used_bytes, self._available())

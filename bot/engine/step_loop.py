@@ -66,14 +66,16 @@ class StepLoop:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._device = choose_device()
-        budget = settings.memory_budget_bytes or self._available() // 2
-        self._budget = budget
-        self._residency: Residency[Checkpoint] = Residency(budget, self._available, self._free)
-        self._prefixes = PrefixCache(budget // PREFIX_SHARE)
+        self._budget = settings.memory_budget_bytes or free_bytes(self._device) // 2
+        self._prefixes = PrefixCache(self._budget // PREFIX_SHARE)
+        self._residency: Residency[Checkpoint] = Residency(
+            self._budget, self._available, self._free
+        )
         self._scheduler: Scheduler[AnswerJob] = Scheduler(settings.max_waiting, settings.max_rows)
         self._generations: dict[AnswerJob, Generation] = {}
         self._loads: list[LoadJob] = []
         self._unloads: list[UnloadJob] = []
+        self._waits_for_memory = False
         self._loading: str | None = None
         self._reported = 0.0
         self.snapshot: tuple[ResidentModel, ...] = ()
@@ -101,33 +103,35 @@ class StepLoop:
         """Unload a model when its answers have ended."""
         self._unloads.append(job)
 
-    def shut_down(self) -> None:
-        """End every answer and free everything."""
-        for job in [*self._scheduler.waiting(), *self._scheduler.active()]:
-            self._finish(job, FinishReason.CANCELLED)
-        for name, _resident in self._residency.all():
-            self._residency.evict(name)
-        self._tell_snapshot()
-
-    # One unit of work.
-
-    def step(self) -> bool:
-        """Admit who can be, then one forward pass; whether there is more to do."""
-        self._drop_gone()
-        self._serve_unloads()
-        self._serve_loads()
-        self._admit()
-        self._advance()
-        has_jobs = bool(self._scheduler.active() or self._scheduler.waiting_count)
-        return has_jobs or bool(self._loads or self._unloads)
-
-    def _drop_gone(self) -> None:
+    def drop_gone(self) -> None:
+        """End the waiting answers that nobody waits for any more, or whose time is over."""
         now = self._settings.clock()
         for job in list(self._scheduler.waiting()):
             if job.is_cancelled:
                 self._finish(job, FinishReason.CANCELLED)
             elif job.request.deadline is not None and now >= job.request.deadline:
                 self._finish(job, FinishReason.TIME)
+
+    def shut_down(self) -> None:
+        """End every answer and free everything."""
+        for job in [*self._scheduler.waiting(), *self._scheduler.active()]:
+            self._finish(job, FinishReason.CANCELLED)
+        self._residency.clear()
+        self._prefixes.clear()
+        return_freed_memory()
+        self._tell_snapshot()
+
+    # One unit of work.
+
+    def step(self) -> bool:
+        """Admit who can be, then one forward pass; whether there is more to do."""
+        self.drop_gone()
+        self._serve_unloads()
+        self._serve_loads()
+        self._admit()
+        self._advance()
+        has_jobs = bool(self._scheduler.active() or self._scheduler.waiting_count)
+        return has_jobs or bool(self._loads or self._unloads)
 
     def _serve_unloads(self) -> None:
         busy = self._busy()
@@ -139,12 +143,12 @@ class StepLoop:
 
     def _serve_loads(self) -> None:
         for job in list(self._loads):
-            if job.entry.name in self._draining():
+            if self._waits_for_memory or job.entry.name in self._draining():
                 continue
             try:
                 job.context.run(self._resident, job.entry)
             except NoRoom:
-                continue
+                self._waits_for_memory = True
             except FiresideError as error:
                 self._loads.remove(job)
                 job.done(error)
@@ -154,7 +158,7 @@ class StepLoop:
 
     def _admit(self) -> None:
         while (job := self._scheduler.head()) is not None:
-            if job.entry.name in self._draining():
+            if self._waits_for_memory or job.entry.name in self._draining():
                 return
             try:
                 is_admitted = job.context.run(self._begin, job)
@@ -162,6 +166,7 @@ class StepLoop:
                 self._fail(job, error)
                 continue
             if not is_admitted:
+                self._waits_for_memory = True
                 return
 
     def _begin(self, job: AnswerJob) -> bool:
@@ -231,6 +236,7 @@ class StepLoop:
     def _forget(self, job: AnswerJob) -> None:
         self._scheduler.remove(job)
         self._generations.pop(job, None)
+        self._waits_for_memory = False
 
     # Models in memory.
 
@@ -255,8 +261,6 @@ class StepLoop:
         try:
             self._residency.make_room(need, self._busy())
         except NoRoom as error:
-            self._prefixes.clear()
-            return_freed_memory()
             if error.could_wait and self._generations:
                 raise
             smaller = self._smaller(blueprint.entry)
@@ -264,6 +268,7 @@ class StepLoop:
 
     def _load(self, blueprint: Blueprint) -> Checkpoint:
         name = blueprint.entry.name
+        self._prefixes.clear()
         self._loading, self._reported = name, -1.0
         self._tell_loading(0.0)
         self._tell_snapshot()
@@ -313,9 +318,8 @@ class StepLoop:
         return_freed_memory()
 
     def _available(self) -> int:
-        if self._device.type == "cuda":
-            return torch.cuda.mem_get_info(self._device)[0]
-        return available_bytes()
+        """Free memory; the caches of past answers count as free, they go before a load."""
+        return free_bytes(self._device) + self._prefixes.used_bytes
 
     def _busy(self) -> set[str]:
         busy = {job.entry.name for job in self._generations}
@@ -332,6 +336,11 @@ class StepLoop:
         if self._loading is not None:
             ready.append(ResidentModel(self._loading, ModelState.LOADING, 0, 0, ""))
         self.snapshot = tuple(ready)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of the GPU, or of the machine."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
 
 
 def _described(name: str, resident: Resident[Checkpoint]) -> ResidentModel:

@@ -161,7 +161,7 @@ class TransformersEngine(Engine):
             if job is not None:
                 job.is_cancelled = True
                 with suppress(EngineUnavailable):
-                    self._post(_wake)
+                    self._post(lambda step_loop: step_loop.drop_gone())
 
     @override
     async def close(self) -> None:
@@ -322,10 +322,6 @@ def _call_back(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Non
     # The loop may be closed already: then nobody waits any more.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call)
-
-
-def _wake(_step_loop: "StepLoop") -> None:
-    """Nothing to do but look again: the worker may be waiting for a task."""
 
 
 def _ignore(_fraction: float) -> None:

@@ -29,8 +29,14 @@ def entries(checkpoints: Mapping[str, Path]) -> Mapping[str, ModelEntry]:
 
 
 @pytest.fixture
-async def make_engine(entries: Mapping[str, ModelEntry]) -> AsyncGenerator[MakeEngine]:
-    """Makes engines, over the tiny checkpoints unless told otherwise, and closes them."""
+async def make_engine(
+    entries: Mapping[str, ModelEntry], monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[MakeEngine]:
+    """Makes engines, over the tiny checkpoints unless told otherwise, and closes them.
+
+    Their workers keep the normal priority: a busy machine would make the tests wait.
+    """
+    monkeypatch.setattr("bot.engine.transformers_engine.NICE", 0)
     made: list[TransformersEngine] = []
 
     def make(**options: Any) -> TransformersEngine:

@@ -1,0 +1,225 @@
+"""Generation: the tokens and logits that transformers' own `generate` gives."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# `generate` is untyped.
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from bot.conversation import Role, Turn
+from bot.engine.base import GenerationRequest, SamplingParameters
+from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.decoding import CausalFeeding, EncoderDecoderFeeding, Feeding, Row
+from bot.engine.families import ModelKind
+from bot.engine.generation import prompt_for
+from bot.engine.transformers_engine import TransformersEngine
+from config.catalogue import ModelEntry
+from tests.checkpoints import PROMPTS, TINY
+from tests.engine.engines import GREEDY, read, request_for
+
+TIE = 1e-3
+"""Two best logits closer than this may change places with the order of floating point sums."""
+
+
+@pytest.fixture(scope="module")
+def loaded(entries: Mapping[str, ModelEntry]) -> "Loaded":
+    return Loaded(entries)
+
+
+class Loaded:
+    """The tiny checkpoints, loaded when first asked for."""
+
+    def __init__(self, entries: Mapping[str, ModelEntry]) -> None:
+        self._entries = entries
+        self.checkpoint = cache(self._load)
+
+    def _load(self, name: str) -> Checkpoint:
+        entry = self._entries[name]
+        assert entry.folder is not None
+        blueprint = read_blueprint(entry, entry.folder, torch.device("cpu"), exact=True)
+        return load_checkpoint(blueprint, lambda _fraction: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Tokens chosen (end token included) and the logits that each was chosen from."""
+
+    tokens: list[int]
+    logits: list[torch.Tensor]
+
+
+def feeding_of(checkpoint: Checkpoint, ids: tuple[int, ...]) -> Feeding:
+    if checkpoint.blueprint.feed.kind is ModelKind.ENCODER_DECODER:
+        return EncoderDecoderFeeding(checkpoint, ids)
+    return CausalFeeding(checkpoint, ids)
+
+
+def ours(checkpoint: Checkpoint, request: GenerationRequest) -> Generated:
+    prompt = prompt_for(checkpoint, request)
+    row = Row(checkpoint, feeding_of(checkpoint, prompt.ids), request.sampling)
+    generated = Generated([], [])
+    while not row.is_ended and len(row.tokens) < prompt.max_tokens:
+        if row.advance():
+            assert row.logits is not None
+            generated.logits.append(row.logits)
+            token = row.choose()
+            generated.tokens.append(-1 if token is None else token)
+    return generated
+
+
+def theirs(checkpoint: Checkpoint, request: GenerationRequest, **options: Any) -> Generated:
+    ids = torch.tensor([prompt_for(checkpoint, request).ids])
+    settings = checkpoint.model.generation_config
+    assert settings is not None
+    # An end token forced at the length limit is not a choice of the model.
+    settings.forced_eos_token_id = None
+    output = cast("Any", checkpoint.model).generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=request.sampling.max_tokens,
+        num_beams=1,
+        output_logits=True,
+        return_dict_in_generate=True,
+        **({"do_sample": False} | options),
+    )
+    logits = [step[0] for step in output.logits]
+    tokens = output.sequences[0].tolist()[-len(logits) :]
+    ends = checkpoint.rules.eos_ids
+    return Generated([-1 if token in ends else token for token in tokens], logits)
+
+
+def is_tie(logits: torch.Tensor) -> bool:
+    best = torch.topk(logits, 2).values
+    return bool(best[0] - best[1] < TIE)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_greedy_tokens_and_every_steps_logits_are_those_of_generate(
+    loaded: Loaded, name: str
+) -> None:
+    checkpoint = loaded.checkpoint(name)
+    ties = 0
+    for text in PROMPTS:
+        request = request_for(name, text)
+        mine, reference = ours(checkpoint, request), theirs(checkpoint, request)
+        for step, (token, expected) in enumerate(zip(mine.tokens, reference.tokens, strict=True)):
+            torch.testing.assert_close(
+                mine.logits[step], reference.logits[step], atol=2e-3, rtol=1e-3
+            )
+            if token != expected:
+                assert is_tie(reference.logits[step])
+                ties += 1
+                break
+    assert ties <= 1
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_penalised_greedy_tokens_are_those_of_generate(loaded: Loaded, name: str) -> None:
+    checkpoint = loaded.checkpoint(name)
+    sampling = SamplingParameters(
+        temperature=0, max_tokens=12, repetition_penalty=1.3, no_repeat_ngram_size=2
+    )
+    for text in PROMPTS[:6]:
+        request = request_for(name, text, sampling)
+        reference = theirs(checkpoint, request, repetition_penalty=1.3, no_repeat_ngram_size=2)
+        assert ours(checkpoint, request).tokens == reference.tokens
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_what_is_asked_decides_what_is_answered(loaded: Loaded, name: str) -> None:
+    checkpoint = loaded.checkpoint(name)
+    answers = {
+        tuple(ours(checkpoint, request_for(name, text, is_raw=True)).tokens) for text in PROMPTS
+    }
+    assert len(answers) >= 0.9 * len(PROMPTS)
+
+
+@pytest.mark.parametrize("name", TINY)
+async def test_the_streamed_answer_is_the_decoding_of_generates_tokens(
+    loaded: Loaded, engine: TransformersEngine, name: str
+) -> None:
+    checkpoint = loaded.checkpoint(name)
+    for text in PROMPTS[:4]:
+        request = request_for(name, text)
+        tokens = [token for token in theirs(checkpoint, request).tokens if token >= 0]
+        answer = await read(engine, request)
+        assert answer.text == checkpoint.tokenizer.decode(tokens).lstrip()
+        assert answer.finished.usage.generated_tokens == len(tokens)
+
+
+@pytest.mark.parametrize("name", ["llama", "smollm", "qwen3"])
+def test_a_prompt_fed_in_chunks_gives_the_logits_of_one_fed_whole(
+    loaded: Loaded, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = loaded.checkpoint(name)
+    request = request_for(name, " ".join(PROMPTS[:3]))
+    whole = ours(checkpoint, request)
+    monkeypatch.setattr("bot.engine.decoding.PREFILL_CHUNK", 7)
+    chunked = ours(checkpoint, request)
+    assert chunked.tokens == whole.tokens
+    for one, other in zip(chunked.logits, whole.logits, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_forked_row_goes_on_as_if_it_were_alone(loaded: Loaded, name: str) -> None:
+    checkpoint = loaded.checkpoint(name)
+    prompt = prompt_for(checkpoint, request_for(name, PROMPTS[0]))
+    first = Row(checkpoint, feeding_of(checkpoint, prompt.ids), GREEDY)
+    while not first.advance():
+        pass
+    second = Row(checkpoint, first.feeding.fork(), GREEDY)
+    second.logits = first.logits
+    third = torch.topk(cast("torch.Tensor", first.logits), 3).indices[2]
+    first.feeding.push(int(third))
+    first.advance()
+    assert second.choose() == ours(checkpoint, request_for(name, PROMPTS[0])).tokens[0]
+    second.advance()
+    expected = ours(checkpoint, request_for(name, PROMPTS[0])).logits[1]
+    torch.testing.assert_close(second.logits, expected, atol=2e-3, rtol=1e-3)
+
+
+def test_a_checkpoints_least_length_and_encoder_ngrams_are_kept(
+    tmp_path: Path, entries: Mapping[str, ModelEntry]
+) -> None:
+    TINY["blenderbot"].make(tmp_path)
+    settings = (tmp_path / "generation_config.json").read_text(encoding="utf-8")
+    (tmp_path / "generation_config.json").write_text(
+        settings.replace('"bos_token_id"', '"min_length": 9, "bos_token_id"'), encoding="utf-8"
+    )
+    entry = TINY["blenderbot"].entry(tmp_path)
+    blueprint = read_blueprint(entry, tmp_path, torch.device("cpu"), exact=True)
+    checkpoint = load_checkpoint(blueprint, lambda _fraction: None)
+    assert (checkpoint.rules.min_length, checkpoint.rules.encoder_no_repeat_ngram_size) == (9, 3)
+    row = Row(checkpoint, EncoderDecoderFeeding(checkpoint, [5, 6, 2]), GREEDY)
+    for logits in (end_at(checkpoint, 2.0), end_at(checkpoint, -2.0)):
+        row.logits = logits
+        assert row.choose() is not None
+    row.feeding.history[:] = [7] * 9  # pyright: ignore[reportIndexIssue]
+    row.logits = end_at(checkpoint, 2.0)
+    assert row.choose() is None
+
+
+def end_at(checkpoint: Checkpoint, height: float) -> torch.Tensor:
+    """Logits with the end token this much above all others."""
+    logits = torch.zeros(checkpoint.tokenizer.size)
+    logits[sorted(checkpoint.rules.eos_ids)] = height
+    return logits
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_whole_conversation_is_answered_like_generate_does(loaded: Loaded, name: str) -> None:
+    checkpoint = loaded.checkpoint(name)
+    turns = tuple(
+        Turn(role, text)
+        for role, text in zip(
+            [Role.SYSTEM, Role.USER, Role.ASSISTANT, Role.USER], PROMPTS, strict=False
+        )
+    )
+    request = GenerationRequest(name, turns, GREEDY)
+    assert ours(checkpoint, request).tokens == theirs(checkpoint, request).tokens
