@@ -169,7 +169,7 @@ def _check_variables(names: Iterable[str], leaves: Sequence[Leaf], place: str) -
 
 
 def _unknown(key: str, written: str, known: Sequence[str], kind: str) -> ConfigurationError:
-    near = get_close_matches(written, known, n=1, cutoff=0.5)
+    near = get_close_matches(written, known, n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]}?" if near else "; `fireside config` lists all"
     return ConfigurationError(key, f"there is no such {kind}{hint}")
 

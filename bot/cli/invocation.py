@@ -1,0 +1,77 @@
+"""What every command needs: the settings, the catalogue, and logging as configured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import typer
+
+from bot.errors import UsageError
+from bot.library import ModelLibrary
+from bot.settings_root import Loaded, load_settings
+from bot.translations import gettext as _
+from bot.translations import language
+from config.catalogue import Catalogue, ModelEntry, UnknownModelName
+from config.loading import DEFAULT
+from config.logging import configure
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One run of the command line; what is configured is read when it is first asked for."""
+
+    is_debug: bool = False
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """All settings. Raises `ConfigurationError`."""
+        loaded = load_settings()
+        language.set(loaded.settings.language)
+        return loaded
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The models that can be chosen."""
+        return Catalogue.load(self.loaded.settings.models)
+
+    @cached_property
+    def library(self) -> ModelLibrary:
+        """The models on this machine."""
+        return ModelLibrary(self.loaded.settings.models_dir, self.loaded.settings.hub)
+
+    def models(self, names: Sequence[str]) -> list[ModelEntry]:
+        """The models of these names and presets, each once. Raises `UsageError`."""
+        found = {entry.name: entry for name in names for entry in self._expand(name)}
+        return list(found.values())
+
+    def start_log(self, *, is_server: bool) -> None:
+        """Log as configured; where people talk only warnings, unless a level was chosen."""
+        settings, origins = self.loaded.settings, self.loaded.origins
+        level = settings.log_level
+        if not is_server and origins["log_level"] == DEFAULT:
+            level = "WARNING"
+        configure(
+            "DEBUG" if self.is_debug else level,
+            is_json=settings.log_format == "json",
+            secrets=self.loaded.secrets(),
+        )
+
+    def _expand(self, name: str) -> Sequence[ModelEntry]:
+        try:
+            return self.catalogue.expand(name)
+        except UnknownModelName as error:
+            near = _("Did you mean {names}?").format(names=", ".join(error.near))
+            hint = near if error.near else _("`fireside models list` shows all.")
+            text = _("There is no model {name} in the catalogue. {hint}")
+            raise UsageError(text.format(name=_printable(name), hint=hint)) from None
+
+
+def invocation(context: typer.Context) -> Invocation:
+    """What the root command made of the options before the command's name."""
+    found = context.find_object(Invocation)
+    assert found is not None
+    return found
+
+
+def _printable(text: str, limit: int = 60) -> str:
+    return "".join(character for character in text if character.isprintable())[:limit]

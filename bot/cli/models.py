@@ -1,0 +1,186 @@
+"""`fireside models`: list, show, pull and remove."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
+from typing import Annotated
+
+import typer
+
+from bot.cli.graphics import has_unused_gpu
+from bot.cli.invocation import Invocation, invocation
+from bot.cli.pulling import shown_progress
+from bot.cli.tables import Column, print_table
+from bot.engine.failures import size_text
+from bot.engine.families import capabilities, default_sampling
+from bot.errors import ModelError, UsageError
+from bot.library import InstalledModel
+from bot.translations import gettext as _
+from config.catalogue import ModelEntry
+
+CARD = Path(__file__).parents[1] / "builtin" / "README.md"
+
+models = typer.Typer(no_args_is_help=True, help=_("The models: list, show, pull, remove."))
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help=_("A model's name."))]
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help=_("Models, or a preset such as lab."))
+]
+
+
+@models.command("list")
+def list_models(
+    context: typer.Context,
+    installed: Annotated[
+        bool, typer.Option("--installed", help=_("Only those on this machine."))
+    ] = False,
+) -> None:
+    """Show the models that can be chosen; * marks the default, ~ an estimated size."""
+    run = invocation(context)
+    default = run.catalogue.get(run.loaded.settings.model).name
+    here = {entry.name: run.library.installed(entry) for entry in run.catalogue}
+    shown = [entry for entry in run.catalogue if here[entry.name] or not installed]
+    columns = (
+        Column(_("name")),
+        Column(_("title"), can_fold=True),
+        Column(_("size"), is_number=True),
+        Column(_("installed")),
+        Column(_("fits"), is_number=True),
+        Column(_("licence"), can_fold=True),
+    )
+    print_table(columns, [_row(entry, here[entry.name], default) for entry in shown])
+    for preset, members in run.catalogue.presets.items():
+        text = _("{preset} stands for {members}: fireside models pull {preset}")
+        typer.echo(text.format(preset=preset, members=", ".join(members)), err=True)
+    if has_unused_gpu():
+        typer.echo(
+            _(
+                "There is a GPU here, but PyTorch is installed for the CPU only. To use it, set "
+                "TORCH_INDEX to a CUDA index of PyTorch and run `make setup`."
+            ),
+            err=True,
+        )
+
+
+@models.command()
+def show(context: typer.Context, name: Name) -> None:
+    """Say what a model is, what it can do and what it cannot."""
+    run = invocation(context)
+    for entry in run.models([name]):
+        for label, value in _facts(run, entry):
+            typer.echo(_fact(label, value))
+        if entry.builtin and CARD.is_file():
+            typer.echo("\n" + CARD.read_text("utf-8").strip())
+        typer.echo()
+
+
+@models.command()
+def pull(context: typer.Context, names: Names) -> None:
+    """Download models; a pull that was interrupted goes on where it ended."""
+    run = invocation(context)
+    failed = False
+    for entry in run.models(names):
+        try:
+            with shown_progress(entry) as progress:
+                found = run.library.pull(entry, progress)
+        except ModelError as error:
+            typer.echo(error.text, err=True)
+            failed = True
+        else:
+            commit = _(", commit {commit}").format(commit=found.commit[:12]) if found.commit else ""
+            text = _("{name} is installed: {size}{commit}")
+            typer.echo(
+                text.format(name=entry.name, size=size_text(found.size_bytes), commit=commit)
+            )
+    if failed:
+        raise typer.Exit(1)
+
+
+@models.command()
+def remove(
+    context: typer.Context,
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask."))] = False,
+) -> None:
+    """Delete a model's files from this machine."""
+    run = invocation(context)
+    for entry in run.models([name]):
+        if not yes:
+            _confirm(entry)
+        freed_bytes = run.library.remove(entry)
+        text = _("{name} is removed; {size} are free again.")
+        typer.echo(text.format(name=entry.name, size=size_text(freed_bytes)))
+
+
+def _confirm(entry: ModelEntry) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(_("Nobody can be asked here: add --yes to remove it."))
+    typer.confirm(_("Remove {name}?").format(name=entry.name), abort=True)
+
+
+def _row(entry: ModelEntry, here: InstalledModel | None, default: str) -> tuple[str, ...]:
+    estimate = f"~{size_text(entry.weight_bytes)}"
+    return (
+        f"{entry.name} *" if entry.name == default else entry.name,
+        f"{entry.title} ({entry.label})" if entry.label else entry.title,
+        size_text(here.size_bytes) if here else estimate,
+        _("yes") if here else "-",
+        f"{entry.fits_gb} GB" if entry.fits_gb else "-",
+        entry.licence,
+    )
+
+
+def _fact(label: str, value: str) -> str:
+    """One line; on a terminal it is broken where the terminal ends."""
+    width = get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    return fill(f"{label + ':':<16}{value}", width, subsequent_indent=" " * 16)
+
+
+def _facts(run: Invocation, entry: ModelEntry) -> Iterator[tuple[str, str]]:
+    facts, here = capabilities(entry), run.library.installed(entry)
+    yield _("Name"), f"{entry.name} ({entry.title})"
+    yield _("What it is"), entry.description
+    if entry.limits:
+        yield _("Limits"), entry.limits
+    yield _("Kind"), f"{facts.kind}, {facts.family}; {_('fed with')} {facts.feeding}"
+    shared = _("prompt and answer together") if facts.shares_window else _("prompt")
+    yield _("Context"), _("{tokens} tokens ({of})").format(tokens=facts.context_tokens, of=shared)
+    yield _("Persona"), _("followed") if facts.has_system_prompt else _("ignored by this model")
+    yield _("Languages"), ", ".join(facts.languages)
+    yield _("Licence"), entry.licence
+    if entry.parameters:
+        yield _("Parameters"), f"{entry.parameters / 1e6:.0f} M"
+    if entry.fits_gb:
+        yield _("Fits"), _("a machine with {size} GB").format(size=entry.fits_gb)
+    yield _("Sampling"), _sampling(entry)
+    if entry.repository:
+        yield _("Source"), f"{entry.repository} ({entry.revision})"
+    yield from _place(entry, here)
+
+
+def _place(entry: ModelEntry, here: InstalledModel | None) -> Iterator[tuple[str, str]]:
+    if here is None:
+        size = size_text(entry.weight_bytes)
+        text = _("not installed (about {size}): fireside models pull {name}")
+        yield _("Installed"), text.format(size=size, name=entry.name)
+        return
+    yield _("Installed"), f"{size_text(here.size_bytes)}, {here.folder}"
+    if here.commit:
+        when = f" ({here.pulled_at:%Y-%m-%d})" if here.pulled_at else ""
+        yield _("Commit"), f"{here.commit}{when}"
+
+
+def _sampling(entry: ModelEntry) -> str:
+    chosen = default_sampling(entry)
+    names = (
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "repetition_penalty",
+        "max_tokens",
+        "best_of",
+    )
+    return ", ".join(f"{name} {getattr(chosen, name):g}" for name in names)
