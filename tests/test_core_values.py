@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from bot import translations
 from bot.account_lock import account_lock
@@ -54,10 +55,15 @@ def test_texts_are_said_in_the_language_of_the_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Shouting(standard_gettext.NullTranslations):
+        @override
         def gettext(self, message: str) -> str:
             return message.upper()
 
-    monkeypatch.setattr(translations, "_translations", lambda code, folder: Shouting())
+    def shout(code: str, folder: Path) -> Shouting:
+        assert code == "de"
+        return Shouting()
+
+    monkeypatch.setattr(translations, "_translations", shout)
     token = translations.language.set("de")
     try:
         assert translations.gettext("hello") == "HELLO"

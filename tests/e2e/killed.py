@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.engine.base import GenerationRequest
-from bot.messages import CommandInvoked, Inbound, IncomingMessage
+from bot.messages import Answerable
 from tests.flow import Clock, running_flow
 from tests.scripted import ANN, BEN, DIRECT, Fuse, ScriptedEngine, command, question
 
 MAX_CHARS = 60
-SCRIPT: tuple[Inbound, ...] = (
+SCRIPT: tuple[Answerable, ...] = (
     question("first of Ann", "a1", ANN),
     question("first of Ben", "b1", BEN),
     question("second of Ann", "a2", ANN),
