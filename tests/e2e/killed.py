@@ -17,7 +17,7 @@ SCRIPT: tuple[Answerable, ...] = (
     question("direct", "d1", ANN, DIRECT),
     command("model use", {"name": "large", "scope": "me"}, "c1", BEN),
 )
-TARGETS = tuple(event.id for event in SCRIPT if isinstance(event, IncomingMessage | CommandInvoked))
+TARGETS = tuple(event.id for event in SCRIPT)
 
 
 def say(request: GenerationRequest) -> str:
