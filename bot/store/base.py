@@ -97,7 +97,8 @@ class Inbox(Protocol):
     ) -> StoredMessage | None:
         """Store an event and its deduplication key in one transaction; None if seen before.
 
-        `IncomingMessage.quoted` is live context and is not stored.
+        `IncomingMessage.quoted` is live context: the message returned here still carries it, no
+        later one does, as it is not stored.
         """
         ...
 
@@ -139,7 +140,10 @@ class Recovery(Protocol):
     """What a starting process and the daily sweep need of the inbox."""
 
     async def take_over(self, account: str) -> None:
-        """End all leases of an account whose lock the caller holds: their owners are dead."""
+        """End all leases of an account whose lock the caller holds: their owners are dead.
+
+        Each is a crash of its attempt; a claim that lives after all is lost.
+        """
         ...
 
     async def unanswered(self, account: str, now: datetime) -> Sequence[StoredMessage]:
@@ -149,7 +153,7 @@ class Recovery(Protocol):
     async def purge(self, older_than: datetime) -> int:
         """Delete messages received before then, with their replies; returns how many.
 
-        Deduplication keys hold no content and stay a week longer than the messages.
+        So are those that came before their installation was marked as removed. Deduplication keys hold no content and stay a week longer than the messages.
         """
         ...
 
@@ -162,7 +166,8 @@ class History(Protocol):
 
         Pairs of question and answer of its conversation since the last reset, of messages that
         arrived before it and were answered by then, or that its own author asked. At most `limit`
-        pairs, the newest. Commands, failed, withdrawn and empty answers are left out.
+        pairs, the newest. Commands, failed, withdrawn and empty answers are left out, and private
+        ones that another member got.
         """
         ...
 
@@ -171,7 +176,10 @@ class History(Protocol):
         ...
 
     async def edit(self, account: str, message_id: str, text: str) -> StoredMessage | None:
-        """Change a stored question's text; None if there is no such message."""
+        """Change a stored question's text; None if there is no such message, or it was withdrawn.
+
+        A command has no text to change.
+        """
         ...
 
     async def withdraw(self, account: str, message_id: str) -> StoredMessage | None:
@@ -186,11 +194,14 @@ class History(Protocol):
         ...
 
     async def takes_part(self, conversation: ConversationRef) -> bool:
-        """Whether the bot was addressed in this conversation and still keeps it."""
+        """Whether a message that is still kept addressed the bot in this conversation.
+
+        Commands and withdrawn messages do not count.
+        """
         ...
 
     async def mark_removed(self, platform: str, installation_id: str, now: datetime) -> None:
-        """Mark an installation's data for purging."""
+        """Mark an installation's data for purging: the next purge deletes what came before."""
         ...
 
 

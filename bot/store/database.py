@@ -51,6 +51,7 @@ class Database:
             hide_parameters=True,
             connect_args={"timeout": busy_timeout_s, "isolation_level": None},
         )
+        sqlite.check_file(engine, place)
         sqlite.configure(engine)
         database = cls(engine, place)
         try:

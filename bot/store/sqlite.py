@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from bot.errors import StoreUnavailable
 from bot.translations import gettext as _
 
 BEGIN = "sqlite_begin"
@@ -39,6 +40,19 @@ def create_file(path: Path) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o600))
+
+
+def check_file(engine: AsyncEngine, path: str) -> None:
+    """Open the file once, here. Raises `StoreUnavailable` where that cannot be done.
+
+    Were aiosqlite the first to find out, its thread would outlive an event loop that ends with
+    this failure, and print a traceback.
+    """
+    (name, *_rest), options = engine.dialect.create_connect_args(engine.url)
+    try:
+        sqlite3.connect(name, uri=bool(options.get("uri"))).close()
+    except sqlite3.Error as error:
+        raise StoreUnavailable(explain(error, path)) from error
 
 
 def configure(engine: AsyncEngine) -> None:

@@ -26,6 +26,17 @@ async def main():
 asyncio.run(main())
 """
 
+REFUSED = """
+import asyncio, sys
+from pathlib import Path
+from bot.errors import StoreUnavailable
+from bot.store.sql_store import SqlStore
+try:
+    asyncio.run(SqlStore.open(Path(sys.argv[1])))
+except StoreUnavailable as error:
+    print(error.text)
+"""
+
 DIE = """
 import asyncio, os, sys
 from pathlib import Path
@@ -50,7 +61,7 @@ def started(script: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def test_processes_that_start_together_share_the_messages(folder: Path) -> None:
-    processes = [started(CLAIM_ALL, folder) for _ in range(3)]
+    processes = [started(CLAIM_ALL, folder) for _ in range(2)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -78,3 +89,11 @@ async def test_a_killed_process_has_lost_nothing_that_was_written(folder: Path) 
         assert claim.answer is not None
         assert claim.answer.text == "because"
         assert await store.recovery.unanswered(ACCOUNT, at(1)) == []
+
+
+def test_a_process_that_cannot_open_the_database_prints_nothing_else(folder: Path) -> None:
+    (folder / "fireside.db").mkdir(parents=True)
+    command = [sys.executable, "-W", "error", "-c", REFUSED, str(folder)]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "cannot be" in process.stdout
+    assert process.stderr == ""
