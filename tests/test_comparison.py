@@ -55,7 +55,7 @@ async def asked(engine: ScriptedEngine, *models: str) -> dict[str, list[EngineEv
 
 async def test_each_model_gets_the_question_with_its_own_sampling() -> None:
     engine = ScriptedEngine()
-    found = await asked(engine, "fireside", "flan")
+    found = await asked(engine, "fireside", "flan", "fireside")
 
     assert [request.model for request in engine.requests] == ["fireside", "flan"]
     assert {request.turns for request in engine.requests} == {QUESTION}

@@ -5,8 +5,13 @@ from io import StringIO
 
 import pytest
 
-from adapters.console import show_comparison
-from adapters.console.compare_view import ComparisonView, DrawnComparison, PlainComparison, follow
+from adapters.console.compare_view import (
+    ComparisonView,
+    DrawnComparison,
+    PlainComparison,
+    follow,
+    show,
+)
 from bot.comparison import ModelEvent
 from bot.engine.base import Finished, FinishReason, Loading, TextDelta, Usage
 from tests.adapters.console.doubles import VirtualTerminal, console_on
@@ -115,6 +120,6 @@ async def test_no_answer_at_all_is_a_failure() -> None:
 
 
 async def test_it_follows_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    assert await show_comparison(contest(["fireside"]), ["fireside"])
+    assert await show(contest(["fireside"]), ["fireside"])
 
     assert capsys.readouterr().out == "fireside: fireside *says*\n\n  - yes\n"
