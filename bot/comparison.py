@@ -34,10 +34,10 @@ async def compare(
 ) -> AsyncGenerator[ModelEvent, None]:
     """Put `turns`, which end with the question, to each model and yield what they do.
 
-    One model after another, each once: each has the whole machine, so that their times can be compared, and
-    no two need fit into memory at once. A model that cannot answer, for whatever reason that may
-    be told, yields `Finished(ERROR)` with the text, and the next one is asked. Close the generator
-    (`contextlib.aclosing`) to stop the model that is answering.
+    One model after another, each once: each has the whole machine, so that their times can be
+    compared, and no two need fit into memory at once. A model that cannot answer, for whatever
+    reason that may be told, yields `Finished(ERROR)` with the text, and the next one is asked.
+    Close the generator (`contextlib.aclosing`) to stop the model that is answering.
     """
     for model in dict.fromkeys(models):
         try:
