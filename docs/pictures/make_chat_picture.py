@@ -25,7 +25,7 @@ from adapters.console.blocks import BLANK_ROW, LABEL_STYLE, THEME, Passage, bloc
 FOLDER = Path(__file__).parent
 COLUMNS = 80
 SCALE = 1.5
-QUESTIONS = ("Hello!", "What can you do?", "/model list")
+QUESTIONS = ("Hello!", "Good morning, how are you?", "/help")
 
 SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace(
     '-matrix">', '-matrix" xml:space="preserve">'
