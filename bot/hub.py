@@ -99,7 +99,10 @@ class Hub:
 
     @contextmanager
     def session(self, entry: ModelEntry) -> Generator["HubSession"]:
-        """Connect for one model; strict offline refuses before anything is imported or sent."""
+        """Connect for one model; strict offline refuses before anything is imported or sent.
+
+        One session at a time in a process: huggingface_hub has one client for all.
+        """
         if self._settings.offline:
             raise DownloadFailed(
                 _(
@@ -120,17 +123,24 @@ class Hub:
                 )
             )
         with self._told(entry):
-            set_client_factory(self._client)
+            client = self._client(entry)
+            set_client_factory(lambda: client)
             try:
                 yield HubSession(self._settings.endpoint, self._token)
             finally:
                 close_session()
+                client.close()
 
-    def _client(self) -> "httpx2.Client":
+    def _client(self, entry: ModelEntry) -> "httpx2.Client":
         import httpx2  # with huggingface_hub, see above
 
-        ca_file = self._settings.ca_file
-        verify = True if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
+        verify: bool | ssl.SSLContext = True
+        if self._settings.ca_file is not None:
+            try:
+                verify = ssl.create_default_context(cafile=str(self._settings.ca_file))
+            except OSError as error:
+                problem = _("the certificates of FIRESIDE_HUB__CA_FILE cannot be read")
+                raise _failed(entry, problem, _("It names a file in PEM format.")) from error
         return httpx2.Client(verify=verify, follow_redirects=True, timeout=TIMEOUT_S)
 
     @contextmanager
@@ -214,12 +224,6 @@ class Hub:
     def _on_disk(self, entry: ModelEntry, error: OSError) -> DownloadFailed:
         if isinstance(error, ConnectionError):
             return self._unreachable(entry, error)
-        if isinstance(error, ssl.SSLError) or error.filename == self._settings.ca_file:
-            return _failed(
-                entry,
-                _("the certificates of FIRESIDE_HUB__CA_FILE cannot be read"),
-                _("It is a file in PEM format."),
-            )
         if error.errno in (ENOSPC, EDQUOT):
             return _failed(
                 entry, _("the disk is full"), _("Make room and run the command again: it resumes.")
@@ -307,7 +311,7 @@ class HubSession:
                 if begun and response.status_code != 206:
                     opened.truncate(0)
                     received(-begun)
-                for chunk in response.iter_bytes(CHUNK_BYTES):
+                for chunk in response.iter_bytes():
                     opened.write(chunk)
                     received(len(chunk))
 
