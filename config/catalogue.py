@@ -11,10 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from config.errors import ConfigurationError
-from config.problems import problem_of
 
 BUILTIN = "fireside"
 """The name of the embedded model."""
@@ -204,11 +203,7 @@ def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
         "parameters": _parameters_in(model.repository),
     }
     stated = {**model.model_dump(exclude_none=True), "folder": folder}
-    try:
-        return ModelEntry.model_validate(filled | stated)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        raise ConfigurationError(key, problem_of(first)) from None
+    return ModelEntry.model_validate(filled | stated)
 
 
 def _size(key: str, model: OwnerModel, folder: Path | None) -> int:

@@ -17,7 +17,7 @@ from typing import Any, cast
 from dotenv.parser import parse_stream
 from platformdirs import user_config_path
 from pydantic import BaseModel
-from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from config.errors import ConfigurationError
 from config.leaves import Leaf, section_of
@@ -111,12 +111,7 @@ def config_file(root: type[RootSettings]) -> Source | None:
     if file is None:
         return None
     try:
-        tree = TomlConfigSettingsSource(root, file).toml_data
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise ConfigurationError(str(file), problem) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(str(file), "is not UTF-8 text") from None
+        tree = tomllib.loads(_text(file))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(
             str(file), f"is not valid TOML{_position(error)}", 'model = "smollm2-360m"'
