@@ -122,6 +122,7 @@ async def running_flow(
     clock: Clock | None = None,
     limits: Limits | None = None,
     max_chars: int = 2000,
+    account: str = ACCOUNT,
 ) -> AsyncGenerator[Flow]:
     """Start a process's flow over the store and the platform in a folder; end it hard."""
     clock, engine = clock or Clock(), engine or ScriptedEngine()
@@ -130,8 +131,8 @@ async def running_flow(
     platform = Platform(folder / "platform.jsonl", max_chars)
     limits = limits or Limits(rescan_s=0.01)
     orchestrator, services = compose(store, engine, clock, limits)
-    adapter = ScriptedAdapter(platform, services, script, fuse)
-    services.account = ACCOUNT
+    adapter = ScriptedAdapter(platform, services, script, fuse, account=account)
+    services.account = account
     orchestrator.attach(adapter)
     started = asyncio.Event()
     try:

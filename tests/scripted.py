@@ -218,6 +218,7 @@ class ScriptedAdapter(Adapter):
         fuse: Fuse | None = None,
         *,
         is_append_only: bool = False,
+        account: str = ACCOUNT,
     ) -> None:
         self.platform = platform
         self.indicator = Indicator()
@@ -225,6 +226,7 @@ class ScriptedAdapter(Adapter):
         self._services = services
         self._script = script
         self._fuse = fuse or Fuse()
+        self._account = account
         self._capabilities = Capabilities(
             "scripted", platform.max_chars, 0.0, is_append_only=is_append_only
         )
@@ -237,7 +239,7 @@ class ScriptedAdapter(Adapter):
     @property
     @override
     def account(self) -> str:
-        return ACCOUNT
+        return self._account
 
     @override
     async def run(self) -> None:

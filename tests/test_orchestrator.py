@@ -384,3 +384,18 @@ async def test_idle_conversations_leave_memory(tmp_path: Path) -> None:
         await flow.settle(*(f"q{n}" for n in range(5)))
         await flow.orchestrator.drain(5)
         assert flow.orchestrator.in_memory() == 0
+
+
+async def test_a_starting_process_leaves_another_living_one_its_messages(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    async with running_flow(tmp_path, engine=engine) as flow:
+        await flow.submit(question("running", "q1"), question("waiting", "q2"))
+        await until(lambda: bool(engine.requests))
+        async with running_flow(tmp_path, account="scripted:other") as other:
+            await other.submit(question("beside", "q9", BEN))
+            await other.settle("q9")
+            assert [request.turns[-1].text for request in other.engine.requests] == ["beside"]
+        engine.gate.set()
+        await flow.settle("q1", "q2")
+        assert said(flow, "q1") == "You said: running"
