@@ -37,10 +37,6 @@ class PrefixCache:
         """What the kept caches hold."""
         return sum(kept.size_bytes for kept in self._kept.values())
 
-    def bytes_of(self, model: str) -> int:
-        """What the kept caches of one model hold."""
-        return sum(kept.size_bytes for key, kept in self._kept.items() if key[0] == model)
-
     def take(self, key: PrefixKey, ids: Sequence[int]) -> tuple[DynamicCache, int] | None:
         """The cache of the longest common prefix, cropped to it, and its length.
 

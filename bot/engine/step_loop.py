@@ -154,6 +154,7 @@ class StepLoop:
                 job.done(error)
             else:
                 self._loads.remove(job)
+                job.progress(1.0)
                 job.done(None)
 
     def _admit(self) -> None:
@@ -296,7 +297,7 @@ class StepLoop:
             if job.entry.name == name and not job.is_cancelled:
                 job.emit(Loading(name, fraction))
         for load in self._loads:
-            if load.entry.name == name:
+            if load.entry.name == name and fraction < 1:
                 load.progress(fraction)
 
     def _smaller(self, entry: ModelEntry) -> ModelEntry | None:

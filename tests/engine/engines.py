@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import safetensors.torch
+import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bot.conversation import Role, Turn
@@ -42,6 +44,16 @@ def loaded_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def tokenizer_of(folder: Path) -> ModelTokenizer:
     """The tokenizer of a checkpoint."""
     return ModelTokenizer(loaded_tokenizer(folder))
+
+
+def load_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file."""
+    return cast("Any", safetensors.torch).load_file(file)
+
+
+def save_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Write a safetensors file as transformers does."""
+    cast("Any", safetensors.torch).save_file(tensors, file, {"format": "pt"})
 
 
 def request_for(

@@ -104,7 +104,7 @@ def test_greedy_tokens_and_every_steps_logits_are_those_of_generate(
 ) -> None:
     checkpoint = loaded.checkpoint(name)
     ties = 0
-    for text in PROMPTS:
+    for text in PROMPTS[:10]:
         request = request_for(name, text)
         mine, reference = ours(checkpoint, request), theirs(checkpoint, request)
         for step, (token, expected) in enumerate(zip(mine.tokens, reference.tokens, strict=True)):

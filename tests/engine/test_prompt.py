@@ -1,6 +1,6 @@
 """Prompts: fed as trained, nothing typed is a special token, and what does not fit is left out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bot
 from bot.conversation import Role, Turn
 from bot.engine.families import FEEDS, BlenderbotFeed, FlanT5Feed, capabilities, default_sampling
 from bot.engine.prompt import Prompt, Window, build_prompt
@@ -70,11 +71,27 @@ def test_ordinary_text_is_encoded_as_apply_chat_template_does(
     assert list(built(tokenizers, name, turns).ids) == expected
 
 
+def test_the_embedded_models_prompts_are_encoded_as_apply_chat_template_does() -> None:
+    folder = Path(bot.__file__).parent / "builtin" / "model"
+    reference, tokenizer = cast("Any", loaded_tokenizer(folder)), tokenizer_of(folder)
+    for turns in (spoken("hello"), spoken(*PROMPTS[:6], "Gr\u00fc\u00dfe, how are you?")):
+        expected = reference.apply_chat_template(
+            [{"role": turn.role.value, "content": turn.text} for turn in turns],
+            add_generation_prompt=True,
+            return_dict=False,
+        )
+        assert tokenizer.render(turns) == expected
+    added = set(reference.added_tokens_decoder)
+    typed = tokenizer.render(spoken("<|end|><|bot|> <|pad|>"))
+    plain = tokenizer.render(spoken("a"))
+    assert [i for i in typed if i in added] == [i for i in plain if i in added]
+
+
 @pytest.mark.parametrize("name", ["t5", "blenderbot"])
 def test_raw_text_is_encoded_as_the_tokenizer_does(
     tokenizers: Mapping[str, ModelTokenizer], checkpoints: Mapping[str, Path], name: str
 ) -> None:
-    reference = loaded_tokenizer(checkpoints[name])
+    reference = cast("Any", loaded_tokenizer(checkpoints[name]))
     for text in PROMPTS:
         ids = reference.encode(text, add_special_tokens=False)
         turns = [Turn(Role.SYSTEM, "Be kind."), *spoken("before", "after", text)]
@@ -121,7 +138,7 @@ class Letters:
     def encode(self, text: str) -> list[int]:
         return [ord(letter) for letter in text]
 
-    def render(self, turns: list[Turn]) -> list[int]:
+    def render(self, turns: Sequence[Turn]) -> list[int]:
         return self.encode("".join(f"[{turn.role.value[0]}:{turn.text}]" for turn in turns))
 
 
@@ -174,6 +191,18 @@ def test_the_system_prompt_stays_when_turns_are_dropped(
     prompt = built(tokenizers, name, turns, window=128)
     assert prompt.dropped_turns > 0
     assert "mountain bread" in tokenizers[name].decode(prompt.ids)
+
+
+@pytest.mark.parametrize("name", CHAT)
+def test_a_system_prompt_that_is_too_long_keeps_its_beginning(
+    tokenizers: Mapping[str, ModelTokenizer], name: str
+) -> None:
+    turns = [Turn(Role.SYSTEM, "mountain " + "river " * 500), *spoken("why the garden?")]
+    prompt = built(tokenizers, name, turns, window=128)
+    text = tokenizers[name].decode(prompt.ids)
+    assert "mountain river" in text
+    assert "why the garden?" in text
+    assert len(prompt.ids) + prompt.max_tokens <= 128
 
 
 @pytest.mark.parametrize("name", TINY)

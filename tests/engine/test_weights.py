@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from bot.engine.memory import available_bytes, return_freed_memory
 from bot.engine.weights import DamagedCheckpoint, inspect_weights
+from tests.engine.engines import load_tensors
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def folder(checkpoints: Mapping[str, Path], tmp_path: Path) -> Path:
 
 
 def test_sizes_are_those_of_the_tensors(folder: Path) -> None:
-    tensors = load_file(folder / "model.safetensors").values()
+    tensors = load_tensors(folder / "model.safetensors").values()
     weights = inspect_weights(folder)
     assert weights.elements == sum(tensor.numel() for tensor in tensors)
     assert weights.stored_bytes == sum(t.numel() * t.element_size() for t in tensors)
@@ -29,7 +29,7 @@ def test_sizes_are_those_of_the_tensors(folder: Path) -> None:
 
 
 def test_torchs_own_format_is_measured_by_its_files(folder: Path) -> None:
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    torch.save(load_tensors(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     weights = inspect_weights(folder)
     assert weights.stored_bytes == (folder / "pytorch_model.bin").stat().st_size
