@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
+from training.answers import Speaker
 from training.card_figures import report
 from training.decoding import DEFAULTS
-from training.answers import Speaker
 from training.loss_curve import draw_loss_curve
 from training.model import load_model
 from training.phases import steps_for, train

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
@@ -57,9 +56,7 @@ def _describe(model: LlamaForCausalLM, folder: Path) -> dict[str, object]:
 def _training(builtin: Path) -> dict[str, object]:
     """What the training run wrote down about itself, without the losses."""
     runs = json.loads((builtin / "training.json").read_text(encoding="utf-8"))
-    return {
-        run["phase"]: {key: run[key] for key in ("steps", "tokens", "minutes")} for run in runs
-    }
+    return {run["phase"]: {key: run[key] for key in ("steps", "tokens", "minutes")} for run in runs}
 
 
 def _likelihood(
@@ -134,5 +131,3 @@ def _as_markdown(conversations: Sequence[Sequence[Reply]]) -> str:
             end = "" if reply.has_ended else " *(cut off)*"
             lines += [f"- **user:** {reply.question}", f"- **model:** {reply.text}{end}"]
     return "\n".join(lines) + "\n"
-
-

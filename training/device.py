@@ -1,6 +1,6 @@
 """Where training and evaluation run: CUDA where present, otherwise the CPU, in bf16."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -12,7 +12,7 @@ def pick_device() -> torch.device:
 
 
 @contextmanager
-def mixed_precision(device: torch.device) -> Iterator[None]:
+def mixed_precision(device: torch.device) -> Generator[None]:
     """bf16 for the matrix products; weights and their updates stay in fp32."""
     with torch.autocast(device.type, dtype=torch.bfloat16):
         yield

@@ -22,6 +22,7 @@ OPEN_SHARE = 0.45
 CLOSE_SHARE = 0.35
 ASK_AGAIN_SHARE = 0.08
 ATTEMPTS = 200
+LEADS = ("so ", "so, ", "hey, ", "ok, ", "okay ", "well, ", "and ", "um, ", "by the way, ", "but ")
 
 
 def compose(examples: Examples, random: Random) -> Conversation:
@@ -29,7 +30,7 @@ def compose(examples: Examples, random: Random) -> Conversation:
     turns: list[str] = []
     opening, closing = random.random() < OPEN_SHARE, random.random() < CLOSE_SHARE
     subjects = random.choice((0, 1, 1, 2, 3, 5)) if opening or closing else random.randint(1, 6)
-    groups = random.sample(examples.of_kind("chat"), subjects)
+    groups = random.sample(examples.of_kind("chat", "open"), subjects)
     if opening:
         groups = [*_choose(examples.of_kind("open"), random), *groups]
     if closing:
@@ -80,15 +81,17 @@ def _phrase(exchange: Exchange, chosen: Chosen, random: Random) -> str:
 def _add(
     turns: list[str], exchange: Exchange, question: str, chosen: Chosen, random: Random
 ) -> None:
-    """The question as people type it, and an answer that was not given before."""
+    """The question as people type it, and an answer not given before, if one is left."""
     answers = [fill(answer, chosen) for answer in exchange.answers]
-    unused = [answer for answer in answers if answer not in turns]
-    turns.extend([type_like_people(question, random), random.choice(unused or answers)])
+    if unused := [answer for answer in answers if answer not in turns]:
+        turns.extend([type_like_people(question, random), random.choice(unused)])
 
 
 def type_like_people(question: str, random: Random) -> str:
     """The question with the capitals, marks and slips of a chat."""
     text = question
+    if random.random() < 0.08:
+        text = random.choice(LEADS) + text
     if random.random() < 0.4:
         text = text[:1].upper() + text[1:]
     if random.random() < 0.15:
@@ -109,5 +112,6 @@ def _slip(text: str, random: Random) -> str:
     if len(text) < 6:
         return text
     at = random.randrange(1, len(text) - 2)
-    middle = random.choice(("", text[at] * 2, text[at + 1] + text[at]))
-    return text[:at] + middle + text[at + (2 if len(middle) == 2 and middle[0] != middle[1] else 1) :]
+    before, letter, following, rest = text[:at], text[at], text[at + 1], text[at + 2 :]
+    slips = (following, letter + letter + following, following + letter)
+    return before + random.choice(slips) + rest

@@ -38,11 +38,15 @@ def encode_turns(
     conversation: Conversation, tokenizer: Tokenizer, is_learned: Callable[[str], bool]
 ) -> tuple[Turn, ...]:
     """The turns of a conversation in both spellings; hand-written ones stay as they are."""
-    spell = (lambda turn: turn) if conversation.origin == "examples" else _spell
-    typed = tokenizer.encode_batch(list(conversation.turns))
-    tidied = tokenizer.encode_batch([spell(turn) for turn in conversation.turns])
-    pairs = zip(typed, tidied, conversation.turns, strict=True)
-    return tuple(Turn(tuple(a.ids), tuple(b.ids), is_learned(turn)) for a, b, turn in pairs)
+    spell = str if conversation.origin == "examples" else _spell
+    return tuple(
+        Turn(_ids(turn, tokenizer), _ids(spell(turn), tokenizer), is_learned(turn))
+        for turn in conversation.turns
+    )
+
+
+def _ids(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(text).ids)
 
 
 def _spell(turn: str) -> str:

@@ -1,6 +1,7 @@
 """The hand-written examples: parsed, expanded into many phrasings, composed into dialogues.
 
-The files in `training/examples_text/` hold groups. A group starts with `= name kind`; then
+The files in `training/examples_text/` hold groups. A group starts with `= name kind`, perhaps
+with a weight, which says how often it comes compared with others; then
 
     > a question        several lines: several phrasings
     < an answer         several lines: several answers to any of the questions
@@ -32,8 +33,8 @@ _SLOT = re.compile(r"\{(\w+)(?::(\d))?\}")
 class Exchange:
     """Phrasings of one question and the answers that fit all of them."""
 
-    questions: list[str] = field(default_factory=lambda: [])
-    answers: list[str] = field(default_factory=lambda: [])
+    questions: list[str] = field(default_factory=list[str])
+    answers: list[str] = field(default_factory=list[str])
 
 
 @dataclass(slots=True)
@@ -42,8 +43,9 @@ class Group:
 
     name: str
     kind: Kind
+    weight: int = 1
     exchange: Exchange = field(default_factory=Exchange)
-    follow_ups: list[Exchange] = field(default_factory=lambda: [])
+    follow_ups: list[Exchange] = field(default_factory=list[Exchange])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,9 @@ class Examples:
     slots: Slots
 
     def of_kind(self, *kinds: Kind) -> list[Group]:
-        """The groups of some kinds."""
-        return [group for group in self.groups if group.kind in kinds]
+        """The groups of some kinds, each as often as its weight says."""
+        chosen = [group for group in self.groups if group.kind in kinds]
+        return [group for group in chosen for _ in range(group.weight)]
 
 
 def load_examples(folder: Path = FOLDER) -> Examples:
@@ -72,10 +75,7 @@ def _read_line(line: str, groups: list[Group], slots: Slots) -> None:
     mark, _, text = line.partition(" ")
     match mark:
         case "=":
-            name, _, kind = text.partition(" ")
-            if kind not in get_args(Kind):
-                raise ValueError(f"unknown kind in line: {line}")
-            groups.append(Group(name, cast("Kind", kind)))
+            groups.append(_open_group(text))
         case ">":
             groups[-1].exchange.questions.append(text)
         case "<":
@@ -90,6 +90,14 @@ def _read_line(line: str, groups: list[Group], slots: Slots) -> None:
             raise ValueError(f"unknown line: {line}")
         case _:
             pass
+
+
+def _open_group(header: str) -> Group:
+    """A group without lines; its header is a name, a kind and perhaps a weight."""
+    name, kind, *weight = header.split()
+    if kind not in get_args(Kind):
+        raise ValueError(f"unknown kind in group {header}")
+    return Group(name, cast("Kind", kind), int(weight[0]) if weight else 1)
 
 
 def _follow_up(group: Group) -> Exchange:

@@ -1,4 +1,6 @@
 """The trained weights written as any model of the catalogue: bf16 safetensors and tokenizer."""
+# pyright: reportUnknownMemberType=false
+# The stubs of torch and transformers are partial.
 
 import shutil
 from pathlib import Path
@@ -15,7 +17,8 @@ def export(model: LlamaForCausalLM, tokenizer_folder: Path, folder: Path) -> Non
     """Write weights, configuration, decoding defaults, tokenizer and chat template."""
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config = _generation_config(DEFAULTS)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    torch.nn.Module.to(model, torch.bfloat16)
+    model.save_pretrained(folder)
     for path in tokenizer_folder.iterdir():
         shutil.copy(path, folder / path.name)
 

@@ -22,7 +22,7 @@ PERSONAL_PATTERNS = (
     r"\b\d{1,5} (?:[nsew]\.? )?\w+ (?:st|street|ave|avenue|road|rd|drive|lane|blvd)\b",
     r"\bmy (?:real |full |last |first )?name'?s? ",
     r"\b(?:call me|names?) is\b|\bsnap ?chat\b|\binstagram\b|\bphone number\b|\bfacebook\b",
-    r"\b[A-Z]{2,}[a-z]*\d{2,}|\bapt\b|\bapartment number\b",
+    r"\bapt\b|\bapartment number\b",
 )
 INTRODUCTION = re.compile(
     r"\b(?:[Mm]y name(?:'?s| is)|[Cc]all me|[Tt]his is|I'?m|[Nn]ice to meet you,?|[Hh]ey|[Hh]i|"
@@ -44,7 +44,7 @@ def word_pattern(name: str) -> re.Pattern[str]:
 
 @cache
 def _personal_pattern() -> re.Pattern[str]:
-    return re.compile("|".join(PERSONAL_PATTERNS))
+    return re.compile("|".join(PERSONAL_PATTERNS), re.IGNORECASE)
 
 
 def has_profanity(turn: str) -> bool:

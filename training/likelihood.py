@@ -33,7 +33,8 @@ def held_out_text(conversations: Sequence[Conversation], tokenizer: Tokenizer) -
     kept = [item for item in conversations if item.origin != "examples"]
     rendered = [_render(item, tokenizer) for item in kept]
     whole = [
-        (tokens, item) for tokens, item in zip(rendered, kept, strict=True)
+        (tokens, item)
+        for tokens, item in zip(rendered, kept, strict=True)
         if len(tokens.ids) <= CONTEXT
     ]
     predicted = sum(_count_predicted(tokens) for tokens, _ in whole)

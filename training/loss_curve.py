@@ -1,4 +1,6 @@
 """The losses of both phases as a picture."""
+# pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# matplotlib is installed for training only.
 
 import json
 from pathlib import Path

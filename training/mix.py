@@ -1,21 +1,27 @@
 """What each phase reads, epoch after epoch: which conversations, in which shape and order."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from tokenizers import Tokenizer
 
 from training.conversation import Conversation
-from training.encoding import Tokens, Turn, encode_turns, pack, render, windows
 from training.dialogue import compose
+from training.encoding import Tokens, Turn, encode_turns, pack, render, windows
 from training.examples import Examples
 from training.filters import is_fit_for_bot
 from training.plan import Phase
 
 # Of the tokens of the second phase, in each epoch: composed example dialogues.
 EXAMPLE_DIALOGUES = 12_000
-CORPUS_REPEATS = 2
-CHITCHAT_SHARE = 0.5
+CORPUS_REPEATS = 8
+CORPUS_GREETINGS = re.compile(
+    r"(?:good morning|hi$|hi,|greetings|how (?:are|do) you|nice to meet|it is a pleasure|"
+    r"top of the morning|what's up|can i ask|do you (?:eat|drink)|why can you not eat)",
+    re.IGNORECASE,
+)
+CHITCHAT_SHARE = 0.3
 
 
 def rows(
@@ -46,7 +52,7 @@ def _answers(
     seed: int, training: Sequence[Conversation], examples: Examples, tokenizer: Tokenizer
 ) -> Iterator[Tokens]:
     chats = [item for item in training if item.origin == "chitchat"]
-    corpus = [item for item in training if item.origin == "corpus"] * CORPUS_REPEATS
+    corpus = [item for item in training if _is_greeting(item)] * CORPUS_REPEATS
     encoded_chats = _encode(chats, tokenizer, is_fit_for_bot)
     encoded_corpus = _encode(corpus, tokenizer, lambda _turn: True)
     random = Random(seed)
@@ -58,3 +64,9 @@ def _answers(
         random.shuffle(parts)
         for turns in parts:
             yield render(turns, 1, only_answers=True)
+
+
+def _is_greeting(conversation: Conversation) -> bool:
+    """Whether it is small talk of the corpus; the rest is trivia, or claims to be somebody."""
+    question = conversation.turns[0]
+    return conversation.origin == "corpus" and CORPUS_GREETINGS.match(question) is not None

@@ -1,4 +1,6 @@
 """The architecture: a small Llama with tied embeddings, as `transformers` defines it."""
+# pyright: reportUnknownMemberType=false
+# The stubs of torch and transformers are partial.
 
 from pathlib import Path
 

@@ -46,4 +46,4 @@ def talk(steps: int) -> Phase:
 
 def answers(steps: int) -> Phase:
     """The second phase: rows of the whole context."""
-    return Phase("answers", steps, 8e-4, 2e-5, warmup_steps=20, rows=8, row_tokens=512)
+    return Phase("answers", steps, 1.2e-3, 2e-5, warmup_steps=50, rows=4, row_tokens=512)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import yaml
 
@@ -30,7 +30,7 @@ class _Chat(TypedDict):
 
 
 class _Topic(TypedDict):
-    conversations: list[list[object]]
+    conversations: list[object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,11 @@ def read_corpus() -> Iterator[Conversation]:
     for name in CORPUS_FILES:
         topic: _Topic = yaml.safe_load((folder / f"{name}.yml").read_text(encoding="utf-8"))
         for entry in topic["conversations"]:
-            if len(entry) < 2 or not isinstance(entry, list):
-                continue
-            question, *answers = (" ".join(str(turn).split()) for turn in entry)
-            yield from _pair(name, question, answers)
+            if isinstance(entry, list):
+                question, *answers = (
+                    " ".join(str(turn).split()) for turn in cast("list[object]", entry)
+                )
+                yield from _pair(name, question, answers)
 
 
 def _pair(topic: str, question: str, answers: list[str]) -> Iterator[Conversation]:
@@ -72,7 +73,7 @@ def _pair(topic: str, question: str, answers: list[str]) -> Iterator[Conversatio
 
 
 def filter_and_split(conversations: Iterable[Conversation]) -> Split:
-    """The split, made by conversation first, then filtered; names are found in the training part."""
+    """The split, by conversation, then filtered; names are found in the training part."""
     everything = list(conversations)
     training = [item for item in everything if not is_held_out(item.id)]
     held_out = [item for item in everything if is_held_out(item.id)]

@@ -4,6 +4,8 @@ A conversation is `<|begin|>`, then for each turn `<|user|>` or `<|bot|>`, the t
 `<|end|>`. What people type never becomes such a mark: text is encoded with
 `split_special_tokens`, so that a typed "<|end|>" is eight ordinary tokens.
 """
+# pyright: reportUnknownMemberType=false
+# The stubs of torch and transformers are partial.
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -3,6 +3,8 @@
 A checkpoint holds weights, optimizer, step and losses. A resumed run reads the same rows in
 the same order as one that was never stopped.
 """
+# pyright: reportUnknownMemberType=false
+# The stubs of torch and transformers are partial.
 
 import json
 import time
@@ -29,7 +31,7 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
-    losses: list[tuple[int, float]] = field(default_factory=lambda: [])
+    losses: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
 
 
 class Trainer:
@@ -37,7 +39,9 @@ class Trainer:
 
     def __init__(self, model: LlamaForCausalLM, phase: Phase, work: Path) -> None:
         self.device = pick_device()
-        self.model = model.to(self.device).train()
+        self.model = model
+        torch.nn.Module.to(model, self.device)
+        model.train()
         self.phase = phase
         self.progress = Progress()
         self._checkpoint = work / f"{phase.name}.pt"
