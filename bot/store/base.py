@@ -153,7 +153,8 @@ class Recovery(Protocol):
     async def purge(self, older_than: datetime) -> int:
         """Delete messages received before then, with their replies; returns how many.
 
-        So are those that came before their installation was marked as removed. Deduplication keys hold no content and stay a week longer than the messages.
+        So are those that came before their installation was marked as removed. Deduplication keys
+        hold no content and stay a week longer than the messages.
         """
         ...
 

@@ -84,7 +84,7 @@ message = Table(
     Column("state", Text, nullable=False),
     Column("received_at", UtcTime, nullable=False),
     UniqueConstraint("account", "event_id"),
-    # Ids are not used again after a purge: a conversation's reset mark counts on it.
+    # Ids are not used again: a purged message, still known to somebody, must not be mistaken.
     sqlite_autoincrement=True,
 )
 Index(

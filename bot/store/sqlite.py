@@ -99,7 +99,7 @@ def _begin(connection: Connection) -> None:
 async def use_write_ahead_log(engine: AsyncEngine, timeout_s: float) -> None:
     """Switch the file to a write-ahead log; it stays so.
 
-    SQLite does not wait for others here even with a busy timeout, hence the loop.
+    SQLite does not wait for a writer here, whatever its busy timeout, hence the loop.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s

@@ -5,14 +5,16 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, event
 
 from bot.store import schema
 from bot.store.migration import MIGRATIONS
 from bot.store.sql_store import SqlStore
-from tests.contract.store.scene import ACCOUNT, START, question
+from tests.contract.store.scene import ACCOUNT, CHANNEL, START, question
 
 
 def tables(file: Path) -> dict[str, str]:
@@ -69,6 +71,30 @@ async def test_opening_twice_at_once_on_the_first_start_works(folder: Path) -> N
     for store in stores:
         await store.close()
     assert revision(folder / "fireside.db") == schema.REVISION
+
+
+async def test_the_switch_to_a_log_waits_for_a_writer(folder: Path) -> None:
+    await (await SqlStore.open(folder)).close()
+    writer = sqlite3.connect(folder / "fireside.db", isolation_level=None)
+    writer.execute("PRAGMA journal_mode=DELETE")
+    writer.execute("BEGIN IMMEDIATE")
+    switches = 0
+
+    def let_the_second_pass(*given: Any) -> None:
+        nonlocal switches
+        if given[2] == "PRAGMA journal_mode=WAL":
+            switches += 1
+            if switches == 2:
+                writer.execute("ROLLBACK")
+
+    event.listen(Engine, "before_cursor_execute", let_the_second_pass)
+    try:
+        async with await SqlStore.open(folder, busy_timeout_s=1) as store:
+            assert not await store.history.takes_part(CHANNEL)
+    finally:
+        event.remove(Engine, "before_cursor_execute", let_the_second_pass)
+        writer.close()
+    assert switches == 2
 
 
 async def test_migrating_twice_at_once_works(folder: Path) -> None:

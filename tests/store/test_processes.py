@@ -28,11 +28,10 @@ asyncio.run(main())
 
 REFUSED = """
 import asyncio, sys
-from pathlib import Path
 from bot.errors import StoreUnavailable
 from bot.store.sql_store import SqlStore
 try:
-    asyncio.run(SqlStore.open(Path(sys.argv[1])))
+    asyncio.run(SqlStore.open(sys.argv[1]))
 except StoreUnavailable as error:
     print(error.text)
 """
@@ -92,8 +91,8 @@ async def test_a_killed_process_has_lost_nothing_that_was_written(folder: Path) 
 
 
 def test_a_process_that_cannot_open_the_database_prints_nothing_else(folder: Path) -> None:
-    (folder / "fireside.db").mkdir(parents=True)
-    command = [sys.executable, "-W", "error", "-c", REFUSED, str(folder)]
+    url = f"sqlite+aiosqlite:///{folder / 'absent' / 'x.db'}"
+    command = [sys.executable, "-W", "error", "-c", REFUSED, url]
     process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "cannot be" in process.stdout
     assert process.stderr == ""

@@ -92,6 +92,22 @@ async def test_a_cancelled_opening_leaves_nothing_open(folder: Path, step: int) 
         assert await store.inbox.admit(ACCOUNT, question("q1"), START) is not None
 
 
+async def test_an_opening_that_is_cancelled_while_it_connects_leaves_nothing_open(
+    folder: Path,
+) -> None:
+    opening = asyncio.create_task(SqlStore.open(folder))
+
+    def cancel(*_given: Any) -> None:
+        opening.cancel()
+
+    event.listen(Engine, "connect", cancel)
+    try:
+        await asyncio.wait([opening])
+    finally:
+        event.remove(Engine, "connect", cancel)
+    assert opening.cancelled()
+
+
 async def test_closing_waits_for_a_write_that_runs(folder: Path) -> None:
     store = await SqlStore.open(folder)
     admitting = asyncio.create_task(store.inbox.admit(ACCOUNT, question("q1"), START))

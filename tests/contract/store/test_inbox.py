@@ -111,6 +111,13 @@ async def test_an_unknown_message_cannot_be_claimed(scene: Scene) -> None:
     assert await scene.try_to_claim(replace(message, id=message.id + 1)) is None
 
 
+async def test_a_purged_message_is_not_mistaken_for_a_later_one(scene: Scene) -> None:
+    purged = await scene.admit(question("q1"))
+    await scene.store.recovery.purge(at(1))
+    await scene.admit(question("q2"), 2)
+    assert await scene.try_to_claim(purged, 3) is None
+
+
 async def test_of_concurrent_claims_one_wins(scene: Scene, open_store: OpenStore) -> None:
     message = await scene.admit(question("q1"))
     scenes = [scene, Scene(await open_store())]
