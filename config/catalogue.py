@@ -95,24 +95,68 @@ class OwnerModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    repository: str | None = Field(default=None, pattern=REPOSITORY, examples=["Qwen/Qwen3-0.6B"])
-    folder: Path | None = Field(default=None, examples=["/srv/models/notes"])
-    revision: str = Field(default="main", examples=["main"])
-    family: Family = Field(default=Family.CHAT, examples=["chat"])
-    title: str | None = Field(default=None, examples=["Our notes"])
-    description: str = Field(
-        default="Added by the owner of this bot.", examples=["Knows our notes."]
+    repository: str | None = Field(
+        default=None,
+        pattern=REPOSITORY,
+        description="The model's id on the hub.",
+        examples=["Qwen/Qwen3-0.6B"],
     )
-    licence: str = Field(default="not stated", examples=["Apache-2.0"])
-    languages: tuple[str, ...] = Field(default=("en",), examples=[["en", "de"]])
-    context_tokens: int | None = Field(default=None, ge=16, examples=[4096])
-    has_system_prompt: bool | None = Field(default=None, examples=[True])
-    parameters: int | None = Field(default=None, gt=0, examples=[600_000_000])
-    weight_bytes: int | None = Field(default=None, gt=0, examples=[1_200_000_000])
-    fits_gb: int | None = Field(default=None, gt=0, examples=[8])
-    limits: str = Field(default="", examples=["English only."])
-    label: str | None = Field(default=None, examples=["trial"])
-    sampling: Sampling = Field(default=Sampling(), examples=[{"temperature": 0.7}])
+    folder: Path | None = Field(
+        default=None,
+        description="A folder with the model's files, instead of a repository.",
+        examples=["/srv/models/notes"],
+    )
+    revision: str = Field(
+        default="main", description="A branch, tag or commit on the hub.", examples=["main"]
+    )
+    family: Family = Field(
+        default=Family.CHAT, description="How the model is fed.", examples=["chat"]
+    )
+    title: str | None = Field(
+        default=None, description="What it is called in lists.", examples=["Our notes"]
+    )
+    description: str = Field(
+        default="Added by the owner of this bot.",
+        description="What it is, in a sentence.",
+        examples=["Knows our notes."],
+    )
+    licence: str = Field(
+        default="not stated", description="The licence of its weights.", examples=["Apache-2.0"]
+    )
+    languages: tuple[str, ...] = Field(
+        default=("en",), description="The languages that it speaks.", examples=[["en", "de"]]
+    )
+    context_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="The window for prompt and answer; each token of it takes memory.",
+        examples=[4096],
+    )
+    has_system_prompt: bool | None = Field(
+        default=None, description="Whether it follows a persona.", examples=[True]
+    )
+    parameters: int | None = Field(
+        default=None, gt=0, description="How many parameters it has.", examples=[600_000_000]
+    )
+    weight_bytes: int | None = Field(
+        default=None, gt=0, description="The size of its weights.", examples=[1_200_000_000]
+    )
+    fits_gb: int | None = Field(
+        default=None, gt=0, description="The memory of a machine that it fits.", examples=[8]
+    )
+    limits: str = Field(
+        default="",
+        description="What it cannot do, in a sentence for members.",
+        examples=["English only."],
+    )
+    label: str | None = Field(
+        default=None, description="Shown under each of its answers.", examples=["trial"]
+    )
+    sampling: Sampling = Field(
+        default_factory=lambda: Sampling.model_validate({}),
+        description="How the next token is chosen: the names of `fireside models show`.",
+        examples=[{"temperature": 0.7}],
+    )
 
 
 CONTEXT_TOKENS = {Family.CHAT: 4096, Family.BLENDERBOT: 128, Family.FLAN_T5: 512}

@@ -97,6 +97,8 @@ def as_text(value: object) -> str:
             return ""
         case bool():
             return "true" if value else "false"
+        case float():
+            return f"{value:g}"
         case SecretStr():
             return MASK if value.get_secret_value() else ""
         case Enum():

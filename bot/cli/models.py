@@ -117,7 +117,8 @@ def remove(
 def _confirm(entry: ModelEntry) -> None:
     if not sys.stdin.isatty():
         raise UsageError(_("Nobody can be asked here: add --yes to remove it."))
-    typer.confirm(_("Remove {name}?").format(name=entry.name), abort=True)
+    if not typer.confirm(_("Remove {name}?").format(name=entry.name)):
+        raise typer.Exit(1)
 
 
 def _row(entry: ModelEntry, here: InstalledModel | None, default: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.invocation import invocation
+from bot.cli.reference import reference
 from bot.cli.tables import Column, print_table
 from bot.translations import gettext as _
 
@@ -13,9 +14,16 @@ from bot.translations import gettext as _
 def config(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help=_("Print one JSON object."))] = False,
+    as_reference: Annotated[
+        bool, typer.Option("--reference", help=_("Print what each setting means, as Markdown."))
+    ] = False,
 ) -> None:
     """Show the effective settings and where each came from; secrets are masked."""
-    values = list(invocation(context).loaded.values())
+    loaded = invocation(context).loaded
+    if as_reference:
+        typer.echo(reference(type(loaded.settings)), nl=False)
+        return
+    values = list(loaded.values())
     if as_json:
         found = {value.leaf.key: {"value": value.text, "origin": value.origin} for value in values}
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
