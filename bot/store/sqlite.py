@@ -68,14 +68,10 @@ def configure(engine: AsyncEngine) -> None:
 
 
 def _prepare(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-    try:
-        cursor = connection.cursor()
-        for pragma in PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-    except BaseException:
-        connection.close()
-        raise
+    cursor = connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
 def _roll_back(

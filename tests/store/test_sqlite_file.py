@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from bot.errors import StoreUnavailable
@@ -62,7 +63,13 @@ async def test_a_folder_where_the_file_should_be_is_told(folder: Path, file: Pat
     assert "cannot be" in said
 
 
-async def test_a_url_into_nowhere_is_told(tmp_path: Path) -> None:
+async def test_a_url_into_nowhere_is_told_before_a_thread_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*given: object, **named: object) -> None:
+        raise AssertionError("its thread would outlive the event loop")
+
+    monkeypatch.setattr(aiosqlite, "connect", connect)
     said = await refusal(f"sqlite+aiosqlite:///{tmp_path / 'absent' / 'x.db'}")
     assert "cannot be opened" in said
 
