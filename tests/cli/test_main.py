@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -253,7 +254,7 @@ def test_the_benchmark_is_loaded_by_name(
         seen.append(arguments)
         return 4
 
-    monkeypatch.setattr("bench.__main__.main", measure)
+    monkeypatch.setitem(sys.modules, "bench.__main__", SimpleNamespace(main=measure))
     assert run(capsys, "bench", "--model", "chat", "--help").code == 4
     assert seen == [["--model", "chat", "--help"]]
 
