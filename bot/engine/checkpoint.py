@@ -34,6 +34,11 @@ SMALL_BYTES = 1 << 30
 or faster there (bf16 pays only for larger models, where reading the weights is what takes time),
 and results do not depend on how rows are put together."""
 
+SINGLE_THREAD_BYTES = 64 << 20
+"""Models up to this size compute in one thread. A second one gains little there, and on a machine
+that does other work too each of the many small steps waits for it: measured with the embedded model
+beside two busy processes, 200 ms a token with two threads and 35 ms with one."""
+
 PIECES = "Loading weights"
 """What transformers calls the loop over a checkpoint's tensors in its progress bar."""
 
@@ -83,6 +88,11 @@ class Blueprint:
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""
         return self.row_bytes_per_token * (prompt_tokens + answer_tokens)
+
+    @property
+    def is_single_threaded(self) -> bool:
+        """Whether one CPU thread computes it."""
+        return self.device.type == "cpu" and self.weight_bytes <= SINGLE_THREAD_BYTES
 
     @property
     def full_row_bytes(self) -> int:

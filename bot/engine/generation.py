@@ -14,7 +14,7 @@ from bot.engine.base import (
     TextDelta,
     Usage,
 )
-from bot.engine.checkpoint import Checkpoint
+from bot.engine.checkpoint import Blueprint, Checkpoint
 from bot.engine.decoding import CausalFeeding, EncoderDecoderFeeding, Feeding, Row
 from bot.engine.detokenizer import AnswerSplitter, Detokenizer
 from bot.engine.families import ModelKind, capabilities
@@ -112,9 +112,9 @@ class Generation:
         return self._job.entry.name
 
     @property
-    def prompt(self) -> Prompt:
-        """What the model is given."""
-        return self._prompt
+    def blueprint(self) -> Blueprint:
+        """What that model is."""
+        return self._checkpoint.blueprint
 
     @property
     def cache_bytes(self) -> int:

@@ -66,6 +66,7 @@ class StepLoop:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._device = choose_device()
+        self._threads = torch.get_num_threads()
         self._budget = settings.memory_budget_bytes or free_bytes(self._device) // 2
         self._prefixes = PrefixCache(self._budget // PREFIX_SHARE)
         self._residency: Residency[Checkpoint] = Residency(
@@ -206,6 +207,7 @@ class StepLoop:
 
     def _step_one(self, job: AnswerJob) -> None:
         self.passes[job.entry.name] = self.passes.get(job.entry.name, 0) + 1
+        self._use_threads(self._generations[job].blueprint)
         try:
             goes_on = job.context.run(self._generations[job].step)
         except Exception as error:  # the top of one answer: it is told, the others go on
@@ -213,6 +215,11 @@ class StepLoop:
         else:
             if not goes_on:
                 self._forget(job)
+
+    def _use_threads(self, blueprint: Blueprint) -> None:
+        threads = 1 if blueprint.is_single_threaded else self._threads
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
     # How answers end.
 
@@ -273,6 +280,7 @@ class StepLoop:
         self._loading, self._reported = name, -1.0
         self._tell_loading(0.0)
         self._tell_snapshot()
+        self._use_threads(blueprint)
         try:
             checkpoint = load_checkpoint(blueprint, self._on_piece)
             resident = Resident(checkpoint, blueprint.weight_bytes, blueprint.full_row_bytes)

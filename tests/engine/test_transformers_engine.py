@@ -790,3 +790,23 @@ async def test_loading_events_go_to_everybody_who_waits_for_the_model(
     )
     for answer in answers:
         assert isinstance(answer.events[0], Loading)
+
+
+async def test_small_models_compute_in_one_thread_and_large_ones_in_all(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+    advance = Row.advance
+
+    def watched(self: Row) -> bool:
+        used.append(torch.get_num_threads())
+        return advance(self)
+
+    monkeypatch.setattr(Row, "advance", watched)
+    await engine.load("smollm")
+    await in_worker(engine, lambda step_loop: setattr(step_loop, "_threads", 2))
+    await read(engine, request_for("smollm", "hello"))
+    monkeypatch.setattr("bot.engine.checkpoint.SINGLE_THREAD_BYTES", 0)
+    await read(engine, request_for("smollm", "hello"))
+    await in_worker(engine, lambda _step_loop: torch.set_num_threads(1))
+    assert (set(used[: len(used) // 2]), set(used[len(used) // 2 :])) == ({1}, {2})
