@@ -194,13 +194,14 @@ class Answering:
 
     def _finished_answer(self, prompt: Prompt, finished: Finished) -> Answer:
         said = self._writer.text.strip()
-        note = _note(finished, has_text=bool(said))
+        notices = (_note(finished, has_text=bool(said)), prompt.notice)
         return Answer(
-            "\n\n".join(part for part in (prompt.notice, said, note) if part),
+            said,
             model=prompt.entry.name,
             finish_reason=finished.reason.value,
             generated_tokens=finished.usage.generated_tokens,
             is_error=finished.reason is FinishReason.ERROR,
+            notice="\n\n".join(notice for notice in notices if notice) or None,
             footer=_footer(prompt),
         )
 

@@ -88,7 +88,7 @@ class PromptBuilder:
         entry = self._models.get(names[min(len(gone), len(names) - 1)])
         if not gone:
             return entry, None
-        text = _("{gone} is no longer in the catalogue; {name} answers instead.")
+        text = _("({gone} is no longer in the catalogue; {name} answers instead.)")
         return entry, text.format(gone=", ".join(gone), name=entry.name)
 
 

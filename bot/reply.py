@@ -90,7 +90,7 @@ class ReplyWriter:
         self, answer: Answer, actions: Sequence[Action], *, is_final: bool
     ) -> list[ReplyView]:
         capabilities = self._adapter.capabilities
-        chunks = split(answer.text, capabilities.max_chars, capabilities.length, is_final=is_final)
+        chunks = split(answer.shown, capabilities.max_chars, capabilities.length, is_final=is_final)
         last = len(chunks) - 1
         views = [
             _view(chunk, index, answer, is_complete=is_final or index < last)

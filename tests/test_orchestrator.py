@@ -202,6 +202,10 @@ async def test_stop_ends_the_answer_and_keeps_what_was_said(tmp_path: Path) -> N
         assert said(flow, "q1").startswith("word word")
         assert said(flow, "q1").endswith("(Stopped.)")
         assert engine.left_early == 1
+        engine.gate.clear()
+        await flow.submit(question("and now?", "q2"))
+        await until(lambda: len(engine.requests) == 2)
+        assert asked(flow)[1].text.endswith("word")
 
 
 async def test_stop_reaches_a_question_that_still_waits(tmp_path: Path) -> None:

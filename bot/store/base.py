@@ -46,17 +46,20 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class ReplyPart:
-    """One posted message of a reply; `shown_hash` is of the text last shown in it."""
+    """One posted message of a reply; `key` is what it was posted with."""
 
     index: int
     platform_id: str
     key: str
-    shown_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The finished text of an answer and how it came about, before it is wholly delivered."""
+    """A finished answer and how it came about, before it is wholly delivered.
+
+    `text` is what was said and becomes context; `notice` is a word of ours that is shown after it
+    ("Stopped.") and is not.
+    """
 
     text: str
     model: str | None = None
@@ -64,7 +67,13 @@ class Answer:
     generated_tokens: int = 0
     is_error: bool = False
     is_private: bool = False
+    notice: str | None = None
     footer: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The whole text to show."""
+        return "\n\n".join(part for part in (self.text, self.notice) if part)
 
 
 @dataclass(frozen=True, slots=True)

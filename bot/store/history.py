@@ -143,6 +143,6 @@ async def _blank_replies(connection: AsyncConnection, message_id: int) -> None:
     """Take the text out of every attempt, and end the one that runs: its claim is lost."""
     mine = update(reply).where(reply.c.message_id == message_id)
     said = mine.where(reply.c.text.is_not(None))
-    await connection.execute(said.values(text="", footer=None))
+    await connection.execute(said.values(text="", notice=None, footer=None))
     running = mine.where(reply.c.state == ReplyState.ANSWERING)
     await connection.execute(running.values(state=ReplyState.CANCELLED, lease_until=None))

@@ -190,10 +190,7 @@ async def _crashes(connection: AsyncConnection, message_id: int) -> int:
 async def _parts(connection: AsyncConnection, reply_id: int) -> tuple[ReplyPart, ...]:
     wanted = select(reply_part).where(reply_part.c.reply_id == reply_id)
     rows = await connection.execute(wanted.order_by(reply_part.c.index))
-    return tuple(
-        ReplyPart(row["index"], row["platform_id"], row["key"], row["shown_hash"])
-        for row in rows.mappings()
-    )
+    return tuple(ReplyPart(row["index"], row["platform_id"], row["key"]) for row in rows.mappings())
 
 
 def _answer(attempt: RowMapping) -> Answer | None:

@@ -112,6 +112,7 @@ reply = Table(
     Column("generated_tokens", Integer),
     Column("is_error", Boolean),
     Column("is_private", Boolean),
+    Column("notice", Words),
     Column("footer", Words),
     UniqueConstraint("message_id", "attempt"),
     # Nor are these: a late writer with the claim of a purged attempt must not meet another one.
@@ -125,7 +126,6 @@ reply_part = Table(
     Column("index", Integer, primary_key=True),
     Column("platform_id", Words, nullable=False),
     Column("key", Words, nullable=False),
-    Column("shown_hash", Words, nullable=False),
 )
 
 deduplication = Table(

@@ -229,8 +229,14 @@ def test_debug_after_a_double_dash_is_text(
     assert calls == [("compare", "--debug", [])]
 
 
-def test_a_reader_that_goes_away_is_no_failure_worth_a_word() -> None:
-    program = "import sys; from bot.__main__ import main; sys.exit(main(['config']))"
+UNFLUSHED = (
+    "from bot import app; app.chat = lambda *a, **k: 0 * sys.stdout.write('left in the buffer')"
+)
+
+
+@pytest.mark.parametrize(("command", "before"), [("config", "pass"), ("chat", UNFLUSHED)])
+def test_a_reader_that_goes_away_is_no_failure_worth_a_word(command: str, before: str) -> None:
+    program = f"import sys; from bot.__main__ import main; {before}; sys.exit(main([{command!r}]))"
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(

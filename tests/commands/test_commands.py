@@ -105,7 +105,7 @@ async def test_a_setting_whose_model_vanished_falls_to_the_next_scope_and_says_s
     async with running_flow(tmp_path) as flow:
         assert await model_of(flow, ANN) == "small"
         said = flow.platform.messages()[-1].text
-        assert said.startswith("large is no longer in the catalogue; small answers instead.")
+        assert said.endswith("(large is no longer in the catalogue; small answers instead.)")
 
 
 async def test_list_tells_what_is_in_use_and_how_to_get_more(tmp_path: Path) -> None:

@@ -7,10 +7,18 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 import bot
 from bot.conversation import Role, Turn
-from bot.engine.families import FEEDS, BlenderbotFeed, FlanT5Feed, capabilities, default_sampling
+from bot.engine.families import (
+    FEEDS,
+    BlenderbotFeed,
+    FlanT5Feed,
+    PromptTokenizer,
+    capabilities,
+    default_sampling,
+)
 from bot.engine.prompt import Prompt, Window, build_prompt
 from bot.engine.tokenizer import ModelTokenizer
 from config.catalogue import Family, ModelEntry
@@ -181,6 +189,22 @@ def test_the_oldest_turns_are_dropped_and_the_question_stays(
     kept = built(tokenizers, name, turns[prompt.dropped_turns :], window=128)
     assert (kept.ids, kept.dropped_turns) == (prompt.ids, 0)
     assert prompt.cut_tokens == 0
+
+
+class Swelling(BlenderbotFeed):
+    """A feed whose prompts grow faster than the tokens of their turns."""
+
+    @override
+    def encode(self, turns: Sequence[Turn], tokenizer: PromptTokenizer) -> list[int]:
+        return [1] * sum(len(turn.text) for turn in turns) * len(turns)
+
+
+def test_turns_are_dropped_until_the_prompt_really_fits() -> None:
+    prompt = build_prompt(
+        spoken(*["abcdefgh"] * 9), feed=Swelling(), tokenizer=Letters(), window=Window(100),
+        max_tokens=5, has_system_prompt=False, is_raw=False,
+    )  # fmt: skip
+    assert (len(prompt.ids), prompt.dropped_turns, prompt.cut_tokens) == (72, 6, 0)
 
 
 @pytest.mark.parametrize("name", CHAT)

@@ -3,9 +3,9 @@
 import asyncio
 import gc
 import json
+import os
 import shutil
 import socket
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -461,6 +461,10 @@ async def test_a_broken_checkpoint_is_told_with_advice(
     assert answer.finished.reason is FinishReason.ERROR
     assert "fireside models remove broken" in (answer.finished.error or "")
     assert "fireside models pull broken" in (answer.finished.error or "")
+    assert answer.finished.usage.prompt_tokens == 0
+    with pytest.raises(BrokenModel):
+        await engine.load("broken")
+    assert engine.resident() == ()
     assert (await read(engine, request_for("smollm", "hello"))).finished.error is None
 
 
@@ -724,9 +728,12 @@ async def test_weights_in_torchs_own_format_load_when_there_is_nothing_else(
 class Malice:
     """What a pickle of somebody else could do."""
 
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
     @override
     def __reduce__(self) -> tuple[object, ...]:
-        return sys.exit, (3,)
+        return os.mkdir, (str(self._trace),)
 
 
 async def test_a_pickle_that_would_run_code_is_refused(
@@ -734,10 +741,11 @@ async def test_a_pickle_that_would_run_code_is_refused(
 ) -> None:
     folder = Path(shutil.copytree(checkpoints["blenderbot"], tmp_path / "copy"))
     (folder / "model.safetensors").unlink()
-    torch.save({"model.shared.weight": Malice()}, folder / "pytorch_model.bin")
+    torch.save({"model.shared.weight": Malice(tmp_path / "ran")}, folder / "pytorch_model.bin")
     engine = make_engine(entries={"copy": TINY["blenderbot"].entry(folder, name="copy")})
     answer = await read(engine, request_for("copy", "hello"))
     assert "cannot be used" in (answer.finished.error or "")
+    assert not (tmp_path / "ran").exists()
     assert engine.worker is not None
     assert engine.worker.state is WorkerState.RUNNING
 

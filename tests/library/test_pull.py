@@ -33,6 +33,8 @@ from tests.loopback_hub import (
 WHEN = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 WEIGHTS = "model.safetensors"
 CERTIFICATE = Path(__file__).with_name("certificate.pem")
+STRANGER = Path(__file__).with_name("stranger.pem")
+"""The loopback hub's own certificate with its key, and one that signed nothing here."""
 SIZE = len(tiny_model()[WEIGHTS])
 
 TINY = ModelEntry(
@@ -323,6 +325,8 @@ async def test_a_certificate_is_trusted_only_from_the_ca_file(tmp_path: Path) ->
         hub.repositories["maker/tiny"] = Repository(tiny_model())
         with pytest.raises(DownloadFailed, match=r"set FIRESIDE_HUB__CA_FILE"):
             await shelf(tmp_path, hub.endpoint).pull()
+        with pytest.raises(DownloadFailed, match=r"set FIRESIDE_HUB__CA_FILE"):
+            await shelf(tmp_path, hub.endpoint, ca_file=STRANGER).pull()
         here = await shelf(tmp_path, hub.endpoint, ca_file=CERTIFICATE).pull()
     assert here.commit == COMMIT
 

@@ -22,7 +22,7 @@ from tests.contract.store.scene import (
     question,
 )
 
-PART = ReplyPart(0, "p1", "key-0", "hash")
+PART = ReplyPart(0, "p1", "key-0")
 WRITES: dict[str, Callable[[Store, Claim], Awaitable[None]]] = {
     "renew": lambda store, claim: store.inbox.renew(claim, at(60)),
     "save_part": lambda store, claim: store.inbox.save_part(claim, ReplyPart(1, "late", "key-1")),
@@ -131,7 +131,7 @@ async def test_a_lease_that_ran_out_is_a_crash_and_its_work_passes_on(scene: Sce
     message = await scene.admit(question("q1"))
     first = await scene.claim(message)
     await scene.store.inbox.save_part(first, PART)
-    answer = Answer("because", "small", "stop", 7, footer="foot")
+    answer = Answer("because", "small", "stop", 7, notice="note", footer="foot")
     await scene.store.inbox.save_answer(first, answer)
     second = await scene.claim(message, 1, worker="w2")
     assert (second.attempt, second.crashes) == (2, 1)
@@ -176,9 +176,9 @@ async def test_a_part_that_is_shown_anew_replaces_itself(scene: Scene) -> None:
     message = await scene.admit(question("q1"))
     claim = await scene.claim(message)
     await scene.store.inbox.save_part(claim, PART)
-    await scene.store.inbox.save_part(claim, replace(PART, shown_hash="newer"))
+    await scene.store.inbox.save_part(claim, replace(PART, platform_id="newer"))
     await scene.store.inbox.release(claim)
-    assert (await scene.claim(message)).parts == (replace(PART, shown_hash="newer"),)
+    assert (await scene.claim(message)).parts == (replace(PART, platform_id="newer"),)
 
 
 @pytest.mark.parametrize("state", [ReplyState.ANSWERED, ReplyState.CANCELLED, ReplyState.FAILED])

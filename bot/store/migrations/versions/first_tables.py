@@ -58,6 +58,7 @@ def _create_message_tables() -> None:
         sa.Column("generated_tokens", sa.Integer),
         sa.Column("is_error", sa.Boolean),
         sa.Column("is_private", sa.Boolean),
+        sa.Column("notice", Words),
         sa.Column("footer", Words),
         sa.PrimaryKeyConstraint("id", name="pk_reply"),
         sa.UniqueConstraint("message_id", "attempt", name="uq_reply_message_id_attempt"),
@@ -72,7 +73,6 @@ def _create_message_tables() -> None:
         sa.Column("index", sa.Integer, nullable=False),
         sa.Column("platform_id", Words, nullable=False),
         sa.Column("key", Words, nullable=False),
-        sa.Column("shown_hash", Words, nullable=False),
         sa.PrimaryKeyConstraint("reply_id", "index", name="pk_reply_part"),
         sa.ForeignKeyConstraint(
             ["reply_id"], ["reply.id"], name="fk_reply_part_reply", ondelete="CASCADE"
