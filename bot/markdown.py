@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 Length = Callable[[str], int]
 
@@ -162,15 +163,16 @@ def _fences(text: str) -> tuple[_Fence, ...]:
         return ()
     lines = text.split("\n")
     return tuple(
-        _fence(lines, *token.map, token.markup, token.info)
+        _fence(lines, token.map[0], token.map[1], token)
         for token in _parser().parse(text)
         if token.type == "fence" and token.map is not None
     )
 
 
-def _fence(lines: list[str], first: int, end: int, markup: str, info: str) -> _Fence:
+def _fence(lines: list[str], first: int, end: int, token: Token) -> _Fence:
+    markup, info = token.markup, token.info.strip()
     container = lines[first][: lines[first].index(markup)]
-    language = info.strip().split(maxsplit=1)[0][:_MAX_LANGUAGE_CHARS] if info.strip() else ""
+    language = info.split(maxsplit=1)[0][:_MAX_LANGUAGE_CHARS] if info else ""
     is_at_end = not any(line.strip() for line in lines[end:])
     return _Fence(
         start=sum(len(line) + 1 for line in lines[:first]),
