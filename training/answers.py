@@ -136,6 +136,16 @@ def repeats_itself(text: str) -> bool:
     return len(grams) != len(set(grams))
 
 
+def repeats_earlier_share(conversations: Sequence[Sequence[Reply]]) -> float:
+    """The share of answers that were already given in the same conversation."""
+    repeated = [
+        reply.text in {earlier.text for earlier in replies[:at]}
+        for replies in conversations
+        for at, reply in enumerate(replies)
+    ]
+    return round(sum(repeated) / max(1, len(repeated)), 4)
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeFigures:
     """Phrasings of the examples' questions that were held out, and how many were understood."""

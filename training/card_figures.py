@@ -12,7 +12,15 @@ from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
 from bot.engine.base import SamplingParameters
-from training.answers import Reply, Speaker, as_json, held_out_prompts, measure, probe
+from training.answers import (
+    Reply,
+    Speaker,
+    as_json,
+    held_out_prompts,
+    measure,
+    probe,
+    repeats_earlier_share,
+)
 from training.conversation import Conversation
 from training.decoding import DEFAULTS
 from training.examples import load_examples
@@ -87,11 +95,15 @@ def _answers(
 ) -> dict[str, dict[str, float]]:
     speaker = Speaker(model, tokenizer, sampling)
     replies = [speaker.reply(turns) for turns in held_out_prompts(held_out, ANSWERS)]
-    scripted = [reply for script in read_prompts() for reply in speaker.converse(script)]
+    conversations = [speaker.converse(script) for script in read_prompts()]
+    scripted = [reply for replies in conversations for reply in replies]
     probes, _ = probe(speaker, load_examples(), PROBES_PER_GROUP)
     return {
         "answers_to_held_out_chats": as_json(measure(replies)),
-        "answers_to_scripted_users": as_json(measure(scripted)),
+        "answers_to_scripted_users": {
+            **as_json(measure(scripted)),
+            "repeats_earlier_answer_share": repeats_earlier_share(conversations),
+        },
         "held_out_phrasings": as_json(probes),
     }
 
