@@ -170,6 +170,7 @@ def _run(given: Sequence[str], *, is_debug: bool) -> int:
 
 
 def _one_model(run: Invocation, name: str) -> str:
+    """The name of one model that is here: who asks for it by name need not wait to be told."""
     entries = run.models([name])
     if len(entries) != 1:
         several = ", ".join(entry.name for entry in entries)
@@ -178,6 +179,7 @@ def _one_model(run: Invocation, name: str) -> str:
                 name=name, several=several
             )
         )
+    run.library.path(entries[0])
     return entries[0].name
 
 

@@ -16,6 +16,7 @@ from bot.__main__ import main
 from bot.errors import StoreUnavailable
 from bot.settings_root import Loaded
 from tests.cli.running import ROOT, run, run_apart
+from tests.loopback_hub import write_model
 
 HEAVY = (
     "torch",
@@ -83,6 +84,14 @@ def test_chat_hands_on_its_options(capsys: pytest.CaptureFixture[str], calls: li
     assert run(capsys, "chat").code == 0
     assert run(capsys, "chat", "-m", "Blenderbot", "--persona", "A cat.", "--raw").code == 0
     assert calls == [("chat", None, None, False), ("chat", "blenderbot", "A cat.", True)]
+
+
+def test_chat_with_a_model_that_is_not_here_names_the_command_to_run(
+    capsys: pytest.CaptureFixture[str], calls: list[object]
+) -> None:
+    said = run(capsys, "chat", "--model", "blenderbot")
+    line = "The model blenderbot is not installed. Run: fireside models pull blenderbot\n"
+    assert (said.code, said.out, said.err, calls) == (1, "", line, [])
 
 
 def test_compare_takes_names_and_presets(
