@@ -80,7 +80,14 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert (said.code, said.out) == (0, f"fireside {version('fireside')}\n")
 
 
-def test_chat_hands_on_its_options(capsys: pytest.CaptureFixture[str], calls: list[object]) -> None:
+def test_chat_hands_on_its_options(
+    workplace: Path,
+    capsys: pytest.CaptureFixture[str],
+    calls: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FIRESIDE_MODELS_DIR", str(workplace / "models"))
+    write_model(workplace / "models" / "blenderbot")
     assert run(capsys, "chat").code == 0
     assert run(capsys, "chat", "-m", "Blenderbot", "--persona", "A cat.", "--raw").code == 0
     assert calls == [("chat", None, None, False), ("chat", "blenderbot", "A cat.", True)]
