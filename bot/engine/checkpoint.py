@@ -23,9 +23,10 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from bot.conversation import Role, Turn
 from bot.engine.families import FEEDS, FamilyFeed, ModelKind
 from bot.engine.prompt import Window
-from bot.engine.tokenizer import ModelTokenizer
+from bot.engine.tokenizer import ModelTokenizer, TemplateRefused
 from bot.engine.weights import DamagedCheckpoint, Weights, inspect_weights
 from config.catalogue import Family, ModelEntry
 
@@ -223,9 +224,18 @@ def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
         blueprint.folder, local_files_only=True, trust_remote_code=False
     )
     tokenizer = ModelTokenizer(cast("PreTrainedTokenizerBase", loaded))
-    if blueprint.entry.family is Family.CHAT and not tokenizer.has_template:
-        raise DamagedCheckpoint("it has no chat template")
+    if blueprint.entry.family is Family.CHAT:
+        _check_template(tokenizer)
     return tokenizer
+
+
+def _check_template(tokenizer: ModelTokenizer) -> None:
+    if not tokenizer.has_template:
+        raise DamagedCheckpoint("it has no chat template")
+    try:
+        tokenizer.render([Turn(Role.USER, "?")])
+    except TemplateRefused as error:
+        raise DamagedCheckpoint("its chat template is broken") from error
 
 
 def _load_model(blueprint: Blueprint) -> PreTrainedModel:
