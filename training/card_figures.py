@@ -30,9 +30,8 @@ from training.prepared import load_split
 from training.tokenizer import CONTEXT, VOCABULARY, load_tokenizer
 
 PROMPTS = Path(__file__).parent / "prompts.txt"
-ANSWERS = 400
-SAMPLED_CONVERSATIONS = 50
-PROBES_PER_GROUP = 3
+ANSWERS = 200
+PROBES_PER_GROUP = 1
 
 
 def report(work: Path, builtin: Path, sampling: SamplingParameters = DEFAULTS) -> None:
@@ -40,15 +39,16 @@ def report(work: Path, builtin: Path, sampling: SamplingParameters = DEFAULTS) -
     folder = builtin / "model"
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     split = load_split(work)
+    conversations = sample_conversations(model, tokenizer, sampling)
     figures = {
         "model": _describe(model, folder),
         "training": _training(builtin),
         "decoding": asdict(sampling),
         "likelihood": _likelihood(model, tokenizer, split.training, split.held_out),
-        **_answers(model, tokenizer, split.held_out, sampling),
+        **_answers(model, tokenizer, split.held_out, conversations, sampling),
+        "held_out_phrasings": _understanding(model, tokenizer, sampling),
     }
     (builtin / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    conversations = sample_conversations(model, tokenizer, split.held_out, sampling)
     (builtin / "samples.md").write_text(_as_markdown(conversations), encoding="utf-8")
 
 
@@ -91,21 +91,27 @@ def _answers(
     model: LlamaForCausalLM,
     tokenizer: Tokenizer,
     held_out: Sequence[Conversation],
+    conversations: Sequence[Sequence[Reply]],
     sampling: SamplingParameters,
 ) -> dict[str, dict[str, float]]:
-    speaker = Speaker(model, tokenizer, sampling)
+    speaker = Speaker(model, tokenizer, sampling, seed=1)
     replies = [speaker.reply(turns) for turns in held_out_prompts(held_out, ANSWERS)]
-    conversations = [speaker.converse(script) for script in read_prompts()]
-    scripted = [reply for replies in conversations for reply in replies]
-    probes, _ = probe(speaker, load_examples(), PROBES_PER_GROUP)
+    scripted = [reply for conversation in conversations for reply in conversation]
     return {
         "answers_to_held_out_chats": as_json(measure(replies)),
         "answers_to_scripted_users": {
             **as_json(measure(scripted)),
             "repeats_earlier_answer_share": repeats_earlier_share(conversations),
         },
-        "held_out_phrasings": as_json(probes),
     }
+
+
+def _understanding(
+    model: LlamaForCausalLM, tokenizer: Tokenizer, sampling: SamplingParameters
+) -> dict[str, float]:
+    speaker = Speaker(model, tokenizer, sampling, seed=2)
+    probes, _ = probe(speaker, load_examples(), PROBES_PER_GROUP)
+    return as_json(probes)
 
 
 def read_prompts() -> list[list[str]]:
@@ -115,27 +121,22 @@ def read_prompts() -> list[list[str]]:
 
 
 def sample_conversations(
-    model: LlamaForCausalLM,
-    tokenizer: Tokenizer,
-    held_out: Sequence[Conversation],
-    sampling: SamplingParameters,
+    model: LlamaForCausalLM, tokenizer: Tokenizer, sampling: SamplingParameters
 ) -> list[list[Reply]]:
-    """The scripted users, then what people wrote first in held-out chats."""
-    scripts = read_prompts()
-    openings = held_out_prompts(held_out, 10 * SAMPLED_CONVERSATIONS)
-    chats = [list(turns[::2]) for turns in openings if len(turns) >= 3]
-    scripts += chats[: SAMPLED_CONVERSATIONS - len(scripts)]
-    speaker = Speaker(model, tokenizer, sampling, seed=50)
-    return [speaker.converse(script) for script in scripts]
+    """What the model says to the scripted users, in their conversations so far.
+
+    No user's turn comes from the data sets: those are people's chats, and not for showing.
+    """
+    speaker = Speaker(model, tokenizer, sampling, seed=3)
+    return [speaker.converse(script) for script in read_prompts()]
 
 
 def _as_markdown(conversations: Sequence[Sequence[Reply]]) -> str:
     lines = [
         "# Fifty sampled conversations",
         "",
-        "Drawn once with the decoding defaults and a fixed seed, none left out. In the first",
-        f"{len(read_prompts())} a user is scripted (`training/prompts.txt`); in the others the",
-        "user's turns come from held-out chats and were written for somebody else's answers.",
+        "Drawn once with the decoding defaults and a fixed seed, none left out. What the user",
+        "says is scripted (`training/prompts.txt`) and is the same whatever the model answers.",
     ]
     for number, replies in enumerate(conversations, start=1):
         lines += ["", f"## {number}", ""]

@@ -29,6 +29,7 @@ def _generation_config(sampling: SamplingParameters) -> GenerationConfig:
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
+        no_repeat_ngram_size=sampling.no_repeat_ngram_size,
         max_new_tokens=sampling.max_tokens,
         bos_token_id=special_id(BEGIN),
         eos_token_id=special_id(END),
