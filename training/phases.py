@@ -40,13 +40,13 @@ def train(work: Path, builtin: Path, talk_steps: int, answer_steps: int) -> None
     (builtin / "training.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
-def _run(phase: Phase, before: Trainer | None, work: Path, limit_s: float | None = None) -> Trainer:
+def _run(phase: Phase, before: Trainer | None, work: Path) -> Trainer:
     split = load_split(work)
     tokenizer = load_tokenizer(work / "tokenizer")
     model = before.model if before else build_model(phase.seed)
     trainer = Trainer(model, phase, work)
     trainer.resume()
-    trainer.run(rows(phase, split.training, load_examples(), tokenizer), limit_s)
+    trainer.run(rows(phase, split.training, load_examples(), tokenizer))
     return trainer
 
 
