@@ -31,7 +31,7 @@ from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.prompt import PromptBuilder, sampling_for
 from bot.services import AdapterServices
-from bot.settings_root import Loaded, RootSettings
+from bot.settings_root import Loaded, RootSettings, adapter_modules
 from bot.settings_scope import ScopedSettings, SettingName
 from bot.store.base import Recovery, Store
 from config.catalogue import Catalogue
@@ -40,6 +40,8 @@ from config.errors import ConfigurationError
 CONSOLE = "console"
 GIB = 1024**3
 MAX_COMPARED = 4
+"""How many of the installed models answer where none is named."""
+
 SWEEP_S = 24 * 60 * 60
 
 SERVER_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -70,6 +72,7 @@ class Core:
     """Everything that adapters share in one process."""
 
     settings: RootSettings
+    model: str
     store: Store
     engine: Engine
     models: Models
@@ -109,9 +112,9 @@ async def _compare(settings: RootSettings, question: str, names: Sequence[str]) 
     # Imported here: drawing stays out of start-up.
     view = cast(ComparisonModule, import_module(f"adapters.{CONSOLE}.compare_view"))
     async with running_core(settings) as core:
-        known = [core.models.get(name) for name in names]
-        entries = known or [one for one in core.models if core.models.is_installed(one)]
-        chosen = [entry.name for entry in entries[:MAX_COMPARED]]
+        installed = [one for one in core.models if core.models.is_installed(one)]
+        entries = [core.models.get(name) for name in names] or installed[:MAX_COMPARED]
+        chosen = [entry.name for entry in entries]
         turns = [Turn(Role.SYSTEM, settings.persona), Turn(Role.USER, question)]
         sampling = {entry.name: sampling_for(entry, settings.max_tokens) for entry in entries}
         events = compare_models(core.engine, turns, chosen, sampling.__getitem__)
@@ -172,6 +175,7 @@ def _compose(
     models: Models,
     given: Mapping[SettingName, str],
 ) -> Core:
+    model = models.get(given.get(SettingName.MODEL, settings.model)).name
     defaults = {
         SettingName.MODEL: models.get(settings.model).name,
         SettingName.PERSONA: settings.persona,
@@ -190,7 +194,7 @@ def _compose(
     def services_for(platform: str) -> AdapterServices:
         return AdapterServices(platform, store, orchestrator, registry, models)
 
-    return Core(settings, store, engine, models, orchestrator, services_for)
+    return Core(settings, model, store, engine, models, orchestrator, services_for)
 
 
 def now() -> datetime:
@@ -199,12 +203,8 @@ def now() -> datetime:
 
 
 def _create(core: Core, platform: str) -> Adapter:
-    try:
-        module = cast(AdapterModule, import_module(f"adapters.{platform}"))
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "FIRESIDE_PLATFORMS", f"there is no platform {platform}", '["console"]'
-        ) from error
+    name = dict(adapter_modules())[platform]
+    module = cast(AdapterModule, import_module(name))
     services = core.services_for(platform)
     adapter = module.create(getattr(core.settings, platform), services)
     services.account = adapter.account
@@ -253,10 +253,10 @@ async def _stop_signal(numbers: Sequence[signal.Signals]) -> None:
 
 
 async def _warm_up(core: Core) -> None:
-    """Load the default model before anybody asks; what fails is told to who asks first."""
+    """Load the chosen model before anybody asks; what fails is told to who asks first."""
     try:
         await core.engine.start()
-        await core.engine.load(core.settings.model)
+        await core.engine.load(core.model)
     except UserFacingError as error:
         log.warning("%s", error.text)
 

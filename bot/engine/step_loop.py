@@ -58,6 +58,8 @@ class EngineSettings:
     exact: bool
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
+    run_submitted: Callable[[], None] = lambda: None
+    """Lets in, between two pieces of a load, what was submitted since it began."""
 
 
 class StepLoop:
@@ -292,7 +294,8 @@ class StepLoop:
         return checkpoint
 
     def _on_piece(self, fraction: float) -> None:
-        """A piece of a model is loaded: the answers of other models go on in between."""
+        """A piece of a model is loaded: new questions come in, other models' answers go on."""
+        self._settings.run_submitted()
         self._tell_loading(fraction * 0.95)
         self._advance()
 

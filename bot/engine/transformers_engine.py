@@ -201,13 +201,13 @@ class TransformersEngine(Engine):
         worker.start()
         self._worker = worker
         try:
-            self._loop = await worker.run(lambda: self._make_step_loop(holder))
+            self._loop = await worker.run(lambda: self._make_step_loop(holder, worker))
         except ImportError as error:
             await worker.stop()
             text = _("The engine cannot start: {problem}. Install Fireside again.")
             raise EngineUnavailable(text.format(problem=error)) from error
 
-    def _make_step_loop(self, holder: "list[StepLoop]") -> "StepLoop":
+    def _make_step_loop(self, holder: "list[StepLoop]", worker: WorkerThread) -> "StepLoop":
         """In the worker: import what is heavy, torch first, and build the worker's side."""
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -220,10 +220,10 @@ class TransformersEngine(Engine):
 
         # What is wrong with a checkpoint is told to who asked, not printed.
         transformers_logging.set_verbosity_error()
-        holder.append(StepLoop(self._settings()))
+        holder.append(StepLoop(self._settings(worker)))
         return holder[0]
 
-    def _settings(self) -> "EngineSettings":
+    def _settings(self, worker: WorkerThread) -> "EngineSettings":
         # In the worker, see above.
         from bot.engine.step_loop import EngineSettings
 
@@ -236,6 +236,7 @@ class TransformersEngine(Engine):
             exact=self._exact,
             clock=self._clock,
             monotonic=self._monotonic,
+            run_submitted=worker.run_submitted,
         )
 
     def _post(self, ask: "Callable[[StepLoop], None]") -> None:

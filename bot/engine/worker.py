@@ -115,6 +115,13 @@ class WorkerThread:
 
         self._put(task)
 
+    def run_submitted(self) -> None:
+        """Run what was submitted meanwhile: for a long step, in the thread itself, to call."""
+        with suppress(Empty):
+            while (task := self._tasks.get_nowait()) is not None:
+                task(None)
+            self._tasks.put(None)
+
     async def stop(self) -> None:
         """End the thread after what was submitted so far, and join it."""
         loop = asyncio.get_running_loop()

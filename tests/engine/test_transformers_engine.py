@@ -20,6 +20,7 @@ import torch
 from typing_extensions import override
 
 from bot.conversation import Role, Turn
+from bot.engine import step_loop
 from bot.engine.base import (
     Finished,
     FinishReason,
@@ -29,7 +30,7 @@ from bot.engine.base import (
     SamplingParameters,
     TextDelta,
 )
-from bot.engine.checkpoint import Checkpoint
+from bot.engine.checkpoint import Blueprint, Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
 from bot.engine.step_loop import StepLoop
 from bot.engine.tokenizer import ModelTokenizer
@@ -556,6 +557,25 @@ async def test_answers_of_other_models_go_on_while_one_is_loading(
         await following
     first, last = order.index("Loading"), len(order) - order[::-1].index("Loading")
     assert "TextDelta" in order[first:last]
+
+
+async def test_a_question_that_comes_while_its_model_loads_is_told_how_far_it_is(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_asked = threading.Event()
+
+    def load_when_asked(blueprint: Blueprint, on_piece: Callable[[float], None]) -> Checkpoint:
+        assert has_asked.wait(60)
+        return load_checkpoint(blueprint, on_piece)
+
+    monkeypatch.setattr(step_loop, "load_checkpoint", load_when_asked)
+    loading = asyncio.create_task(engine.load("smollm"))
+    while not engine.resident():  # noqa: ASYNC110 - the worker says so, no event of the loop does
+        await asyncio.sleep(0.001)
+    async with engine.stream(request_for("smollm", "hello")) as events:
+        has_asked.set()
+        assert isinstance(await anext(events), Loading)
+    await loading
 
 
 async def test_running_out_of_memory_ends_one_answer_and_is_told(
