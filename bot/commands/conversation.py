@@ -27,7 +27,7 @@ class ConversationCommands:
         return (
             Command("ask", _("Ask a question"), self.ask, (question,)),
             Command("reset", _("Forget this conversation and start afresh"), self.reset),
-            Command("help", _("Show what I can do"), self.help),
+            Command("help", _("Show what I can do"), self.help, is_private=True),
         )
 
     async def ask(self, caller: Caller, arguments: Mapping[str, str]) -> Ask:

@@ -30,9 +30,11 @@ class ModelCommands:
             choices=tuple(scope.value for scope in Scope),
         )
         return (
-            Command("model list", _("Show the models to choose from"), self.list),
+            Command("model list", _("Show the models to choose from"), self.list, is_private=True),
             Command("model use", _("Switch the model"), self.use, (name, scope)),
-            Command("model info", _("What a model can and cannot do"), self.info, (name,)),
+            Command(
+                "model info", _("What a model can and cannot do"), self.info, (name,), is_private=True
+            ),
         )
 
     async def list(self, caller: Caller, arguments: Mapping[str, str]) -> Said:

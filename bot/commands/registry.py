@@ -83,13 +83,18 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command; a space in `name` makes a group ("model use")."""
+    """A command; a space in `name` makes a group ("model use").
+
+    `is_private` says that its answers are for its caller alone: some platforms have to know
+    before they are made.
+    """
 
     name: str
     help: str
     run: Run
     parameters: tuple[Parameter, ...] = ()
     who: Who = Who.EVERYONE
+    is_private: bool = False
 
     @property
     def usage(self) -> str:

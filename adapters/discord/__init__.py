@@ -1,0 +1,31 @@
+"""Discord: a bot that answers in channels, threads and direct messages.
+
+Importing this imports no SDK: `discord` is loaded when the adapter is built.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from adapters.discord.settings import Settings
+from bot.adapter import Adapter, Services
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+__all__ = ["Settings", "command_line", "create"]
+
+
+def create(settings: Settings, services: Services) -> Adapter:
+    """The adapter for the bot whose token is set. Raises `ConfigurationError` without one."""
+    # Imported here: it brings in discord.py and aiohttp.
+    from adapters.discord.adapter import build
+
+    return build(settings, services)
+
+
+def command_line(load: Callable[[], Settings]) -> "Typer":
+    """The sub-commands of `fireside discord`; `load` reads the settings when one is run."""
+    # Imported here: Typer is only needed by the command line.
+    from adapters.discord.command_line import build
+
+    return build(load)

@@ -1,0 +1,265 @@
+"""Discord as an adapter: posts, edits and finds the messages of answers."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import discord
+
+from adapters.discord.client import FiresideClient, use_addresses
+from adapters.discord.errors import connection_errors, discord_errors
+from adapters.discord.handle import Handle, fallback_of, handle_of
+from adapters.discord.own_messages import find, part_index, replies_to
+from adapters.discord.pace import Pace
+from adapters.discord.parse import PLATFORM
+from adapters.discord.render import MAX_CHARS, content, length
+from adapters.discord.settings import Settings
+from adapters.discord.typing_sign import TypingSigns
+from adapters.discord.views import buttons
+from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
+from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
+from bot.messages import ReplyTarget, ReplyView
+from bot.tasks import beside
+
+EDIT_INTERVAL_S = 1.2
+ONLINE_TIMEOUT_S = 30.0
+REQUEST_TIMEOUT_S = 180.0
+MAX_RECENT = 2000
+
+NO_PINGS = discord.AllowedMentions.none()
+
+log = logging.getLogger(__name__)
+
+
+class DiscordAdapter:
+    """The adapter. `now` gives aware UTC times; `client` is what is connected."""
+
+    def __init__(self, settings: Settings, services: Services, now: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._account = f"{PLATFORM}:{settings.bot_id}"
+        self._token = settings.require_token()
+        self._now = now
+        self._pace = Pace(settings.edits_per_window, settings.edit_window_s, time.monotonic)
+        self.client = FiresideClient(settings, services, self._pace)
+        self._typing = TypingSigns(self._type, time.monotonic)
+        self._recent: OrderedDict[str, str] = OrderedDict()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Edits, buttons and private answers; the footer's room is kept free."""
+        return Capabilities(
+            platform=PLATFORM,
+            max_chars=MAX_CHARS,
+            edit_interval_s=EDIT_INTERVAL_S,
+            has_private_replies=True,
+            has_buttons=True,
+            length=length,
+        )
+
+    @property
+    def account(self) -> str:
+        """The bot's id, from its token: known before anything is connected."""
+        return self._account
+
+    async def run(self) -> None:
+        """Stay connected until cancelled. Raises `ConfigurationError` for what only the owner can
+        mend: a wrong token, an intent that the application does not have."""
+        use_addresses(self._settings)
+        missed = self.client.missed
+        try:
+            async with self.client, beside(missed.keep(), is_joined=False):
+                with connection_errors():
+                    await self.client.start(self._token)
+        finally:
+            await missed.save()
+
+    async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
+        """Post one message: the first of a command's answer takes the place of "thinking"."""
+        handle = handle_of(target, self._now())
+        await self._be_ready(handle)
+        try:
+            message_id = await self._post(handle, view, key)
+        except TargetExpired:
+            message_id = await self._post(fallback_of(target), view, key)
+        self._remember(key, message_id)
+        return message_id
+
+    async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
+        """Show a message anew. What will change again is left out where the channel is busy."""
+        if not message_id.isdecimal():
+            raise PlatformError("that is no message of Discord")
+        handle = handle_of(target, self._now())
+        if view is not None and not view.is_complete:
+            if not self._pace.try_take(handle.channel_id, message_id):
+                return
+            await self._wait_until_online()
+        else:
+            self._pace.end(handle.channel_id, message_id)
+            await self._be_ready(handle)
+        try:
+            await self._edit(handle, int(message_id), view)
+        except TargetExpired:
+            await self._edit(fallback_of(target), int(message_id), view)
+
+    async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
+        """The message posted with `key`: by its nonce, or as this part of the answer there."""
+        if key in self._recent:
+            return self._recent[key]
+        if part_index(key) is None:
+            return None
+        await self._wait_until_online()
+        handle = handle_of(target, self._now())
+        with discord_errors("looking for an answer"):
+            if handle.token is not None and part_index(key) == 0:
+                return await self._original_if_answered(handle)
+            channel = self._channel(handle)
+            found = find(await replies_to(channel, handle.question_id, self._own_id()), key)
+        return None if found is None else str(found)
+
+    @asynccontextmanager
+    async def working(self, target: ReplyTarget) -> AsyncGenerator[WorkingIndicator]:
+        """Typing; a command's own "thinking" says the same."""
+        handle = handle_of(target, self._now())
+        if handle.token is not None:
+            yield _Silent()
+            return
+        async with beside(self._typing.show(handle.channel_id), is_joined=False):
+            yield _Silent()
+
+    async def _post(self, handle: Handle, view: ReplyView, key: str) -> str:
+        handle.refuse_private(view)
+        with discord_errors("posting an answer"):
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                if handle.token is not None:
+                    return str(await self._respond(handle, view))
+                return str(await self._send(handle, view, key))
+
+    async def _send(self, handle: Handle, view: ReplyView, key: str) -> int:
+        """A message in the channel. With its nonce Discord shows it once, however often it is
+        sent; it replies to its question, so that it can be found again later."""
+        channel = self._channel(handle)
+        mentions = discord.AllowedMentions.none()
+        text, view_buttons = self._content(view), buttons(handle, view.actions)
+        reference = discord.utils.MISSING
+        if handle.is_message:
+            mentions.replied_user = self._settings.mention_author and view.index == 0
+            reference = discord.MessageReference(
+                message_id=handle.question_id,
+                channel_id=handle.channel_id,
+                fail_if_not_exists=False,
+            )
+        message = await channel.send(
+            text,
+            nonce=key,
+            reference=reference,
+            allowed_mentions=mentions,
+            view=view_buttons or discord.utils.MISSING,
+        )
+        return message.id
+
+    async def _respond(self, handle: Handle, view: ReplyView) -> int:
+        """A command's answer: its deferred response first, further messages after it."""
+        webhook = self._webhook(handle)
+        if handle.original_id is not None and view.index == 0:
+            if view.is_private == handle.is_private or handle.is_private:
+                await self._edit_response(handle, handle.original_id, view)
+                return handle.original_id
+            await webhook.delete_message(handle.original_id)
+        message = await webhook.send(
+            self._content(view),
+            ephemeral=view.is_private or handle.is_private,
+            allowed_mentions=NO_PINGS,
+            view=buttons(handle, view.actions) or discord.utils.MISSING,
+            wait=True,
+        )
+        return message.id
+
+    async def _edit(self, handle: Handle, message_id: int, view: ReplyView | None) -> None:
+        with discord_errors("editing an answer"):
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                if handle.token is not None:
+                    await self._edit_response(handle, message_id, view)
+                    return
+                message = self._channel(handle).get_partial_message(message_id)
+                if view is None:
+                    await message.delete()
+                else:
+                    await message.edit(
+                        content=self._content(view),
+                        allowed_mentions=NO_PINGS,
+                        view=buttons(handle, view.actions),
+                    )
+
+    async def _edit_response(self, handle: Handle, message_id: int, view: ReplyView | None) -> None:
+        webhook = self._webhook(handle)
+        if view is None:
+            await webhook.delete_message(message_id)
+            return
+        await webhook.edit_message(
+            message_id,
+            content=self._content(view),
+            allowed_mentions=NO_PINGS,
+            view=buttons(handle, view.actions),
+        )
+
+    async def _original_if_answered(self, handle: Handle) -> str | None:
+        if handle.original_id is None:
+            return None
+        original = await self._webhook(handle).fetch_message(handle.original_id)
+        return None if original.flags.loading else str(original.id)
+
+    async def _be_ready(self, handle: Handle) -> None:
+        """Wait for the connection and for the channel's turn."""
+        await self._wait_until_online()
+        await self._pace.take(handle.channel_id)
+
+    async def _wait_until_online(self) -> None:
+        try:
+            async with asyncio.timeout(ONLINE_TIMEOUT_S):
+                await self.client.is_online.wait()
+        except TimeoutError as error:
+            raise PlatformUnavailable("not yet connected to Discord") from error
+
+    async def _type(self, channel_id: int) -> None:
+        await self._wait_until_online()
+        with discord_errors("showing that work goes on"):
+            await self.client.http.send_typing(channel_id)
+
+    def _content(self, view: ReplyView) -> str:
+        return content(view, self._settings.footer)
+
+    def _channel(self, handle: Handle) -> discord.PartialMessageable:
+        return self.client.get_partial_messageable(handle.channel_id)
+
+    def _webhook(self, handle: Handle) -> discord.Webhook:
+        assert handle.token is not None, "only an interaction has one"
+        application_id = self.client.application_id
+        assert application_id is not None, "known since the login"
+        return discord.Webhook.partial(application_id, handle.token, client=self.client)
+
+    def _own_id(self) -> int:
+        assert self.client.user is not None, "known since the login"
+        return self.client.user.id
+
+    def _remember(self, key: str, message_id: str) -> None:
+        self._recent[key] = message_id
+        if len(self._recent) > MAX_RECENT:
+            self._recent.popitem(last=False)
+
+
+class _Silent:
+    """Discord has no place for words beside "typing"."""
+
+    async def update(self, progress: Progress) -> None:
+        """Nothing to show."""
+
+
+def build(settings: Settings, services: Services) -> Adapter:
+    """The adapter for a token. Raises `ConfigurationError` where none is set."""
+    # With text in them, discord.py's debug lines must not come even where ours do.
+    logging.getLogger("discord").setLevel(logging.INFO)
+    return DiscordAdapter(settings, services, lambda: datetime.now(UTC))

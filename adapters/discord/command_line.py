@@ -1,0 +1,42 @@
+"""`fireside discord`: what the owner does on the command line. It needs no SDK."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import typer
+
+from adapters.discord.settings import Settings
+from bot.translations import gettext as _
+
+AUTHORIZE_URL = "https://discord.com/oauth2/authorize"
+SCOPES = ("bot", "applications.commands")
+
+PERMISSION_BITS = {
+    "View Channels": 10,
+    "Send Messages": 11,
+    "Read Message History": 16,
+    "Send Messages in Threads": 38,
+}
+"""What the bot needs and nothing more (Discord's documentation, "Permissions")."""
+
+
+def invite_url(bot_id: str) -> str:
+    """The link that adds the bot to a guild, with the scopes and permissions that it needs."""
+    permissions = sum(1 << bit for bit in PERMISSION_BITS.values())
+    query = {"client_id": bot_id, "scope": " ".join(SCOPES), "permissions": permissions}
+    return f"{AUTHORIZE_URL}?{urlencode(query)}"
+
+
+def build(load: Callable[[], Settings]) -> typer.Typer:
+    """The sub-commands; `load` reads the settings when one is run."""
+    group = typer.Typer(help=_("What belongs to Discord."), no_args_is_help=True)
+
+    def describe() -> None:
+        """Keeps `invite` a sub-command while it is the only one."""
+
+    def invite() -> None:
+        typer.echo(invite_url(load().bot_id))
+
+    group.callback()(describe)
+    group.command("invite", help=_("Print the link that adds the bot to a server."))(invite)
+    return group

@@ -1,0 +1,187 @@
+"""Slash commands, the command on a message and buttons: acknowledged first, then submitted."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+
+import discord
+
+from adapters.discord.commands import MESSAGE_MENU, typed
+from adapters.discord.errors import discord_errors
+from adapters.discord.handle import Handle
+from adapters.discord.parse import conversation_of, own_in, quoted_of
+from adapters.discord.settings import Settings
+from bot.adapter import Services
+from bot.errors import PlatformError, StoreUnavailable, UsageError
+from bot.messages import (
+    Action,
+    ActionInvoked,
+    Addressed,
+    Author,
+    CommandInvoked,
+    ConversationRef,
+    IncomingMessage,
+)
+from bot.translations import gettext as _
+
+MAX_CHOICE_CHARS = 100
+
+log = logging.getLogger(__name__)
+
+
+class Interactions:
+    """Turns interactions of the client into submitted events."""
+
+    def __init__(self, client: discord.Client, services: Services, settings: Settings) -> None:
+        self._client = client
+        self._services = services
+        self._settings = settings
+
+    async def arrived(self, interaction: discord.Interaction) -> None:
+        """Submit a command, or answer what its parameter may be; buttons come by themselves."""
+        data = cast("Mapping[str, Any]", interaction.data or {})
+        match interaction.type:
+            case discord.InteractionType.application_command:
+                await self._command(interaction, data)
+            case discord.InteractionType.autocomplete:
+                await self._complete(interaction, data)
+            case _:
+                pass
+
+    async def stop(self, interaction: discord.Interaction, question_id: int, asker_id: int) -> None:
+        """Submit a press of the Stop button; whom it is not for is told so."""
+        author = self._author(interaction)
+        is_allowed = interaction.user.id == asker_id or author.can_manage
+        try:
+            with discord_errors("answering a button"):
+                if is_allowed:
+                    await interaction.response.defer()
+                else:
+                    text = _("Only who asked, or who manages this channel, can stop this answer.")
+                    await interaction.response.send_message(text, ephemeral=True)
+        except PlatformError as error:
+            log.info("%s", error)
+        if is_allowed:
+            await self._services.submit(
+                ActionInvoked(
+                    str(interaction.id),
+                    self._conversation(interaction),
+                    author,
+                    Action.STOP,
+                    str(question_id),
+                )
+            )
+
+    async def _command(self, interaction: discord.Interaction, data: Mapping[str, Any]) -> None:
+        is_menu = data.get("type") == MESSAGE_MENU
+        given = typed(data)
+        is_private = not is_menu and self._is_private(given.name)
+        handle = await self._defer(interaction, is_private=is_private)
+        event: IncomingMessage | CommandInvoked
+        if is_menu:
+            event = self._about_message(interaction, data, handle)
+        else:
+            event = CommandInvoked(
+                id=str(interaction.id),
+                conversation=self._conversation(interaction),
+                author=self._author(interaction),
+                name=given.name,
+                arguments=given.arguments,
+                sent_at=interaction.created_at,
+                target=handle.target(interaction.created_at),
+            )
+        try:
+            await self._services.submit(event)
+        except StoreUnavailable as error:
+            log.error("%s", error.text)
+            with discord_errors("answering a command"):
+                await interaction.edit_original_response(content=error.text)
+
+    def _about_message(
+        self, interaction: discord.Interaction, data: Mapping[str, Any], handle: Handle
+    ) -> IncomingMessage:
+        """The question that "Ask Fireside" on a message is: what do you say to this?"""
+        messages: Mapping[str, Any] = data.get("resolved", {}).get("messages", {})
+        state = interaction._state  # pyright: ignore[reportPrivateUsage] - as discord.py's own menus
+        channel: Any = interaction.channel
+        found = [
+            discord.Message(state=state, channel=channel, data=cast("Any", one))
+            for one in messages.values()
+        ]
+        own = own_in(self._client, interaction.guild)
+        quoted = [quoted_of(message, own) for message in found]
+        return IncomingMessage(
+            id=str(interaction.id),
+            conversation=self._conversation(interaction),
+            author=self._author(interaction),
+            text="",
+            addressed=Addressed.COMMAND,
+            sent_at=interaction.created_at,
+            target=handle.target(interaction.created_at),
+            quoted=tuple(one for one in quoted if one is not None),
+        )
+
+    async def _defer(self, interaction: discord.Interaction, *, is_private: bool) -> Handle:
+        """Acknowledge within Discord's 3 seconds; where that fails the channel is answered."""
+        channel_id = interaction.channel_id or 0
+        plain = Handle(
+            channel_id, interaction.id, interaction.user.id, is_message=False, is_private=is_private
+        )
+        try:
+            with discord_errors("acknowledging a command"):
+                response = await interaction.response.defer(ephemeral=is_private, thinking=True)
+        except PlatformError as error:
+            log.warning("%s", error)
+            return plain
+        original_id = response.message_id if response is not None else None
+        return Handle(
+            channel_id,
+            interaction.id,
+            interaction.user.id,
+            is_message=False,
+            token=interaction.token,
+            original_id=original_id,
+            is_private=is_private,
+        )
+
+    async def _complete(self, interaction: discord.Interaction, data: Mapping[str, Any]) -> None:
+        given = typed(data)
+        if given.focused is None:
+            return
+        prefix = given.arguments[given.focused]
+        found = await self._services.complete(given.name, given.focused, prefix)
+        choices = [
+            discord.app_commands.Choice(name=one.label[:MAX_CHOICE_CHARS], value=one.value)
+            for one in found
+        ]
+        try:
+            with discord_errors("completing a parameter"):
+                await interaction.response.autocomplete(choices[:25])
+        except PlatformError as error:
+            log.info("%s", error)
+
+    def _is_private(self, name: str) -> bool:
+        """Whether a command's answer is for its caller alone, as far as is known beforehand."""
+        try:
+            return self._services.commands.get(name).is_private
+        except UsageError:
+            return True
+
+    def _conversation(self, interaction: discord.Interaction) -> ConversationRef:
+        is_direct = not interaction.context.private_channel
+        channel_id = interaction.channel_id or 0
+        return conversation_of(
+            interaction.channel, channel_id, interaction.guild_id, is_direct=is_direct
+        )
+
+    def _author(self, interaction: discord.Interaction) -> Author:
+        held = interaction.permissions
+        can_manage = interaction.guild_id is None or getattr(
+            held, self._settings.manager_permission
+        )
+        return Author(
+            str(interaction.user.id),
+            interaction.user.display_name,
+            interaction.user.bot,
+            can_manage=bool(can_manage),
+        )

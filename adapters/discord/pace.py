@@ -1,0 +1,123 @@
+"""How often a channel may be written to: one budget for all replies in it.
+
+Discord limits the messages that are created and edited in a channel; discord.py waits where a
+limit is hit. This keeps below it, so that final texts do not queue behind passing ones.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+
+MAX_CHANNELS = 1000
+MAX_LIMIT = 50
+
+
+class ChannelPace:
+    """The budget of one channel: at most `limit` writes in any `window_s` seconds."""
+
+    def __init__(self, limit: int, window_s: float) -> None:
+        self.limit = limit
+        self._window_s = window_s
+        self._writes: deque[float] = deque()
+        self._closed_until = 0.0
+        self._turns = asyncio.Lock()
+        self._shown: dict[str, float] = {}
+        self._waiting = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for this budget."""
+        return self._waiting > 0
+
+    def wait_s(self, now: float) -> float:
+        """How long until the next write is allowed; 0 if it is now."""
+        while self._writes and self._writes[0] <= now - self._window_s:
+            self._writes.popleft()
+        wait_s = self._closed_until - now
+        if len(self._writes) >= self.limit:
+            wait_s = max(wait_s, self._writes[-self.limit] + self._window_s - now)
+        return max(wait_s, 0.0)
+
+    async def take(
+        self, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        """Wait until a write is allowed, in the order of arrival, and count it."""
+        self._waiting += 1
+        try:
+            async with self._turns:
+                while (wait_s := self.wait_s(clock())) > 0:
+                    await sleep(wait_s)
+                self._writes.append(clock())
+        finally:
+            self._waiting -= 1
+
+    def try_take(self, reply: str, now: float) -> bool:
+        """Count a passing write of a reply if it is its turn; it never waits.
+
+        A reply's turn comes when the others that grow in the channel have had theirs.
+        """
+        for other in [one for one, at in self._shown.items() if at <= now - 2 * self._window_s]:
+            if other != reply:
+                del self._shown[other]
+        last = self._shown.setdefault(reply, now - self._window_s)
+        fair_s = len(self._shown) * self._window_s / self.limit
+        if self._waiting or now - last < fair_s or self.wait_s(now) > 0:
+            return False
+        self._shown[reply] = now
+        self._writes.append(now)
+        return True
+
+    def end(self, reply: str) -> None:
+        """This reply grows no more."""
+        self._shown.pop(reply, None)
+
+    def learn(self, now: float, limit: int, remaining: int, reset_after_s: float) -> None:
+        """Take over what Discord's headers say of a route of this channel."""
+        self.limit = max(1, min(limit, MAX_LIMIT))
+        if remaining <= 0:
+            self._closed_until = max(self._closed_until, now + reset_after_s)
+
+
+class Pace:
+    """The budgets of all channels, the idle ones forgotten."""
+
+    def __init__(
+        self,
+        limit: int,
+        window_s: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._limit = limit
+        self._window_s = window_s
+        self._clock = clock
+        self._sleep = sleep
+        self._channels: OrderedDict[int, ChannelPace] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    async def take(self, channel_id: int) -> None:
+        """Wait until the channel may be written to."""
+        await self._of(channel_id).take(self._clock, self._sleep)
+
+    def try_take(self, channel_id: int, reply: str) -> bool:
+        """Whether a passing text may be shown now; if not, it is left out."""
+        return self._of(channel_id).try_take(reply, self._clock())
+
+    def end(self, channel_id: int, reply: str) -> None:
+        """A reply has its final text."""
+        self._of(channel_id).end(reply)
+
+    def learn(self, channel_id: int, limit: int, remaining: int, reset_after_s: float) -> None:
+        """Take over a channel's rate-limit headers."""
+        self._of(channel_id).learn(self._clock(), limit, remaining, reset_after_s)
+
+    def _of(self, channel_id: int) -> ChannelPace:
+        pace = self._channels.pop(channel_id, None) or ChannelPace(self._limit, self._window_s)
+        self._channels[channel_id] = pace
+        if len(self._channels) > MAX_CHANNELS:
+            oldest, its_pace = next(iter(self._channels.items()))
+            if not its_pace.is_busy:
+                del self._channels[oldest]
+        return pace

@@ -1,0 +1,119 @@
+"""The adapter on simcord: a guild, its channels and members, and the core that records."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import cast
+
+import discord
+import simcord
+from pydantic import SecretStr
+from typing_extensions import override
+
+from adapters.discord.adapter import DiscordAdapter
+from adapters.discord.settings import Settings
+from bot.messages import CommandInvoked, ConversationRef, Inbound, IncomingMessage
+from tests.contract.recording_services import RecordingServices
+
+BOT_ID = 123456789012345678
+TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.Gabcde.not-a-real-one"
+
+
+def settings_with(**given: object) -> Settings:
+    """Settings with a token; Message Content is taken as granted."""
+    return Settings.model_validate({"token": SecretStr(TOKEN), "message_content": True, **given})
+
+
+class GuildServices(RecordingServices):
+    """Takes part in the threads in which it was addressed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[ConversationRef] = set()
+
+    @override
+    async def takes_part(self, conversation: ConversationRef) -> bool:
+        return conversation in self.threads
+
+
+class SimulatedDiscord:
+    """A guild with a channel and two members, and the adapter's client connected to it."""
+
+    def __init__(self, env: simcord.Env, adapter: DiscordAdapter, services: GuildServices) -> None:
+        self.env = env
+        self.adapter = adapter
+        self.services = services
+        self.guild = env.create_guild("Home")
+        self.channel = self.guild.create_text_channel("general")
+        self.ann = self.guild.add_member(env.create_user("ann", global_name="Ann"))
+        self.ben = self.guild.add_member(env.create_user("ben", global_name="Ben"))
+
+    @property
+    def me(self) -> str:
+        """How the bot is mentioned."""
+        user = self.adapter.client.user
+        assert user is not None
+        return user.mention
+
+    @property
+    def submitted(self) -> Sequence[Inbound]:
+        """What the adapter handed over."""
+        return self.services.submitted
+
+    @property
+    def only(self) -> IncomingMessage:
+        """The one message that was submitted."""
+        (event,) = self.services.submitted
+        assert isinstance(event, IncomingMessage)
+        return event
+
+    async def say(self, text: str) -> IncomingMessage:
+        """Ann mentions the bot in the channel."""
+        await self.ann.send(self.channel, f"{self.me} {text}")
+        return cast(IncomingMessage, self.services.submitted[-1])
+
+    async def command(self, name: str, arguments: Mapping[str, str]) -> CommandInvoked:
+        """Ann uses a slash command."""
+        await self.ann.slash(self.channel, name, **arguments)
+        return cast(CommandInvoked, self.services.submitted[-1])
+
+    def shown(self) -> str:
+        """All that the bot shows in the channel."""
+        user = self.adapter.client.user
+        assert user is not None
+        return "\n".join(
+            message.content for message in self.channel.history() if message.author.id == user.id
+        )
+
+    def bodies(self, method: str) -> list[Mapping[str, object]]:
+        """What the bot sent to routes about messages, by method."""
+        return [
+            cast("Mapping[str, object]", entry.json)
+            for entry in self.env.http_requests
+            if entry.method == method and "/messages" in entry.path and entry.json
+        ]
+
+
+@asynccontextmanager
+async def started(
+    settings: Settings | None = None, services: GuildServices | None = None
+) -> AsyncGenerator[SimulatedDiscord, None]:
+    """A running simulation, as a fixture can hold it; a swallowed error fails the test."""
+    services = services or GuildServices()
+    adapter = DiscordAdapter(settings or settings_with(), services, discord.utils.utcnow)
+    env = simcord.Env(adapter.client, shard_count=1)
+    await env.start()
+    try:
+        yield SimulatedDiscord(env, adapter, services)
+    finally:
+        await env.shutdown()
+    env.raise_errors()
+
+
+@asynccontextmanager
+async def simulated(
+    settings: Settings | None = None, services: GuildServices | None = None
+) -> AsyncGenerator[SimulatedDiscord, None]:
+    """A running simulation inside one test, with its clock and its webhooks."""
+    async with started(settings, services) as double:
+        with double.env.time_context():
+            yield double
