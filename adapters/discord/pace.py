@@ -7,22 +7,31 @@ limit is hit. This keeps below it, so that final texts do not queue behind passi
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 MAX_CHANNELS = 1000
 MAX_LIMIT = 50
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A reply that is shown while it grows: when it was shown last, and when it last asked to."""
+
+    shown_at: float
+    asked_at: float
 
 
 class ChannelPace:
     """The budget of one channel: at most `limit` writes in any `window_s` seconds."""
 
     def __init__(self, limit: int, window_s: float) -> None:
-        self.limit = limit
+        self._limit = limit
         self._window_s = window_s
         self._writes: deque[float] = deque()
         self._closed_until = 0.0
         self._turns = asyncio.Lock()
-        self._shown: dict[str, float] = {}
         self._waiting = 0
+        self._growing: dict[str, _Growing] = {}
 
     @property
     def is_busy(self) -> bool:
@@ -31,11 +40,9 @@ class ChannelPace:
 
     def wait_s(self, now: float) -> float:
         """How long until the next write is allowed; 0 if it is now."""
-        while self._writes and self._writes[0] <= now - self._window_s:
-            self._writes.popleft()
         wait_s = self._closed_until - now
-        if len(self._writes) >= self.limit:
-            wait_s = max(wait_s, self._writes[-self.limit] + self._window_s - now)
+        if self._room(now) <= 0:
+            wait_s = max(wait_s, self._writes[-self._limit] + self._window_s - now)
         return max(wait_s, 0.0)
 
     async def take(
@@ -54,28 +61,40 @@ class ChannelPace:
     def try_take(self, reply: str, now: float) -> bool:
         """Count a passing write of a reply if it is its turn; it never waits.
 
-        A reply's turn comes when the others that grow in the channel have had theirs.
+        One write is left to posts and final texts. For the rest those go first that were shown
+        longest ago.
         """
-        for other in [one for one, at in self._shown.items() if at <= now - 2 * self._window_s]:
-            if other != reply:
-                del self._shown[other]
-        last = self._shown.setdefault(reply, now - self._window_s)
-        fair_s = len(self._shown) * self._window_s / self.limit
-        if self._waiting or now - last < fair_s or self.wait_s(now) > 0:
+        growing = self._growing.setdefault(reply, _Growing(0.0, now))
+        growing.asked_at = now
+        self._forget_silent(now)
+        before = sum(other.shown_at < growing.shown_at for other in self._growing.values())
+        reserve = min(1, self._limit - 1)
+        if self._waiting or now < self._closed_until or before >= self._room(now) - reserve:
             return False
-        self._shown[reply] = now
+        growing.shown_at = now
         self._writes.append(now)
         return True
 
     def end(self, reply: str) -> None:
         """This reply grows no more."""
-        self._shown.pop(reply, None)
+        self._growing.pop(reply, None)
 
     def learn(self, now: float, limit: int, remaining: int, reset_after_s: float) -> None:
         """Take over what Discord's headers say of a route of this channel."""
-        self.limit = max(1, min(limit, MAX_LIMIT))
+        self._limit = max(1, min(limit, MAX_LIMIT))
         if remaining <= 0:
             self._closed_until = max(self._closed_until, now + reset_after_s)
+
+    def _room(self, now: float) -> int:
+        while self._writes and self._writes[0] <= now - self._window_s:
+            self._writes.popleft()
+        return self._limit - len(self._writes)
+
+    def _forget_silent(self, now: float) -> None:
+        """Drop replies that have stopped asking: they ended without a final text."""
+        silent = [key for key, one in self._growing.items() if one.asked_at < now - self._window_s]
+        for key in silent:
+            del self._growing[key]
 
 
 class Pace:

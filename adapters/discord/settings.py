@@ -26,7 +26,7 @@ def _check_token(value: SecretStr) -> SecretStr:
 def bot_id_in(token: str) -> str | None:
     """The bot's id, which is the token's first part in base64; None where it is no token."""
     first, dot, rest = token.partition(".")
-    if not dot or "." not in rest or not re.fullmatch(r"[\w-]+", first):
+    if not dot or "." not in rest or not re.fullmatch(r"[A-Za-z0-9_-]+", first):
         return None
     try:
         decoded = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")
