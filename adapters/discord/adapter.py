@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import discord
 
@@ -16,7 +17,7 @@ from adapters.discord.handle import Handle, fallback_of, handle_of
 from adapters.discord.own_messages import find, part_index, replies_to
 from adapters.discord.pace import Pace
 from adapters.discord.parse import PLATFORM
-from adapters.discord.render import MAX_CHARS, content, length
+from adapters.discord.render import MAX_CHARS, PLACEHOLDER, content, length
 from adapters.discord.settings import Settings
 from adapters.discord.typing_sign import TypingSigns
 from adapters.discord.views import buttons
@@ -141,35 +142,38 @@ class DiscordAdapter:
     async def _send(self, handle: Handle, view: ReplyView, key: str) -> int:
         """A message in the channel. With its nonce Discord shows it once, however often it is
         sent; it replies to its question, so that it can be found again later."""
-        channel = self._channel(handle)
         mentions = discord.AllowedMentions.none()
-        text, view_buttons = self._content(view), buttons(handle, view.actions)
-        reference = discord.utils.MISSING
+        extra: dict[str, Any] = {}
         if handle.is_message:
             mentions.replied_user = self._settings.mention_author and view.index == 0
-            reference = discord.MessageReference(
+            extra["reference"] = discord.MessageReference(
                 message_id=handle.question_id,
                 channel_id=handle.channel_id,
                 fail_if_not_exists=False,
             )
-        message = await channel.send(
-            text,
-            nonce=key,
-            reference=reference,
-            allowed_mentions=mentions,
-            view=view_buttons or discord.utils.MISSING,
+        if (shown := buttons(handle, view.actions)) is not None:
+            extra["view"] = shown
+        message: discord.Message = await self._channel(handle).send(
+            self._content(view), nonce=key, allowed_mentions=mentions, **extra
         )
         return message.id
 
     async def _respond(self, handle: Handle, view: ReplyView) -> int:
         """A command's answer: its deferred response first, further messages after it."""
-        webhook = self._webhook(handle)
-        if handle.original_id is not None and view.index == 0:
-            if view.is_private == handle.is_private or handle.is_private:
-                await self._edit_response(handle, handle.original_id, view)
-                return handle.original_id
-            await webhook.delete_message(handle.original_id)
-        message = await webhook.send(
+        original_id = handle.original_id if view.index == 0 else None
+        if original_id is None:
+            return await self._follow_up(handle, view)
+        if handle.is_private or not view.is_private:
+            await self._edit_response(handle, original_id, view)
+            return original_id
+        # Only a response that no longer says "thinking" can be followed by a private one.
+        await self._webhook(handle).edit_message(original_id, content=PLACEHOLDER)
+        message_id = await self._follow_up(handle, view)
+        await self._webhook(handle).delete_message(original_id)
+        return message_id
+
+    async def _follow_up(self, handle: Handle, view: ReplyView) -> int:
+        message = await self._webhook(handle).send(
             self._content(view),
             ephemeral=view.is_private or handle.is_private,
             allowed_mentions=NO_PINGS,
@@ -239,7 +243,9 @@ class DiscordAdapter:
         assert handle.token is not None, "only an interaction has one"
         application_id = self.client.application_id
         assert application_id is not None, "known since the login"
-        return discord.Webhook.partial(application_id, handle.token, client=self.client)
+        webhook = discord.Webhook.partial(application_id, handle.token, client=self.client)
+        webhook.type = discord.WebhookType.application
+        return webhook
 
     def _own_id(self) -> int:
         assert self.client.user is not None, "known since the login"

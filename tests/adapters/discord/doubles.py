@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import cast
 
 import discord
@@ -11,8 +12,10 @@ from typing_extensions import override
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import Settings
+from bot.adapter import AdapterState
+from bot.commands.registry import CommandRegistry
 from bot.messages import CommandInvoked, ConversationRef, Inbound, IncomingMessage
-from tests.contract.recording_services import RecordingServices
+from tests.contract.recording_services import DictState, RecordingServices
 
 BOT_ID = 123456789012345678
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.Gabcde.not-a-real-one"
@@ -24,11 +27,24 @@ def settings_with(**given: object) -> Settings:
 
 
 class GuildServices(RecordingServices):
-    """Takes part in the threads in which it was addressed."""
+    """Takes part in the threads that it is told of; /help is for its caller alone."""
 
     def __init__(self) -> None:
         super().__init__()
         self.threads: set[ConversationRef] = set()
+        self.kept = DictState()
+
+    @property
+    @override
+    def commands(self) -> CommandRegistry:
+        return CommandRegistry(
+            [replace(command, is_private=command.name == "help") for command in super().commands]
+        )
+
+    @property
+    @override
+    def state(self) -> AdapterState:
+        return self.kept
 
     @override
     async def takes_part(self, conversation: ConversationRef) -> bool:
