@@ -105,8 +105,7 @@ class Interactions:
         state = interaction._state  # pyright: ignore[reportPrivateUsage] - as discord.py's own menus
         channel: Any = interaction.channel
         found = [
-            discord.Message(state=state, channel=channel, data=cast("Any", one))
-            for one in messages.values()
+            discord.Message(state=state, channel=channel, data=one) for one in messages.values()
         ]
         own = own_in(self._client, interaction.guild)
         quoted = [quoted_of(message, own) for message in found]
