@@ -149,9 +149,8 @@ class DiscordServer:
         body: Json = json.loads(raw) if raw else {}
         listed: Json = {"commands": body} if isinstance(body, list) else body
         self.requests.append(Request(request.method, path, listed, time.monotonic()))
-        if self.token is not None and "webhooks" not in path and "interactions" not in path:
-            if request.headers.get("Authorization") != f"Bot {self.token}":
-                return _json({"message": "401: Unauthorized", "code": 0}, 401)
+        if self.token not in (None, request.headers.get("Authorization", "").removeprefix("Bot ")):
+            return _json({"message": "401: Unauthorized", "code": 0}, 401)
         fault = self._fault(request.method, path)
         if fault is not None and not fault.is_after:
             return _faulty(fault)
