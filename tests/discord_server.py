@@ -20,6 +20,7 @@ from aiohttp.test_utils import TestServer
 
 EPOCH_MS = 1_420_070_400_000
 BOT_ID, GUILD_ID, CHANNEL_ID = "123456789012345678", "200000000000000001", "200000000000000002"
+THREAD_ID = "200000000000000003"
 MESSAGE_CONTENT_FLAG = 1 << 18
 MAX_CONTENT = 2000
 MESSAGE_KEYS = frozenset(
@@ -52,7 +53,7 @@ class Fault:
 
 
 class DiscordServer:
-    """One guild with one channel, and a bot in it."""
+    """One guild with one channel, a thread in it, and a bot."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -82,11 +83,13 @@ class DiscordServer:
         self._ids += 1
         return str((int(time.time() * 1000) - EPOCH_MS << 22) + self._ids)
 
-    async def say(self, text: str, author: str = "ann", *, is_heard: bool = True) -> str:
-        """A member writes into the channel; unheard, the gateway says nothing of it."""
-        user = member(author)
+    async def say(
+        self, text: str, author: str = "ann", channel_id: str = CHANNEL_ID, *, is_heard: bool = True
+    ) -> str:
+        """A member writes into a channel; unheard, the gateway says nothing of it."""
+        author_of = member(author)
         mentions = [bot_user()] if f"<@{BOT_ID}>" in text else []
-        message = self._message(text, user) | {"mentions": mentions}
+        message = self._message(text, author_of, channel_id) | {"mentions": mentions}
         self.messages[message["id"]] = message
         if is_heard:
             await self.emit("MESSAGE_CREATE", message | {"guild_id": GUILD_ID, "member": profile()})
@@ -131,9 +134,18 @@ class DiscordServer:
             await socket.close(code=4000)
         self._sockets.clear()
 
-    def answers(self) -> list[str]:
-        """What the bot shows in the channel, oldest first."""
-        own = [one for one in self.messages.values() if one["author"]["id"] == BOT_ID]
+    @property
+    def has_bot(self) -> bool:
+        """Whether the bot is connected."""
+        return any(not socket.closed for socket in self._sockets)
+
+    def answers(self, channel_id: str = CHANNEL_ID) -> list[str]:
+        """What the bot shows in a channel, oldest first."""
+        own = [
+            one
+            for one in self.messages.values()
+            if one["author"]["id"] == BOT_ID and one["channel_id"] == channel_id
+        ]
         return [one["content"] for one in sorted(own, key=lambda one: int(one["id"]))]
 
     def calls(self, method: str, path: str) -> list[Request]:
@@ -419,13 +431,31 @@ def guild(last_message_id: str | None) -> Json:
         "parent_id": None,
         "last_message_id": last_message_id,
     }
+    thread = {
+        "id": THREAD_ID,
+        "type": 11,
+        "name": "topic",
+        "guild_id": GUILD_ID,
+        "parent_id": CHANNEL_ID,
+        "owner_id": member("ann")["id"],
+        "last_message_id": None,
+        "message_count": 0,
+        "member_count": 1,
+        "rate_limit_per_user": 0,
+        "thread_metadata": {
+            "archived": False,
+            "auto_archive_duration": 1440,
+            "archive_timestamp": "2026-01-01T00:00:00+00:00",
+            "locked": False,
+        },
+    }
     return {
         "id": GUILD_ID,
         "name": "Home",
         "owner_id": "300000000000000000",
         "roles": [everyone],
         "channels": [channel],
-        "threads": [],
+        "threads": [thread],
         "members": [profile() | {"user": bot_user()}],
         "member_count": 2,
         "emojis": [],

@@ -1,8 +1,7 @@
 """The whole bot over real sockets, against the loopback Discord: discord.py is unmodified."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,54 +9,18 @@ import discord
 import pytest
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
-from typing_extensions import override
 
 from adapters.discord.adapter import DiscordAdapter
-from adapters.discord.settings import Settings
-from bot.engine.base import (
-    EngineEvent,
-    Finished,
-    FinishReason,
-    GenerationRequest,
-    TextDelta,
-    Usage,
-)
 from bot.orchestrator import Limits
 from bot.store.sql_store import SqlStore
 from config.errors import ConfigurationError
-from tests.adapters.discord.doubles import TOKEN, settings_with
-from tests.discord_server import BOT_ID, DiscordServer, Fault, running
+from tests.adapters.discord.doubles import TOKEN
+from tests.adapters.discord.process import SlowEngine, bot, settings_for, until
+from tests.discord_server import BOT_ID, THREAD_ID, Fault, running
 from tests.flow import compose
 from tests.scripted import ScriptedEngine
 
 MENTION = f"<@{BOT_ID}>"
-
-
-class SlowEngine(ScriptedEngine):
-    """Says "word 1", "word 2" ... one for each permit, and ends when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.permits = asyncio.Semaphore(0)
-        self.ended = asyncio.Event()
-        self.asked = 0
-
-    @override
-    async def _events(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
-        self.asked += 1
-        number = 0
-        while not self.ended.is_set():
-            await self.permits.acquire()
-            number += 1
-            yield TextDelta(f"word {number} ")
-        yield TextDelta("end")
-        yield Finished(FinishReason.STOP, Usage())
-
-    def end(self) -> None:
-        """Let every answer come to its end."""
-        self.ended.set()
-        for _ in range(100):
-            self.permits.release()
 
 
 @pytest.fixture(autouse=True)
@@ -68,56 +31,12 @@ def _addresses(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[repo
     monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", DiscordWebSocket.DEFAULT_GATEWAY)
 
 
-def settings_for(server: DiscordServer, **given: object) -> Settings:
-    return settings_with(
-        **{
-            "message_content": None,
-            "api_url": f"{server.address}/api/v10",
-            "gateway_url": server.gateway,
-            "cdn_url": f"{server.address}/cdn",
-            "edits_per_window": 50,
-            **given,
-        }
-    )
-
-
-@asynccontextmanager
-async def bot(
-    server: DiscordServer, folder: Path, engine: ScriptedEngine, **given: object
-) -> AsyncGenerator[DiscordAdapter, None]:
-    """A process's whole message flow with the adapter connected; at the end it stops."""
-    store = await SqlStore.open(folder)
-    orchestrator, services = compose(store, engine, lambda: datetime.now(UTC), Limits())
-    adapter = DiscordAdapter(settings_for(server, **given), services, lambda: datetime.now(UTC))
-    services.account = adapter.account
-    orchestrator.attach(adapter)
-    started = asyncio.Event()
-    try:
-        async with asyncio.TaskGroup() as group:
-            flow = group.create_task(orchestrator.run(started))
-            await started.wait()
-            serving = group.create_task(adapter.run())
-            await until(lambda: adapter.client.is_ready())
-            yield adapter
-            serving.cancel()
-            flow.cancel()
-    finally:
-        await store.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until a condition holds; fail where it never does."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what is waited for is on the other side
-            await asyncio.sleep(0.005)
-
-
 async def test_it_logs_in_with_the_intents_that_its_application_has(tmp_path: Path) -> None:
     async with running() as server:
-        async with bot(server, tmp_path, ScriptedEngine()) as adapter:
+        async with bot(server.address, tmp_path, ScriptedEngine()) as adapter:
             assert adapter.account == f"discord:{BOT_ID}"
         server.application_flags = 0
-        async with bot(server, tmp_path, ScriptedEngine()):
+        async with bot(server.address, tmp_path, ScriptedEngine()):
             pass
         content = discord.Intents(message_content=True).value
 
@@ -130,7 +49,7 @@ async def test_it_logs_in_with_the_intents_that_its_application_has(tmp_path: Pa
 async def test_commands_are_sent_once_for_two_starts(tmp_path: Path) -> None:
     async with running() as server:
         for _ in range(2):
-            async with bot(server, tmp_path, ScriptedEngine()):
+            async with bot(server.address, tmp_path, ScriptedEngine()):
                 pass
 
     assert len(server.calls("PUT", "/commands$")) == 1
@@ -141,7 +60,7 @@ async def test_a_wrong_token_is_a_line_for_the_owner(tmp_path: Path) -> None:
         server.token = "another"
         store = await SqlStore.open(tmp_path)
         _, services = compose(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
-        adapter = DiscordAdapter(settings_for(server), services, lambda: datetime.now(UTC))
+        adapter = DiscordAdapter(settings_for(server.address), services, lambda: datetime.now(UTC))
         with pytest.raises(ConfigurationError, match="does not accept this token") as caught:
             await adapter.run()
         await store.close()
@@ -155,7 +74,7 @@ async def test_a_missing_intent_is_a_line_for_the_owner(tmp_path: Path) -> None:
         store = await SqlStore.open(tmp_path)
         _, services = compose(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
         adapter = DiscordAdapter(
-            settings_for(server, message_content=True), services, lambda: datetime.now(UTC)
+            settings_for(server.address, message_content=True), services, lambda: datetime.now(UTC)
         )
         with pytest.raises(ConfigurationError, match="Message Content intent"):
             await adapter.run()
@@ -167,7 +86,7 @@ async def test_a_mention_gets_an_answer_that_streams_by_edits_into_one_message(
 ) -> None:
     monkeypatch.setattr("adapters.discord.adapter.EDIT_INTERVAL_S", 0.01)
     engine = SlowEngine()
-    async with running() as server, bot(server, tmp_path, engine):
+    async with running() as server, bot(server.address, tmp_path, engine):
         await server.say(f"{MENTION} hello")
         for number in range(1, 5):
             engine.permits.release()
@@ -185,7 +104,7 @@ async def test_a_mention_gets_an_answer_that_streams_by_edits_into_one_message(
 
 
 async def test_a_post_that_is_refused_with_429_comes_once_and_later(tmp_path: Path) -> None:
-    async with running() as server, bot(server, tmp_path, ScriptedEngine()):
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
         slow = {"message": "slow", "retry_after": 0.05, "global": False}
         server.faults.append(Fault("POST", "/messages$", 429, slow))
         await server.say(f"{MENTION} hello")
@@ -198,7 +117,7 @@ async def test_a_post_that_is_refused_with_429_comes_once_and_later(tmp_path: Pa
 async def test_a_client_librarys_own_retry_does_not_post_twice_when_only_the_answer_was_lost(
     tmp_path: Path,
 ) -> None:
-    async with running() as server, bot(server, tmp_path, ScriptedEngine()):
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
         server.faults.append(Fault("POST", "/messages$", 502, is_after=True))
         await server.say(f"{MENTION} hello")
         await until(lambda: len(server.calls("POST", "/messages$")) == 2)
@@ -210,7 +129,7 @@ async def test_a_client_librarys_own_retry_does_not_post_twice_when_only_the_ans
 
 async def test_a_resume_that_replays_a_mention_is_answered_once(tmp_path: Path) -> None:
     engine = ScriptedEngine()
-    async with running() as server, bot(server, tmp_path, engine):
+    async with running() as server, bot(server.address, tmp_path, engine):
         server.repeats_at_resume = 10
         await server.say(f"{MENTION} hello")
         await until(lambda: server.answers() == ["You said: hello"])
@@ -226,7 +145,7 @@ async def test_a_resume_that_replays_a_mention_is_answered_once(tmp_path: Path) 
 async def test_what_is_said_while_it_is_disconnected_arrives_with_the_resume(
     tmp_path: Path,
 ) -> None:
-    async with running() as server, bot(server, tmp_path, ScriptedEngine()):
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
         await server.drop()
         await server.say(f"{MENTION} hello")
         await until(lambda: server.answers() == ["You said: hello"])
@@ -238,7 +157,7 @@ async def test_after_an_invalid_session_what_was_missed_is_found_and_answered_on
     tmp_path: Path,
 ) -> None:
     engine = ScriptedEngine()
-    async with running() as server, bot(server, tmp_path, engine) as adapter:
+    async with running() as server, bot(server.address, tmp_path, engine) as adapter:
         await server.say(f"{MENTION} hello")
         await until(lambda: server.answers() == ["You said: hello"])
         adapter.client.before_identify_hook = at_once
@@ -259,12 +178,12 @@ async def at_once(shard_id: int | None, *, initial: bool = False) -> None:
 async def test_a_back_fill_does_not_answer_one_message_24_times(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     async with running() as server:
-        async with bot(server, tmp_path, engine):
+        async with bot(server.address, tmp_path, engine):
             await server.say(f"{MENTION} hello")
             await until(lambda: server.answers() == ["You said: hello"])
         await server.say(f"{MENTION} missed", is_heard=False)
         for _ in range(3):
-            async with bot(server, tmp_path, engine) as adapter:
+            async with bot(server.address, tmp_path, engine) as adapter:
                 for _ in range(8):
                     await adapter.client.missed.catch_up()
                 await until(lambda: server.answers() == ["You said: hello", "You said: missed"])
@@ -272,20 +191,59 @@ async def test_a_back_fill_does_not_answer_one_message_24_times(tmp_path: Path) 
     assert len(engine.requests) == 2
 
 
-async def test_an_answer_that_a_dead_process_began_is_completed_in_the_same_message(
+async def test_an_answer_that_a_stopped_process_began_is_completed_in_the_same_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adapters.discord.adapter.EDIT_INTERVAL_S", 0.01)
     engine = SlowEngine()
     async with running() as server:
-        async with bot(server, tmp_path, engine):
+        async with bot(server.address, tmp_path, engine):
             await server.say(f"{MENTION} hello")
             engine.permits.release()
             await until(lambda: len(server.answers()) == 1)
-        async with bot(server, tmp_path, ScriptedEngine()):
+        async with bot(server.address, tmp_path, ScriptedEngine()):
             await until(lambda: server.answers() == ["You said: hello"])
 
     assert len(server.calls("POST", "/messages$")) == 1
+
+
+async def test_a_process_killed_in_mid_stream_leaves_an_answer_that_the_next_one_completes(
+    tmp_path: Path,
+) -> None:
+    async with running() as server:
+        arguments = ["-m", "tests.adapters.discord.process", str(tmp_path), server.address]
+        process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+        await until(lambda: server.has_bot)
+        await server.say(f"{MENTION} hello")
+        await until(lambda: server.answers() == ["word 1 "])
+        process.kill()
+        await process.wait()
+        async with bot(server.address, tmp_path, ScriptedEngine()):
+            await until(lambda: server.answers() == ["You said: hello"])
+
+    assert len(server.calls("POST", "/messages$")) == 1
+
+
+async def test_participation_in_a_thread_is_not_forgotten_after_a_restart(tmp_path: Path) -> None:
+    async with running() as server:
+        async with bot(server.address, tmp_path, ScriptedEngine()):
+            await server.say(f"{MENTION} come in", channel_id=THREAD_ID)
+            await until(lambda: server.answers(THREAD_ID) == ["You said: come in"])
+        async with bot(server.address, tmp_path, ScriptedEngine()):
+            await server.say("go on", channel_id=THREAD_ID)
+            await until(lambda: "You said: go on" in server.answers(THREAD_ID))
+
+
+async def test_context_is_not_mixed_across_threads(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    async with running() as server, bot(server.address, tmp_path, engine):
+        await server.say(f"{MENTION} in the channel")
+        await until(lambda: server.answers() == ["You said: in the channel"])
+        await server.say(f"{MENTION} in the thread", channel_id=THREAD_ID)
+        await until(lambda: server.answers(THREAD_ID) == ["You said: in the thread"])
+
+    (_, later) = engine.requests
+    assert "in the channel" not in str(later.turns)
 
 
 async def test_concurrent_mentions_do_not_vanish_and_are_served_at_once_within_the_limit(
@@ -295,7 +253,7 @@ async def test_concurrent_mentions_do_not_vanish_and_are_served_at_once_within_t
     names = [f"m{number}" for number in range(10)]
     async with running() as server:
         server.writes_per_window, server.window_s = 5, 0.5
-        async with bot(server, tmp_path, engine, edits_per_window=5, edit_window_s=0.55):
+        async with bot(server.address, tmp_path, engine, edits_per_window=5, edit_window_s=0.55):
             await asyncio.gather(*(server.say(f"{MENTION} hello", name) for name in names))
             await until(lambda: engine.asked == 10)
             engine.end()
@@ -309,7 +267,7 @@ async def test_a_slash_command_is_acknowledged_while_the_model_is_still_silent(
     tmp_path: Path,
 ) -> None:
     engine = SlowEngine()
-    async with running() as server, bot(server, tmp_path, engine):
+    async with running() as server, bot(server.address, tmp_path, engine):
         await server.command("ask", {"question": "why?"})
         await until(lambda: engine.asked == 1)
         (callback,) = server.calls("POST", "/callback$")
@@ -323,7 +281,7 @@ async def test_a_slash_command_is_acknowledged_while_the_model_is_still_silent(
 
 async def test_a_replayed_command_is_answered_once(tmp_path: Path) -> None:
     engine = ScriptedEngine()
-    async with running() as server, bot(server, tmp_path, engine):
+    async with running() as server, bot(server.address, tmp_path, engine):
         await server.command("ask", {"question": "why?"})
         await until(lambda: server.answers() == ["You said: why?"])
         server.repeats_at_resume = 10
@@ -339,7 +297,7 @@ async def test_a_replayed_command_is_answered_once(tmp_path: Path) -> None:
 
 
 async def test_an_empty_mention_gets_a_short_friendly_help(tmp_path: Path) -> None:
-    async with running() as server, bot(server, tmp_path, ScriptedEngine()):
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
         await server.say(MENTION)
         await until(lambda: len(server.answers()) == 1)
 

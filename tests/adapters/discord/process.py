@@ -1,0 +1,112 @@
+"""The bot as a process of its own, connected to the loopback Discord; run as a module it is one.
+
+`python -m tests.adapters.discord.process FOLDER ADDRESS` begins answers and never ends them.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from typing_extensions import override
+
+from adapters.discord.adapter import DiscordAdapter
+from adapters.discord.settings import Settings
+from bot.engine.base import (
+    EngineEvent,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    TextDelta,
+    Usage,
+)
+from bot.orchestrator import Limits
+from bot.store.sql_store import SqlStore
+from tests.adapters.discord.doubles import settings_with
+from tests.flow import compose
+from tests.scripted import ScriptedEngine
+
+
+class SlowEngine(ScriptedEngine):
+    """Says "word 1", "word 2" ... one for each permit, and ends when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits = asyncio.Semaphore(0)
+        self.ended = asyncio.Event()
+        self.asked = 0
+
+    @override
+    async def _events(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
+        self.asked += 1
+        number = 0
+        while not self.ended.is_set():
+            await self.permits.acquire()
+            number += 1
+            yield TextDelta(f"word {number} ")
+        yield TextDelta("end")
+        yield Finished(FinishReason.STOP, Usage())
+
+    def end(self) -> None:
+        """Let every answer come to its end."""
+        self.ended.set()
+        for _ in range(100):
+            self.permits.release()
+
+
+def settings_for(address: str, **given: object) -> Settings:
+    """Settings that point at the loopback Discord."""
+    return settings_with(
+        **{
+            "message_content": None,
+            "api_url": f"{address}/api/v10",
+            "gateway_url": f"{address.replace('http', 'ws', 1)}/gateway",
+            "cdn_url": f"{address}/cdn",
+            "edits_per_window": 50,
+            **given,
+        }
+    )
+
+
+@asynccontextmanager
+async def bot(
+    address: str, folder: Path, engine: ScriptedEngine, **given: object
+) -> AsyncGenerator[DiscordAdapter, None]:
+    """A process's whole message flow with the adapter connected; at the end it stops."""
+    store = await SqlStore.open(folder)
+    orchestrator, services = compose(store, engine, lambda: datetime.now(UTC), Limits())
+    adapter = DiscordAdapter(settings_for(address, **given), services, lambda: datetime.now(UTC))
+    services.account = adapter.account
+    orchestrator.attach(adapter)
+    started = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            flow = group.create_task(orchestrator.run(started))
+            await started.wait()
+            serving = group.create_task(adapter.run())
+            await until(lambda: any(not guild.unavailable for guild in adapter.client.guilds))
+            yield adapter
+            serving.cancel()
+            flow.cancel()
+    finally:
+        await store.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others run until a condition holds; fail where it never does."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - what is waited for is on the other side
+            await asyncio.sleep(0.005)
+
+
+async def _begin_and_wait(folder: Path, address: str) -> None:
+    engine = SlowEngine()
+    engine.permits.release()
+    async with bot(address, folder, engine):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_begin_and_wait(Path(sys.argv[1]), sys.argv[2]))
