@@ -89,7 +89,8 @@ class DiscordServer:
         """A member writes into a channel; unheard, the gateway says nothing of it."""
         author_of = member(author)
         mentions = [bot_user()] if f"<@{BOT_ID}>" in text else []
-        message = self._message(text, author_of, channel_id) | {"mentions": mentions}
+        message = self._message(text, author_of, channel_id)
+        message["mentions"] = mentions
         self.messages[message["id"]] = message
         if is_heard:
             await self.emit("MESSAGE_CREATE", message | {"guild_id": GUILD_ID, "member": profile()})
@@ -251,7 +252,8 @@ class DiscordServer:
         return _json(message)
 
     def _callback(self, interaction_id: str, body: Json) -> web.Response:
-        message = self._message("", bot_user()) | {"flags": 128}
+        message = self._message("", bot_user())
+        message["flags"] = 128
         self.messages[message["id"]] = message
         about = {
             "id": interaction_id,
@@ -421,7 +423,7 @@ def guild(last_message_id: str | None) -> Json:
         "mentionable": False,
         "flags": 0,
     }
-    channel = {
+    channel: Json = {
         "id": CHANNEL_ID,
         "type": 0,
         "name": "general",

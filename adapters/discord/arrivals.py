@@ -145,9 +145,10 @@ class Arrivals:
         channel, guild = message.channel, message.guild
         if guild is None or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
             return True
-        if isinstance(channel, discord.Thread) and channel.parent is None:
+        me = guild.get_member(self._own_id())
+        if me is None or (isinstance(channel, discord.Thread) and channel.parent is None):
             return True
-        held = channel.permissions_for(guild.me)
+        held = channel.permissions_for(me)
         is_thread = isinstance(channel, discord.Thread)
         may = held.send_messages_in_threads if is_thread else held.send_messages
         if not may and channel.id not in self._told_about_permissions:

@@ -29,6 +29,9 @@ PASSING = (
     TimeoutError,
 )
 
+AUTHENTICATION_FAILED = 4004
+"""The gateway's close code for a token that was withdrawn."""
+
 INTENTS_KEY = "FIRESIDE_DISCORD__MESSAGE_CONTENT"
 
 
@@ -54,8 +57,7 @@ def connection_errors() -> Generator[None]:
     try:
         yield
     except discord.LoginFailure as error:
-        problem = "Discord does not accept this token; make a new one on the page Bot"
-        raise ConfigurationError(TOKEN_KEY, problem, TOKEN_EXAMPLE) from error
+        raise _wrong_token() from error
     except discord.PrivilegedIntentsRequired as error:
         problem = (
             "the application does not have the Message Content intent; switch it on on the page "
@@ -63,9 +65,16 @@ def connection_errors() -> Generator[None]:
         )
         raise ConfigurationError(INTENTS_KEY, problem, f"{INTENTS_KEY}=false") from error
     except PASSING as error:
+        if isinstance(error, discord.ConnectionClosed) and error.code == AUTHENTICATION_FAILED:
+            raise _wrong_token() from error
         raise PlatformUnavailable(f"the connection to Discord ended: {_what(error)}") from error
     except discord.DiscordException as error:
         raise PlatformError(f"the connection to Discord ended: {_what(error)}") from error
+
+
+def _wrong_token() -> ConfigurationError:
+    problem = "Discord does not accept this token; make a new one on the page Bot"
+    return ConfigurationError(TOKEN_KEY, problem, TOKEN_EXAMPLE)
 
 
 def _refusal(doing: str, error: discord.HTTPException) -> PlatformError:

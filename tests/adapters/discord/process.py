@@ -5,7 +5,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ class SlowEngine(ScriptedEngine):
         self.asked = 0
 
     @override
-    async def _events(self, request: GenerationRequest) -> AsyncIterator[EngineEvent]:
+    async def _events(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent]:
         self.asked += 1
         number = 0
         while not self.ended.is_set():

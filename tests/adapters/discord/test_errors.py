@@ -105,6 +105,12 @@ def test_a_wrong_token_is_a_line_for_the_owner() -> None:
         raise discord.LoginFailure("Improper token has been passed.")
 
 
+def test_a_token_withdrawn_while_it_runs_is_a_line_for_the_owner() -> None:
+    socket = cast("Any", SimpleNamespace(close_code=4004))
+    with pytest.raises(ConfigurationError, match="does not accept this token"), connection_errors():
+        raise discord.ConnectionClosed(socket, shard_id=0)
+
+
 def test_a_missing_intent_is_a_line_for_the_owner_that_says_what_to_do() -> None:
     with pytest.raises(ConfigurationError, match="MESSAGE_CONTENT=false"), connection_errors():
         raise discord.PrivilegedIntentsRequired(0)

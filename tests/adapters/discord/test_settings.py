@@ -6,9 +6,10 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from adapters.discord import create
 from adapters.discord.settings import Settings, bot_id_in
 from config.errors import ConfigurationError
-from tests.adapters.discord.doubles import BOT_ID, TOKEN, settings_with
+from tests.adapters.discord.doubles import BOT_ID, TOKEN, GuildServices, settings_with
 
 
 def test_every_setting_has_a_default_so_that_discord_can_be_left_alone() -> None:
@@ -69,3 +70,17 @@ def test_importing_the_package_imports_no_sdk() -> None:
         "sys.exit(any(name in sys.modules for name in ('discord', 'aiohttp', 'typer')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_without_the_library_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "discord", None)
+    for name in [one for one in sys.modules if one.startswith("adapters.discord.")]:
+        if name != "adapters.discord.settings":
+            monkeypatch.delitem(sys.modules, name)
+
+    with pytest.raises(ConfigurationError, match=r"pip install 'fireside\[discord\]'"):
+        create(settings_with(), GuildServices())
+
+
+def test_the_adapter_is_built_from_settings_alone() -> None:
+    assert create(settings_with(), GuildServices()).account == f"discord:{BOT_ID}"

@@ -24,7 +24,7 @@ MENTION = f"<@{BOT_ID}>"
 
 
 @pytest.fixture(autouse=True)
-def _addresses(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+def _addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """discord.py keeps addresses for the whole process: put them back."""
     monkeypatch.setattr(Route, "BASE", Route.BASE)
     monkeypatch.setattr(discord.Asset, "BASE", discord.Asset.BASE)
