@@ -40,6 +40,8 @@ class DiscordAdapter:
     """The adapter. `now` gives aware UTC times; `client` is what is connected."""
 
     def __init__(self, settings: Settings, services: Services, now: Callable[[], datetime]) -> None:
+        # discord.py's debug lines hold what people write: they must not come even where ours do.
+        logging.getLogger("discord").setLevel(logging.INFO)
         self._settings = settings
         self._account = f"{PLATFORM}:{settings.bot_id}"
         self._token = settings.require_token()
@@ -266,6 +268,4 @@ class _Silent:
 
 def build(settings: Settings, services: Services) -> Adapter:
     """The adapter for a token. Raises `ConfigurationError` where none is set."""
-    # With text in them, discord.py's debug lines must not come even where ours do.
-    logging.getLogger("discord").setLevel(logging.INFO)
     return DiscordAdapter(settings, services, lambda: datetime.now(UTC))

@@ -284,12 +284,3 @@ async def test_a_question_that_could_not_be_stored_is_told_to_its_author() -> No
 
         assert double.submitted == []
         assert double.shown() == "The disk is full."
-
-
-async def test_no_text_of_a_message_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
-    async with simulated() as double:
-        event = await double.say("a-very-private-question")
-        await double.adapter.post(event.target, ReplyView("a-very-private-answer"), "k.0")
-
-    assert "a-very-private" not in caplog.text

@@ -1,6 +1,7 @@
 """The whole bot over real sockets, against the loopback Discord: discord.py is unmodified."""
 
 import asyncio
+import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -294,6 +295,20 @@ async def test_a_replayed_command_is_answered_once(tmp_path: Path) -> None:
         await until(lambda: server.answers() == ["You said: why?", "You said: later"])
 
         assert len(engine.requests) == 2
+
+
+async def test_no_text_of_a_message_is_in_a_log_at_any_level(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("discord").setLevel(logging.NOTSET)
+    with caplog.at_level(logging.DEBUG):
+        async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
+            await server.say(f"{MENTION} something-private")
+            await until(lambda: server.answers() == ["You said: something-private"])
+
+    assert "intents:" in caplog.text
+    assert "something-private" not in caplog.text
+    assert TOKEN not in caplog.text
 
 
 async def test_an_empty_mention_gets_a_short_friendly_help(tmp_path: Path) -> None:
