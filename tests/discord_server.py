@@ -12,7 +12,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -48,7 +48,7 @@ class Fault:
     method: str
     path: str
     status: int
-    body: Json = field(default_factory=dict[str, Any])
+    body: object = None
     is_after: bool = False
 
 
@@ -230,7 +230,8 @@ class DiscordServer:
             if body.get("enforce_nonce") and known.get("nonce") == body["nonce"]:
                 return _json(known)
         message = self._message(body["content"], bot_user(), channel_id)
-        message |= {key: body[key] for key in ("nonce", "message_reference") if key in body}
+        kept = ("nonce", "message_reference", "components")
+        message |= {key: body[key] for key in kept if key in body}
         self.messages[message["id"]] = message
         return _json(message)
 
@@ -244,6 +245,7 @@ class DiscordServer:
                     return refusal
                 message["flags"] = 0
                 message["content"] = body["content"]
+                message["components"] = body.get("components", message["components"])
             case "DELETE":
                 del self.messages[message_id]
                 return web.Response(status=204)
@@ -483,7 +485,8 @@ def guild(last_message_id: str | None) -> Json:
 
 
 def _faulty(fault: Fault) -> web.Response:
-    return _json(fault.body or {"message": "a fault", "code": 0}, fault.status)
+    body = {"message": "a fault", "code": 0} if fault.body is None else fault.body
+    return _json(body, fault.status)
 
 
 def _json(data: object, status: int = 200) -> web.Response:

@@ -143,7 +143,10 @@ class DiscordAdapter:
 
     async def _send(self, handle: Handle, view: ReplyView, key: str) -> int:
         """A message in the channel. With its nonce Discord shows it once, however often it is
-        sent; it replies to its question, so that it can be found again later."""
+        sent; it replies to its question, so that it can be found again later.
+
+        Sent again, Discord gives back the message of the first time, with the text of that time.
+        """
         mentions = discord.AllowedMentions.none()
         extra: dict[str, Any] = {}
         if handle.is_message:
@@ -153,11 +156,15 @@ class DiscordAdapter:
                 channel_id=handle.channel_id,
                 fail_if_not_exists=False,
             )
-        if (shown := buttons(handle, view.actions)) is not None:
+        text, shown = self._content(view), buttons(handle, view.actions)
+        if shown is not None:
             extra["view"] = shown
         message: discord.Message = await self._channel(handle).send(
-            self._content(view), nonce=key, allowed_mentions=mentions, **extra
+            text, nonce=key, allowed_mentions=mentions, **extra
         )
+        is_same_text = message.content.strip() == text.strip()
+        if not is_same_text or bool(message.components) != (shown is not None):
+            await message.edit(content=text, allowed_mentions=NO_PINGS, view=shown)
         return message.id
 
     async def _respond(self, handle: Handle, view: ReplyView) -> int:

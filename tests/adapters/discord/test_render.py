@@ -1,7 +1,7 @@
 """What a message of an answer looks like, and that it always fits."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.discord.render import MAX_CHARS, MAX_MESSAGE_CHARS, PLACEHOLDER, content, length
@@ -23,6 +23,8 @@ def chunks(text: str) -> list[str]:
 
 
 @given(MARKDOWN, st.text(max_size=400))
+@example("x" * 5000, "f" * 400)
+@example("```py\n" + "y = 1\n" * 900, "👩" * 300)
 def test_every_message_is_within_the_limit_of_discord(text: str, footer: str) -> None:
     for chunk in chunks(text):
         assert length(content(ReplyView(chunk, footer=footer), "full")) <= MAX_MESSAGE_CHARS

@@ -128,6 +128,30 @@ async def test_a_client_librarys_own_retry_does_not_post_twice_when_only_the_ans
         assert len(nonces) == 1
 
 
+async def test_a_post_whose_answer_was_lost_is_shown_once_and_with_its_newest_text(
+    tmp_path: Path,
+) -> None:
+    nothing: list[object] = []
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
+        server.faults.append(Fault("POST", "/messages$", 503, is_after=True))
+        server.faults.append(Fault("GET", "/messages$", 200, nothing))
+        await server.say(f"{MENTION} hello")
+        await until(lambda: len(server.calls("POST", "/messages$")) == 2)
+        await until(lambda: server.answers() == ["You said: hello"])
+
+    nonces = {call.body["nonce"] for call in server.calls("POST", "/messages$")}
+    assert len(nonces) == 1
+
+
+async def test_a_post_whose_answer_was_lost_is_found_by_what_it_replies_to(tmp_path: Path) -> None:
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
+        server.faults.append(Fault("POST", "/messages$", 503, is_after=True))
+        await server.say(f"{MENTION} hello")
+        await until(lambda: server.answers() == ["You said: hello"])
+
+    assert len(server.calls("POST", "/messages$")) == 1
+
+
 async def test_a_resume_that_replays_a_mention_is_answered_once(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     async with running() as server, bot(server.address, tmp_path, engine):
