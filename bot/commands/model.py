@@ -33,7 +33,11 @@ class ModelCommands:
             Command("model list", _("Show the models to choose from"), self.list, is_private=True),
             Command("model use", _("Switch the model"), self.use, (name, scope)),
             Command(
-                "model info", _("What a model can and cannot do"), self.info, (name,), is_private=True
+                "model info",
+                _("What a model can and cannot do"),
+                self.info,
+                (name,),
+                is_private=True,
             ),
         )
 
