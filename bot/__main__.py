@@ -8,16 +8,19 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Protocol, cast
 
 import typer
+from pydantic import BaseModel
 
 from bot.cli.invocation import Invocation, invocation
 from bot.cli.models import models
 from bot.cli.settings import config
 from bot.errors import FiresideError, UsageError, UserFacingError
+from bot.settings_root import adapter_modules, load_settings
 from bot.translations import gettext as _
 from config.errors import ConfigurationError
 
@@ -138,6 +141,21 @@ def bench(context: typer.Context) -> None:
 
 app.add_typer(models, name="models")
 app.command("config")(config)
+
+
+def _add_platforms() -> None:
+    """The sub-commands of the platforms that have some; importing one imports no SDK."""
+    for platform, name in adapter_modules():
+        module = import_module(name)
+        if hasattr(module, "command_line"):
+            app.add_typer(module.command_line(partial(_section, platform)), name=platform)
+
+
+def _section(platform: str) -> BaseModel:
+    return cast("BaseModel", getattr(load_settings().settings, platform))
+
+
+_add_platforms()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -39,6 +39,6 @@ def create(settings: Settings, services: Services) -> Adapter:
 def command_line(load: Callable[[], Settings]) -> "Typer":
     """The sub-commands of `fireside discord`; `load` reads the settings when one is run."""
     # Imported here: Typer is only needed by the command line.
-    from adapters.discord.command_line import build
+    from adapters.discord.invite import build
 
     return build(load)
