@@ -83,11 +83,11 @@ class DiscordAdapter:
     async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
         """Post one message: the first of a command's answer takes the place of "thinking"."""
         handle = handle_of(target, self._now())
-        await self._be_ready(handle)
-        try:
-            message_id = await self._post(handle, view, key)
-        except TargetExpired:
-            message_id = await self._post(fallback_of(target), view, key)
+        async with self._turn(handle):
+            try:
+                message_id = await self._post(handle, view, key)
+            except TargetExpired:
+                message_id = await self._post(fallback_of(target), view, key)
         self._remember(key, message_id)
         return message_id
 
@@ -97,16 +97,14 @@ class DiscordAdapter:
             raise PlatformError("that is no message of Discord")
         handle = handle_of(target, self._now())
         if view is not None and not view.is_complete:
-            if not self._pace.try_take(handle.channel_id, message_id):
-                return
-            await self._wait_until_online()
-        else:
-            self._pace.end(handle.channel_id, message_id)
-            await self._be_ready(handle)
-        try:
-            await self._edit(handle, int(message_id), view)
-        except TargetExpired:
-            await self._edit(fallback_of(target), int(message_id), view)
+            with self._pace.passing(handle.channel_id, message_id) as may_show:
+                if may_show:
+                    await self._wait_until_online()
+                    await self._edit_or_fall_back(target, handle, int(message_id), view)
+            return
+        self._pace.end(handle.channel_id, message_id)
+        async with self._turn(handle):
+            await self._edit_or_fall_back(target, handle, int(message_id), view)
 
     async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
         """The message posted with `key`: by its nonce, or as this part of the answer there."""
@@ -191,6 +189,14 @@ class DiscordAdapter:
         )
         return message.id
 
+    async def _edit_or_fall_back(
+        self, target: ReplyTarget, handle: Handle, message_id: int, view: ReplyView | None
+    ) -> None:
+        try:
+            await self._edit(handle, message_id, view)
+        except TargetExpired:
+            await self._edit(fallback_of(target), message_id, view)
+
     async def _edit(self, handle: Handle, message_id: int, view: ReplyView | None) -> None:
         with discord_errors("editing an answer"):
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
@@ -225,10 +231,12 @@ class DiscordAdapter:
         original = await self._webhook(handle).fetch_message(handle.original_id)
         return None if original.flags.loading else str(original.id)
 
-    async def _be_ready(self, handle: Handle) -> None:
-        """Wait for the connection and for the channel's turn."""
+    @asynccontextmanager
+    async def _turn(self, handle: Handle) -> AsyncGenerator[None]:
+        """Wait for the connection and for the channel's turn; the block is the write."""
         await self._wait_until_online()
-        await self._pace.take(handle.channel_id)
+        async with self._pace.turn(handle.channel_id):
+            yield
 
     async def _wait_until_online(self) -> None:
         try:

@@ -2,15 +2,21 @@
 
 Discord limits the messages that are created and edited in a channel; discord.py waits where a
 limit is hit. This keeps below it, so that final texts do not queue behind passing ones.
+
+A write counts from its beginning until a window after its end: somewhere in between Discord
+counted it.
 """
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 MAX_CHANNELS = 1000
 MAX_LIMIT = 50
+UNDER_WAY_S = 0.05
+"""How often a write that waits for others under way looks again."""
 
 
 @dataclass(slots=True)
@@ -21,13 +27,20 @@ class _Growing:
     asked_at: float
 
 
+@dataclass(slots=True)
+class _Write:
+    """A post or an edit; without `ended_at` it is under way."""
+
+    ended_at: float | None = None
+
+
 class ChannelPace:
     """The budget of one channel: at most `limit` writes in any `window_s` seconds."""
 
     def __init__(self, limit: int, window_s: float) -> None:
         self._limit = limit
         self._window_s = window_s
-        self._writes: deque[float] = deque()
+        self._writes: list[_Write] = []
         self._closed_until = 0.0
         self._turns = asyncio.Lock()
         self._waiting = 0
@@ -40,26 +53,30 @@ class ChannelPace:
 
     def wait_s(self, now: float) -> float:
         """How long until the next write is allowed; 0 if it is now."""
+        over = 1 - self._room(now)
         wait_s = self._closed_until - now
-        if self._room(now) <= 0:
-            wait_s = max(wait_s, self._writes[-self._limit] + self._window_s - now)
+        if over > 0:
+            ended = sorted(one.ended_at for one in self._writes if one.ended_at is not None)
+            is_known = len(ended) >= over
+            free_s = ended[over - 1] + self._window_s - now if is_known else UNDER_WAY_S
+            wait_s = max(wait_s, free_s)
         return max(wait_s, 0.0)
 
     async def take(
         self, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
-    ) -> None:
-        """Wait until a write is allowed, in the order of arrival, and count it."""
+    ) -> _Write:
+        """Wait until a write is allowed, in the order of arrival, and begin it."""
         self._waiting += 1
         try:
             async with self._turns:
                 while (wait_s := self.wait_s(clock())) > 0:
                     await sleep(wait_s)
-                self._writes.append(clock())
+                return self._begin()
         finally:
             self._waiting -= 1
 
-    def try_take(self, reply: str, now: float) -> bool:
-        """Count a passing write of a reply if it is its turn; it never waits.
+    def try_take(self, reply: str, now: float) -> _Write | None:
+        """Begin a passing write of a reply if it is its turn; it never waits.
 
         One write is left to posts and final texts. For the rest those go first that were shown
         longest ago.
@@ -70,10 +87,9 @@ class ChannelPace:
         before = sum(other.shown_at < growing.shown_at for other in self._growing.values())
         reserve = min(1, self._limit - 1)
         if self._waiting or now < self._closed_until or before >= self._room(now) - reserve:
-            return False
+            return None
         growing.shown_at = now
-        self._writes.append(now)
-        return True
+        return self._begin()
 
     def end(self, reply: str) -> None:
         """This reply grows no more."""
@@ -85,9 +101,14 @@ class ChannelPace:
         if remaining <= 0:
             self._closed_until = max(self._closed_until, now + reset_after_s)
 
+    def _begin(self) -> _Write:
+        write = _Write()
+        self._writes.append(write)
+        return write
+
     def _room(self, now: float) -> int:
-        while self._writes and self._writes[0] <= now - self._window_s:
-            self._writes.popleft()
+        since = now - self._window_s
+        self._writes = [one for one in self._writes if one.ended_at is None or one.ended_at > since]
         return self._limit - len(self._writes)
 
     def _forget_silent(self, now: float) -> None:
@@ -116,13 +137,24 @@ class Pace:
     def __len__(self) -> int:
         return len(self._channels)
 
-    async def take(self, channel_id: int) -> None:
-        """Wait until the channel may be written to."""
-        await self._of(channel_id).take(self._clock, self._sleep)
+    @asynccontextmanager
+    async def turn(self, channel_id: int) -> AsyncGenerator[None]:
+        """Wait until the channel may be written to, and count the write in the block."""
+        write = await self._of(channel_id).take(self._clock, self._sleep)
+        try:
+            yield
+        finally:
+            write.ended_at = self._clock()
 
-    def try_take(self, channel_id: int, reply: str) -> bool:
-        """Whether a passing text may be shown now; if not, it is left out."""
-        return self._of(channel_id).try_take(reply, self._clock())
+    @contextmanager
+    def passing(self, channel_id: int, reply: str) -> Generator[bool]:
+        """Whether a passing text may be shown in the block; if not, it is left out."""
+        write = self._of(channel_id).try_take(reply, self._clock())
+        try:
+            yield write is not None
+        finally:
+            if write is not None:
+                write.ended_at = self._clock()
 
     def end(self, channel_id: int, reply: str) -> None:
         """A reply has its final text."""

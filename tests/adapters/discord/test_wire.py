@@ -17,7 +17,7 @@ from bot.store.sql_store import SqlStore
 from config.errors import ConfigurationError
 from tests.adapters.discord.doubles import TOKEN
 from tests.adapters.discord.process import SlowEngine, bot, settings_for, until
-from tests.discord_server import BOT_ID, THREAD_ID, Fault, running
+from tests.discord_server import BOT_ID, CHANNEL_ID, THREAD_ID, DiscordServer, Fault, running
 from tests.flow import compose
 from tests.scripted import ScriptedEngine
 
@@ -286,6 +286,35 @@ async def test_concurrent_mentions_do_not_vanish_and_are_served_at_once_within_t
 
         assert len(server.answers()) == 10
         assert server.refused_429 == 0
+
+
+async def test_fifty_conversations_at_once_keep_the_pace_of_every_channel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.discord.adapter.EDIT_INTERVAL_S", 0.02)
+    engine = SlowEngine()
+    channels = [CHANNEL_ID] * 10 + [str(int(CHANNEL_ID) + 100 + number) for number in range(40)]
+    async with running() as server:
+        server.writes_per_window, server.window_s = 5, 0.5
+        limits = {"edits_per_window": 5, "edit_window_s": 0.55}
+        async with bot(server.address, tmp_path, engine, **limits):
+            for number, channel in enumerate(channels):
+                await server.say(f"{MENTION} hello", f"m{number}", channel)
+            await until(lambda: engine.asked == 50)
+            for _ in range(300):
+                engine.permits.release()
+                await asyncio.sleep(0)
+            engine.end()
+            await until(lambda: all(is_whole(server, channel) for channel in channels))
+
+        assert len(server.answers(CHANNEL_ID)) == 10
+        assert server.refused_429 == 0
+
+
+def is_whole(server: DiscordServer, channel_id: str) -> bool:
+    """Whether every answer in a channel has its end."""
+    answers = server.answers(channel_id)
+    return bool(answers) and all(one.endswith("end") for one in answers)
 
 
 async def test_a_slash_command_is_acknowledged_while_the_model_is_still_silent(
