@@ -209,6 +209,16 @@ async def test_an_answer_that_outlives_the_token_falls_back_to_a_message() -> No
         assert any(body.get("nonce") == "k.0" for body in double.bodies("POST"))
 
 
+async def test_a_token_that_ends_early_falls_back_to_a_message_too() -> None:
+    async with simulated() as double:
+        command = await double.command("ask", {"question": "why?"})
+        double.env.inject_error("PATCH", "/webhooks/*", status=404, code=10015)
+        await double.adapter.post(command.target, whole("early"), "k.0")
+
+        assert double.channel.history()[-1].content == "early"
+        assert any(body.get("nonce") == "k.0" for body in double.bodies("POST"))
+
+
 async def test_a_growing_answer_is_edited_to_its_end_after_the_token_ended() -> None:
     async with simulated() as double:
         command = await double.command("ask", {"question": "why?"})
