@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING
 
 from adapters.discord.settings import Settings
 from bot.adapter import Adapter, Services
-from config.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typer import Typer
-
-SDK = frozenset({"discord", "aiohttp"})
-INSTALL = "pip install 'fireside[discord]'"
 
 __all__ = ["Settings", "command_line", "create"]
 
@@ -22,17 +18,11 @@ __all__ = ["Settings", "command_line", "create"]
 def create(settings: Settings, services: Services) -> Adapter:
     """The adapter for the bot whose token is set.
 
-    Raises `ConfigurationError` without a token, and where discord.py is not installed.
+    Raises `ConfigurationError` without a token.
     """
-    try:
-        # Imported here: it brings in discord.py and aiohttp.
-        from adapters.discord.adapter import build
-    except ModuleNotFoundError as error:
-        if error.name not in SDK:
-            raise
-        raise ConfigurationError(
-            "FIRESIDE_PLATFORMS", "names discord, which needs discord.py", INSTALL
-        ) from error
+    # Imported here: it brings in discord.py and aiohttp.
+    from adapters.discord.adapter import build
+
     return build(settings, services)
 
 
