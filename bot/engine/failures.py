@@ -58,6 +58,16 @@ def only_reasoning() -> str:
     )
 
 
+def cannot_start(error: Exception) -> EngineUnavailable:
+    """What the engine computes with is missing or fails."""
+    if isinstance(error, ImportError):
+        text = _("The engine cannot start: {problem}. Install Fireside again.")
+    else:
+        text = _("The engine cannot start: {problem}. Check the GPU's driver, restart Fireside, "
+                 "and if that does not help, install it again.")  # fmt: skip
+    return EngineUnavailable(text.format(problem=error))
+
+
 def worker_died() -> str:
     """The worker is dead; the next question starts another."""
     return _("The engine stopped in the middle of this answer. Ask again: it starts anew.")

@@ -104,10 +104,12 @@ class TransformersEngine(Engine):
         async with self._starting:
             if self._is_closed:
                 raise EngineUnavailable(_("The engine is shutting down."))
-            if self._worker is not None and self._worker.state is WorkerState.RUNNING:
+            if self._is_running():
                 return
             if self._worker is not None:
                 await self._worker.stop()
+                # Its own call may still be queued on the loop and comes too late then.
+                self._on_death(self._worker)
             await self._start_worker()
 
     @override
@@ -145,11 +147,11 @@ class TransformersEngine(Engine):
     ) -> AsyncGenerator[AsyncIterator[EngineEvent], None]:
         submitted_at_s = self._monotonic()
         sink = _Sink(asyncio.get_running_loop())
-        self._sinks.add(sink)
         job: AnswerJob | None = None
         try:
             entry = self._entry(request.model)
             await self.start()
+            self._sinks.add(sink)
             job = AnswerJob(request, entry, sink.emit, copy_context(), submitted_at_s)
             self._post(lambda step_loop: step_loop.submit(job))
         except UserFacingError as error:
@@ -174,6 +176,11 @@ class TransformersEngine(Engine):
                 self._post(lambda step_loop: step_loop.shut_down())
             await worker.stop()
             self._loop = None
+
+    def _is_running(self) -> bool:
+        """A start that was cancelled leaves a worker without a loop: that one is replaced."""
+        worker = self._worker
+        return worker is not None and worker.state is WorkerState.RUNNING and self._loop is not None
 
     def _entry(self, model: str) -> ModelEntry:
         entry = self._entries().get(model)
@@ -202,10 +209,11 @@ class TransformersEngine(Engine):
         self._worker = worker
         try:
             self._loop = await worker.run(lambda: self._make_step_loop(holder, worker))
-        except ImportError as error:
+        except EngineUnavailable:
+            raise
+        except Exception as error:  # torch and its drivers may raise anything
             await worker.stop()
-            text = _("The engine cannot start: {problem}. Install Fireside again.")
-            raise EngineUnavailable(text.format(problem=error)) from error
+            raise failures.cannot_start(error) from error
 
     def _make_step_loop(self, holder: "list[StepLoop]", worker: WorkerThread) -> "StepLoop":
         """In the worker: import what is heavy, torch first, and build the worker's side."""

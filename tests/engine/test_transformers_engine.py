@@ -662,6 +662,28 @@ async def test_a_load_ends_with_an_error_when_the_worker_dies(
         await engine.load("smollm")
 
 
+async def test_a_death_that_a_start_overtakes_is_told_too(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.load("smollm")
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "engine")
+
+    def die(_self: StepLoop) -> NoReturn:
+        raise SystemError
+
+    async with engine.stream(request_for("smollm", PROMPTS[0], LONG)) as stream:
+        await anext(stream)
+        with monkeypatch.context() as patch:
+            patch.setattr(StepLoop, "step", die)
+            thread.join(60)  # the event loop is busy with this while the worker dies
+        await engine.start()
+        async with asyncio.timeout(60):
+            *_, last = [event async for event in stream]
+    assert isinstance(last, Finished)
+    assert "Ask again" in (last.error or "")
+    assert (await read(engine, request_for("smollm", "hello"))).finished.error is None
+
+
 async def test_an_engine_that_cannot_import_torch_says_so(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -674,6 +696,42 @@ async def test_an_engine_that_cannot_import_torch_says_so(
         await engine.start()
     answer = await read(engine, request_for("smollm", "hello"))
     assert "cannot start" in (answer.finished.error or "")
+
+
+async def test_an_engine_whose_start_failed_starts_with_the_next_request(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_driver() -> NoReturn:
+        raise RuntimeError("CUDA driver initialization failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step_loop, "choose_device", no_driver)
+        with pytest.raises(EngineUnavailable, match="CUDA driver initialization failed"):
+            await engine.start()
+        answer = await read(engine, request_for("smollm", "hello"))
+        assert "cannot start" in (answer.finished.error or "")
+    assert (await read(engine, request_for("smollm", "hello"))).finished.error is None
+
+
+async def test_a_start_that_was_cancelled_leaves_nothing_and_the_next_one_succeeds(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go = threading.Event()
+    choose_device = step_loop.choose_device
+
+    def choose_when_allowed() -> torch.device:
+        assert may_go.wait(60)
+        return choose_device()
+
+    monkeypatch.setattr(step_loop, "choose_device", choose_when_allowed)
+    asking = asyncio.create_task(read(engine, request_for("smollm", "hello")))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not engine._sinks  # pyright: ignore[reportPrivateUsage]
+    may_go.set()
+    assert (await read(engine, request_for("smollm", "hello"))).finished.error is None
 
 
 # Closing, threads, the network.
