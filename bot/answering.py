@@ -7,11 +7,14 @@ writer's. Whatever goes wrong here ends as a text that the member reads.
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import assert_never
+
+from typing_extensions import override
 
 from bot.adapter import Adapter, Progress, WorkingIndicator
 from bot.commands.registry import Ask, Caller, CommandRegistry, Outcome, Said, Who
@@ -57,9 +60,18 @@ class AnswerServices:
 
 
 class Answering:
-    """The answer to one claimed message. `stop` ends its generation and keeps what there is."""
+    """The answer to one claimed message. `stop` ends its generation and keeps what there is.
 
-    def __init__(self, services: AnswerServices, adapter: Adapter, claim: Claim) -> None:
+    With `is_left_over` the message was found in the store: it may be too old to be answered.
+    `is_delivering` says that the text is finished and only the platform is waited for.
+    """
+
+    def __init__(
+        self, services: AnswerServices, adapter: Adapter, claim: Claim, *, is_left_over: bool
+    ) -> None:
+        self.is_delivering = False
+        self.is_withdrawn = False
+        self._is_left_over = is_left_over
         self._services = services
         self._adapter = adapter
         self._claim = claim
@@ -78,28 +90,49 @@ class Answering:
         if self._stopping is not None:
             self._stopping.reschedule(asyncio.get_running_loop().time())
 
+    def withdraw(self) -> None:
+        """End it because the question was deleted: `remove_shown` then clears it away."""
+        self.is_withdrawn = True
+        self.stop()
+
     async def run(self, refusal: UserFacingError | None = None) -> None:
         """Answer, deliver and record it. With `refusal` its text is the answer.
 
-        Raises `LeaseLost` when another process took over, and leaves the message claimed when it
-        is cancelled: the caller releases it.
+        Raises `LeaseLost` when another process took over or the question was withdrawn, and
+        leaves the message claimed when it is cancelled: the caller releases it.
         """
-        async with self._adapter.working(self.message.event.target) as indicator:
-            answer = self._claim.answer or await self._answer(indicator, refusal)
+        async with _working(self._adapter, self.message) as indicator:
+            answer = await self._answer(indicator, refusal)
             await self._services.inbox.save_answer(self._claim, answer)
+        self.is_delivering = True
         try:
             await self._writer.finish(answer)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
-            log.warning("an answer could not be delivered: %s", error)
+            log.warning("an answer could not be delivered: %s", type(error).__name__)
             state = ReplyState.FAILED
+        await self.end(state)
+
+    async def end(self, state: ReplyState) -> None:
+        """Record how the attempt ended."""
         await self._services.inbox.finish(self._claim, state, self._services.clock())
+
+    async def remove_shown(self) -> None:
+        """Delete what is shown of an answer whose question was withdrawn, as far as it goes."""
+        with suppress(PlatformError):
+            await self._writer.remove()
 
     async def _answer(self, indicator: WorkingIndicator, refusal: UserFacingError | None) -> Answer:
         try:
             if refusal is not None:
                 raise refusal
-            self._refuse_the_hopeless()
+            if self._claim.crashes >= MAX_CRASHES:
+                raise UserFacingError(
+                    _("I broke down twice while answering this, so I stop trying. Please ask anew.")
+                )
+            if self._claim.answer is not None:
+                return self._claim.answer
+            self._refuse_the_late()
             return await self._reply_to_event(indicator)
         except UserFacingError as error:
             return Answer(error.text, is_error=True, is_private=self._is_command)
@@ -108,25 +141,21 @@ class Answering:
     def _is_command(self) -> bool:
         return isinstance(self.message.event, CommandInvoked)
 
-    def _refuse_the_hopeless(self) -> None:
-        message = self.message
-        if self._claim.crashes >= MAX_CRASHES:
+    def _refuse_the_late(self) -> None:
+        """A question that a process left behind is not answered hours later, out of the blue."""
+        is_direct = self.message.event.conversation.is_direct
+        age = self._services.clock() - self.message.received_at
+        if self._is_left_over and age > (MAX_AGE_DIRECT if is_direct else MAX_AGE):
             raise UserFacingError(
-                _("I broke down twice while answering this, so I stop trying. Please ask anew.")
-            )
-        is_direct = message.event.conversation.is_direct
-        max_age = MAX_AGE_DIRECT if is_direct else MAX_AGE
-        if self._services.clock() - message.received_at > max_age:
-            raise UserFacingError(
-                _("I was away when you wrote this and saw it too late. Please ask again.")
+                _("I could not answer this in time, sorry: it waited too long. Please ask again.")
             )
 
     async def _reply_to_event(self, indicator: WorkingIndicator) -> Answer:
         event = self.message.event
         match event:
             case IncomingMessage():
-                question = _checked_question(event)
-                return await self._ask(question, None, indicator)
+                _refuse_the_empty(event)
+                return await self._ask(event.text, None, indicator)
             case CommandInvoked():
                 outcome = await self._run_command(event)
         match outcome:
@@ -140,7 +169,8 @@ class Answering:
     async def _run_command(self, event: CommandInvoked) -> Outcome:
         command = self._services.commands.check(event.name, event.arguments)
         account = f"{event.conversation.platform}:{event.author.id}"
-        caller = Caller(event.author, event.conversation, account in self._services.owners)
+        is_owner = account in self._services.owners
+        caller = Caller(event.author, event.conversation, is_owner, self.message.id)
         allowed = {
             Who.EVERYONE: True,
             Who.MANAGER: event.author.can_manage or caller.is_owner,
@@ -151,7 +181,8 @@ class Answering:
         return await command.run(caller, event.arguments)
 
     async def _ask(self, question: str, model: str | None, indicator: WorkingIndicator) -> Answer:
-        prompt = await self._services.prompts.build(self.message, question, model)
+        _refuse_the_long(question)
+        prompt = await self._services.prompts.build(self.message, clean(question), model)
         async with beside(self._writer.show_while_fed((Action.STOP,)), is_joined=True):
             try:
                 finished = await self._generate(prompt, indicator)
@@ -164,12 +195,11 @@ class Answering:
         try:
             async with asyncio.timeout(0 if self._is_stopped else None) as self._stopping:
                 return await self._consume(prompt, indicator)
-        except TimeoutError:
-            reason = FinishReason.CANCELLED if self._is_stopped else FinishReason.TIME
-            return Finished(reason, Usage())
         except UserFacingError as error:
             return Finished(FinishReason.ERROR, Usage(), error.text)
         except Exception as error:
+            if isinstance(error, TimeoutError) and self._is_stopped:
+                return Finished(FinishReason.CANCELLED, Usage())
             log.error("the engine failed: %s", without_text(error))
             return Finished(FinishReason.ERROR, Usage())
         finally:
@@ -220,7 +250,9 @@ def _note(finished: Finished, *, has_text: bool) -> str:
         case FinishReason.LENGTH:
             return _("(The answer reached its length limit.)")
         case FinishReason.TIME:
-            return _("(The answer reached its time limit.)")
+            if has_text:
+                return _("(The answer reached its time limit.)")
+            return _("I had too much to do to answer in time, sorry. Please try again later.")
         case FinishReason.CANCELLED:
             return _("(Stopped.)")
         case FinishReason.ERROR:
@@ -234,16 +266,52 @@ def _footer(prompt: Prompt) -> str | None:
     return _("{label}: `fireside models list` shows better ones").format(label=label)
 
 
-def _checked_question(event: IncomingMessage) -> str:
-    question = clean(event.text)
-    if len(event.text) > MAX_QUESTION_CHARS:
+def _refuse_the_long(question: str) -> None:
+    if len(question) > MAX_QUESTION_CHARS:
         raise UserFacingError(
             _(
                 "Your message has {length:,} characters; I read up to {limit:,}. Please shorten it."
-            ).format(length=len(event.text), limit=MAX_QUESTION_CHARS)
+            ).format(length=len(question), limit=MAX_QUESTION_CHARS)
         )
-    if not question and not event.attachments and not event.quoted:
+
+
+def _refuse_the_empty(event: IncomingMessage) -> None:
+    if not event.text and not event.attachments and not event.quoted:
         raise UserFacingError(
             _("You called, but I see no question. Write one after my name, or try /help.")
         )
-    return question
+
+
+@asynccontextmanager
+async def _working(adapter: Adapter, message: StoredMessage) -> AsyncGenerator[WorkingIndicator]:
+    """Show that work goes on, if the platform lets us: an answer does not depend on it."""
+    stack = AsyncExitStack()
+    indicator: WorkingIndicator | None = None
+    with _unimportant():
+        indicator = await stack.enter_async_context(adapter.working(message.event.target))
+    try:
+        yield _Indicator(indicator)
+    finally:
+        with _unimportant():
+            await stack.aclose()
+
+
+class _Indicator(WorkingIndicator):
+    """An indicator whose failures cost nothing."""
+
+    def __init__(self, indicator: WorkingIndicator | None) -> None:
+        self._indicator = indicator
+
+    @override
+    async def update(self, progress: Progress) -> None:
+        if self._indicator is not None:
+            with _unimportant():
+                await self._indicator.update(progress)
+
+
+@contextmanager
+def _unimportant() -> Generator[None]:
+    try:
+        yield
+    except PlatformError as error:
+        log.info("the sign of work could not be shown: %s", type(error).__name__)

@@ -221,9 +221,10 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
             warm_up = group.create_task(_warm_up(core))
             stop = group.create_task(_stop_signal(CHAT_SIGNALS if is_chat else SERVER_SIGNALS))
             if not is_chat:
-                await warm_up
+                await asyncio.wait([warm_up, stop], return_when=asyncio.FIRST_COMPLETED)
             await started.wait()
-            serving = [group.create_task(adapter.run()) for adapter in adapters]
+            present: Sequence[Adapter] = [] if stop.done() else adapters
+            serving = [group.create_task(adapter.run()) for adapter in present]
             await _until_done_or_stopped(serving, stop)
             await core.orchestrator.drain(core.settings.shutdown_s)
             for task in (*serving, flow, sweep, warm_up, stop):

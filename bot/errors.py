@@ -16,6 +16,7 @@
     ├── LeaseLost                  another process answers this message now
     └── PlatformError              a chat platform refused or failed
         ├── TargetExpired          the reply target is no longer valid
+        ├── MessageGone            somebody deleted the message
         └── PlatformUnavailable    a passing failure
 
 Errors of configuration are `config.errors.ConfigurationError`: configuration imports nothing.
@@ -88,6 +89,10 @@ class PlatformError(FiresideError):
 
 class TargetExpired(PlatformError):
     """The reply target is no longer valid and has no fallback."""
+
+
+class MessageGone(PlatformError):
+    """The message to edit or delete is no longer there: somebody deleted it."""
 
 
 class PlatformUnavailable(PlatformError):

@@ -28,12 +28,16 @@ from bot.messages import (
     MessageEdited,
     Removed,
 )
-from bot.store.base import Claim, Store, StoredMessage
+from bot.store.base import Claim, ReplyState, Store, StoredMessage
 from bot.tasks import beside
+from bot.text import clean
 from bot.translations import gettext as _
 
 LaneKey = tuple[str, ConversationRef, str]
 """Account, conversation and author: one queue each."""
+
+HAND_OVER_PAUSES_S = (0.1, 0.5, 2.0, 5.0)
+"""Between tries to give a message back while the database fails."""
 
 log = logging.getLogger(__name__)
 
@@ -66,16 +70,18 @@ class Orchestrator:
         self._sleep = sleep
         self._adapters: dict[str, Adapter] = {}
         self._lanes: dict[LaneKey, deque[StoredMessage]] = {}
-        self._known: set[int] = set()
+        self._known: dict[int, StoredMessage] = {}
+        self._left_over: set[int] = set()
         self._running: dict[int, Answering] = {}
         self._stopped: set[int] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._is_draining = False
+        self._in_progress = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     def attach(self, adapter: Adapter) -> None:
-        """Serve an adapter; before `run`."""
+        """Serve an adapter, whose account the caller holds."""
         self._adapters[adapter.account] = adapter
 
     async def run(self, started: asyncio.Event | None = None) -> None:
@@ -125,14 +131,16 @@ class Orchestrator:
                 assert_never(event)
 
     async def _admit(self, account: str, event: IncomingMessage | CommandInvoked) -> None:
+        if isinstance(event, IncomingMessage):
+            event = replace(event, text=clean(event.text))
         message = await self._store.inbox.admit(account, event, self._services.clock())
-        if message is not None:
-            self._enqueue(message)
+        if message is not None and not self._enqueue(message):
+            self._refuse(message)
 
     async def _withdraw(self, account: str, event: MessageDeleted) -> None:
         message = await self._store.history.withdraw(account, event.id)
         if message is not None and message.id in self._running:
-            self._running[message.id].stop()
+            self._running[message.id].withdraw()
 
     def _act(self, account: str, event: ActionInvoked) -> None:
         match event.action:
@@ -145,11 +153,9 @@ class Orchestrator:
                 assert_never(event.action)
 
     def _unanswered_of(self, account: str, message_id: str) -> list[StoredMessage]:
-        running = [answering.message for answering in self._running.values()]
-        waiting = [message for lane in self._lanes.values() for message in lane]
         return [
             message
-            for message in [*running, *waiting]
+            for message in self._known.values()
             if message.account == account and message.event.id == message_id
         ]
 
@@ -161,39 +167,55 @@ class Orchestrator:
 
     async def _rescan(self) -> None:
         """Queue what is stored and waits for nobody: left by a crash, or by a full queue."""
-        for account in self._adapters:
+        for account in list(self._adapters):
             try:
                 messages = await self._store.recovery.unanswered(account, self._services.clock())
             except StoreUnavailable as error:
                 log.error("%s", error.text)
                 return
             for message in messages:
-                if len(self._known) < self._limits.max_waiting:
-                    self._enqueue(message)
+                if message.id not in self._known and self._enqueue(message):
+                    self._left_over.add(message.id)
 
-    def _enqueue(self, message: StoredMessage) -> None:
+    def _enqueue(self, message: StoredMessage) -> bool:
+        """Queue a message; False if its queue is full. While draining all stay in the store."""
         assert self._tasks is not None, "events are submitted while the orchestrator runs"
         if message.id in self._known or self._is_draining:
-            return
-        key = (message.account, message.event.conversation, message.event.author.id)
-        waiting_of_one = len(self._lanes.get(key, ()))
-        if self._is_full(waiting_of_one):
-            if len(self._known) < 2 * self._limits.max_waiting:
-                self._known.add(message.id)
-                self._tasks.create_task(self._answer(message, _busy(waiting_of_one)))
-            return
-        self._known.add(message.id)
+            return True
+        key = _lane_of(message)
+        if self._is_full(message.account) or self._is_full_of_one(key):
+            return False
+        self._known[message.id] = message
         if key in self._lanes:
             self._lanes[key].append(message)
         else:
             self._lanes[key] = deque([message])
             self._tasks.create_task(self._work_off(key))
+        return True
 
-    def _is_full(self, waiting_of_one: int) -> bool:
-        return (
-            len(self._known) >= self._limits.max_waiting
-            or waiting_of_one >= self._limits.max_waiting_of_one
+    def _refuse(self, message: StoredMessage) -> None:
+        """Tell that it is busy; past as many refusals as questions, leave it to a rescan."""
+        assert self._tasks is not None, "events are submitted while the orchestrator runs"
+        if self._waiting(message.account) < 2 * self._limits.max_waiting:
+            waiting_of_one = len(self._lanes.get(_lane_of(message), ()))
+            self._known[message.id] = message
+            self._tasks.create_task(self._answer(message, _busy(waiting_of_one)))
+
+    def _is_full(self, account: str) -> bool:
+        return self._waiting(account) >= self._limits.max_waiting
+
+    def _is_full_of_one(self, key: LaneKey) -> bool:
+        return len(self._lanes.get(key, ())) >= self._limits.max_waiting_of_one
+
+    def _waiting(self, account: str) -> int:
+        """How many of an account's messages are not yet answered, but for their delivery."""
+        return sum(
+            message.account == account and not self._is_delivering(message.id)
+            for message in self._known.values()
         )
+
+    def _is_delivering(self, message_id: int) -> bool:
+        return message_id in self._running and self._running[message_id].is_delivering
 
     async def _work_off(self, key: LaneKey) -> None:
         lane = self._lanes[key]
@@ -201,11 +223,13 @@ class Orchestrator:
             while lane and not self._is_draining:
                 await self._answer(lane.popleft())
         finally:
-            self._known.difference_update(message.id for message in lane)
+            for message in lane:
+                self._forget(message.id)
             del self._lanes[key]
 
     async def _answer(self, message: StoredMessage, refusal: UserFacingError | None = None) -> None:
         """The top of one answer: nothing escapes from here but a cancellation."""
+        self._in_progress += 1
         self._idle.clear()
         try:
             claim = await self._claim(message)
@@ -215,11 +239,18 @@ class Orchestrator:
             log.info("another process, or its withdrawal, ended message %d", message.id)
         except StoreUnavailable as error:
             log.error("message %d waits for the database: %s", message.id, error.text)
+        except Exception as error:
+            log.error("message %d was given up: %s", message.id, without_text(error))
         finally:
-            self._known.discard(message.id)
-            self._stopped.discard(message.id)
-            if not self._running:
+            self._forget(message.id)
+            self._in_progress -= 1
+            if not self._in_progress:
                 self._idle.set()
+
+    def _forget(self, message_id: int) -> None:
+        del self._known[message_id]
+        self._left_over.discard(message_id)
+        self._stopped.discard(message_id)
 
     async def _claim(self, message: StoredMessage) -> Claim | None:
         now = self._services.clock()
@@ -228,44 +259,67 @@ class Orchestrator:
         return None if claim is None else _with_quoted(claim, message)
 
     async def _answer_claimed(self, claim: Claim, refusal: UserFacingError | None) -> None:
+        message_id = claim.message.id
         adapter = self._adapters[claim.message.account]
-        answering = Answering(self._services, adapter, claim)
-        self._running[claim.message.id] = answering
-        if claim.message.id in self._stopped:
+        is_left_over = message_id in self._left_over
+        answering = Answering(self._services, adapter, claim, is_left_over=is_left_over)
+        self._running[message_id] = answering
+        if message_id in self._stopped:
             answering.stop()
         try:
             async with beside(self._renew(claim), is_joined=False):
                 await self._run_or_apologise(answering, refusal)
-        except asyncio.CancelledError:
-            await self._hand_over(claim)
+        except (asyncio.CancelledError, StoreUnavailable):
+            await asyncio.shield(self._hand_over(claim))
+            raise
+        except LeaseLost:
+            if answering.is_withdrawn:
+                await answering.remove_shown()
             raise
         finally:
-            del self._running[claim.message.id]
+            del self._running[message_id]
 
     async def _run_or_apologise(
         self, answering: Answering, refusal: UserFacingError | None
     ) -> None:
-        try:
-            await answering.run(refusal)
-        except (LeaseLost, StoreUnavailable):
-            raise
-        except Exception as error:
-            log.error("message %d failed: %s", answering.message.id, without_text(error))
-            text = _("Something went wrong on my side. Please ask again.")
-            await answering.run(UserFacingError(text))
+        """Answer; where that fails say so, and where even that fails end it as failed."""
+        apology = UserFacingError(_("Something went wrong on my side. Please ask again."))
+        for said in (refusal, apology):
+            try:
+                await answering.run(said)
+            except (LeaseLost, StoreUnavailable):
+                raise
+            except Exception as error:
+                log.error("message %d failed: %s", answering.message.id, without_text(error))
+            else:
+                return
+        await answering.end(ReplyState.FAILED)
 
     async def _hand_over(self, claim: Claim) -> None:
-        """Give an unfinished message back on the way out, for the next process to answer."""
-        try:
-            await asyncio.shield(self._store.inbox.release(claim))
-        except (LeaseLost, StoreUnavailable) as error:
-            log.warning("message %d was not handed over: %s", claim.message.id, error)
+        """Give an unfinished message back, to be answered later: that is no crash."""
+        for pause_s in HAND_OVER_PAUSES_S:
+            try:
+                await self._store.inbox.release(claim)
+            except LeaseLost:
+                return
+            except StoreUnavailable as error:
+                log.warning("message %d is not handed over yet: %s", claim.message.id, error.text)
+                await self._sleep(pause_s)
+            else:
+                return
 
     async def _renew(self, claim: Claim) -> None:
         while True:
             await self._sleep(self._limits.lease_s / 3)
             lease_until = self._services.clock() + timedelta(seconds=self._limits.lease_s)
-            await self._store.inbox.renew(claim, lease_until)
+            try:
+                await self._store.inbox.renew(claim, lease_until)
+            except StoreUnavailable as error:
+                log.warning("a lease was not renewed: %s", error.text)
+
+
+def _lane_of(message: StoredMessage) -> LaneKey:
+    return (message.account, message.event.conversation, message.event.author.id)
 
 
 def _with_quoted(claim: Claim, arrived: StoredMessage) -> Claim:

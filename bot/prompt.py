@@ -8,8 +8,9 @@ from itertools import takewhile
 from bot.conversation import Role, Turn, name_speakers
 from bot.engine.base import GenerationRequest, SamplingParameters
 from bot.engine.families import default_sampling
-from bot.messages import Attachment, ConversationRef, IncomingMessage, Quoted
+from bot.messages import ConversationRef
 from bot.models import Models
+from bot.question import whole_question
 from bot.settings_scope import ScopedSettings, SettingName
 from bot.store.base import History, StoredMessage
 from bot.translations import gettext as _
@@ -59,7 +60,7 @@ class PromptBuilder:
         entry, notice = await self._choose(where, message, model)
         is_raw = (await self._settings.resolve(SettingName.RAW, where, who)).value == "true"
         persona = (await self._settings.resolve(SettingName.PERSONA, where, who)).value
-        asked = Turn(Role.USER, _with_context(question, event), who.name)
+        asked = Turn(Role.USER, whole_question(question, event), who.name)
         earlier = () if is_raw else await self._history.turns(message, MAX_TURN_PAIRS)
         turns = name_speakers([*earlier, asked])
         if persona and not is_raw:
@@ -106,28 +107,3 @@ def conversation_key(conversation: ConversationRef) -> str:
     return "/".join(
         (conversation.platform, conversation.installation_id, conversation.channel_id, thread)
     )
-
-
-def _with_context(question: str, event: object) -> str:
-    """The question after what it quotes and before the text files that came with it."""
-    if not isinstance(event, IncomingMessage):
-        return question
-    return "\n\n".join(
-        [
-            *(_quote(quoted) for quoted in event.quoted),
-            question,
-            *(_describe(attachment) for attachment in event.attachments),
-        ]
-    ).strip()
-
-
-def _quote(quoted: Quoted) -> str:
-    name = _("You") if quoted.is_own else quoted.author.name
-    lines = "\n".join(f"> {line}" for line in quoted.text.splitlines())
-    return f"{name}:\n{lines}"
-
-
-def _describe(attachment: Attachment) -> str:
-    if attachment.text is None:
-        return _("(The file {name} is attached; it is not text.)").format(name=attachment.name)
-    return _("The file {name}:").format(name=attachment.name) + f"\n{attachment.text}"

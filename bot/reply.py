@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from bot.adapter import Adapter
-from bot.errors import PlatformError, PlatformUnavailable
+from bot.errors import MessageGone, PlatformError, PlatformUnavailable
 from bot.markdown import Chunk, split
 from bot.messages import Action, ReplyTarget, ReplyView
 from bot.store.base import Answer, Claim, Inbox, ReplyPart
@@ -108,7 +108,9 @@ class ReplyWriter:
             if platform_id is None:
                 await self._post(view)
             else:
-                await self._adapter.edit(self._target, platform_id, view)
+                # Whoever deleted a part does not want to see it: it is not posted anew.
+                with suppress(MessageGone):
+                    await self._adapter.edit(self._target, platform_id, view)
             self._shown[view.index] = view
 
     def _is_too_early(self, view: ReplyView) -> bool:
@@ -137,9 +139,18 @@ class ReplyWriter:
 
     async def _remove_from(self, index: int) -> None:
         while platform_id := await self._find(index):
-            await self._adapter.edit(self._target, platform_id, None)
-            del self._posted[index]
+            await self._delete(index, platform_id)
             index += 1
+
+    async def remove(self) -> None:
+        """Delete every message that is shown of the reply."""
+        for index, platform_id in list(self._posted.items()):
+            await self._delete(index, platform_id)
+
+    async def _delete(self, index: int, platform_id: str) -> None:
+        with suppress(MessageGone):
+            await self._adapter.edit(self._target, platform_id, None)
+        del self._posted[index]
 
     async def _persevere(self, operation: Callable[[], Awaitable[None]]) -> None:
         pause_s = 1.0

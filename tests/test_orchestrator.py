@@ -336,7 +336,7 @@ async def test_a_question_left_too_long_is_honestly_failed(tmp_path: Path) -> No
         await flow.orchestrator.drain(0)
     async with running_flow(tmp_path, clock=Clock(START + timedelta(minutes=16))) as flow:
         await flow.settle("q1", "q2")
-        assert "too late" in said(flow, "q1")
+        assert "waited too long" in said(flow, "q1")
         assert said(flow, "q2") == "You said: private"
 
 

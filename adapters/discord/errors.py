@@ -3,6 +3,7 @@
 401 while logging in, 4014            ConfigurationError: the owner has to change something
 an interaction's token that ran out   TargetExpired
 5xx, 429, no connection, a timeout    PlatformUnavailable: the same call may go through later
+a message that somebody deleted       MessageGone
 everything else that Discord refuses  PlatformError
 """
 
@@ -13,7 +14,7 @@ import aiohttp
 import discord
 
 from adapters.discord.settings import TOKEN_EXAMPLE, TOKEN_KEY
-from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
+from bot.errors import MessageGone, PlatformError, PlatformUnavailable, TargetExpired
 from config.errors import ConfigurationError
 
 EXPIRED_CODES = frozenset({10015, 10062, 50027})
@@ -28,6 +29,9 @@ PASSING = (
     OSError,
     TimeoutError,
 )
+
+UNKNOWN_MESSAGE = 10008
+"""Somebody deleted it."""
 
 AUTHENTICATION_FAILED = 4004
 """The gateway's close code for a token that was withdrawn."""
@@ -83,6 +87,8 @@ def _refusal(doing: str, error: discord.HTTPException) -> PlatformError:
         return TargetExpired(what)
     if error.status == 429 or error.status >= 500:
         return PlatformUnavailable(what)
+    if error.code == UNKNOWN_MESSAGE:
+        return MessageGone(what)
     return PlatformError(what)
 
 

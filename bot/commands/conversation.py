@@ -36,7 +36,7 @@ class ConversationCommands:
 
     async def reset(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Later questions see nothing from before."""
-        await self._history.reset(caller.conversation, self._clock())
+        await self._history.reset(caller.conversation, caller.message_id, self._clock())
         return Said(_("We start afresh: I no longer look at what was said here before."))
 
     async def help(self, caller: Caller, arguments: Mapping[str, str]) -> Said:

@@ -47,11 +47,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who invoked a command, and where."""
+    """Who invoked a command, and where; `message_id` is the stored message's."""
 
     author: Author
     conversation: ConversationRef
     is_owner: bool
+    message_id: int
 
 
 @dataclass(frozen=True, slots=True)

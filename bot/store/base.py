@@ -181,8 +181,8 @@ class History(Protocol):
         """
         ...
 
-    async def reset(self, conversation: ConversationRef, now: datetime) -> None:
-        """Start afresh: later questions see no turn from before."""
+    async def reset(self, conversation: ConversationRef, message_id: int, now: datetime) -> None:
+        """Start afresh: questions that arrive after this stored message see none from before."""
         ...
 
     async def edit(self, account: str, message_id: str, text: str) -> StoredMessage | None:

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from bot.conversation import Role, Turn
 from bot.messages import ConversationRef
+from bot.question import whole_question
 from bot.store.base import History, MessageState, ReplyState, StoredMessage
 from bot.store.database import Database
 from bot.store.events import MESSAGE, blank, event_columns, place_columns, stored_message
@@ -33,14 +34,10 @@ class SqlHistory(History):
         return [turn for row in reversed(newest_first) for turn in _turns(row)]
 
     @override
-    async def reset(self, conversation: ConversationRef, now: datetime) -> None:
-        place = place_columns(conversation)
-        newest = select(func.max(messages.c.id)).where(_is_at(messages, place))
+    async def reset(self, conversation: ConversationRef, message_id: int, now: datetime) -> None:
+        row = {**place_columns(conversation), "reset_mark": message_id, "reset_at": now}
         async with self._database.writing() as connection:
-            mark = await connection.scalar(newest)
-            if mark is not None:
-                row = {**place, "reset_mark": mark, "reset_at": now}
-                await connection.execute(put(conversations, row))
+            await connection.execute(put(conversations, row))
 
     @override
     async def edit(self, account: str, message_id: str, text: str) -> StoredMessage | None:
@@ -122,7 +119,7 @@ def _pairs_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
 
 def _turns(row: RowMapping) -> tuple[Turn, Turn]:
     asked = stored_message(row)
-    question = Turn(Role.USER, row["text"], asked.event.author.name)
+    question = Turn(Role.USER, whole_question(row["text"], asked.event), asked.event.author.name)
     return question, Turn(Role.ASSISTANT, row["answer"])
 
 

@@ -124,23 +124,23 @@ async def test_a_reset_starts_afresh_and_survives_a_restart(
     scene: Scene, open_store: OpenStore
 ) -> None:
     await scene.exchange(question("q1", "before?"), "before.", 1)
-    await scene.store.history.reset(CHANNEL, at(2))
+    await scene.store.history.reset(CHANNEL, 1, at(2))
     await scene.exchange(question("q2", "after?"), "after.", 3)
     assert await Scene(await open_store()).turns() == [user("after?"), said("after.")]
 
 
 async def test_the_last_of_several_resets_counts(scene: Scene) -> None:
-    await scene.store.history.reset(CHANNEL, at(0))
+    await scene.store.history.reset(CHANNEL, 0, at(0))
     for n in range(3):
         await scene.exchange(question(f"q{n}"), f"{n}.", n)
-        await scene.store.history.reset(CHANNEL, at(n))
+        await scene.store.history.reset(CHANNEL, n + 1, at(n))
     assert await scene.turns() == []
 
 
 async def test_a_reset_holds_for_its_conversation_alone(scene: Scene) -> None:
     await scene.exchange(question("q1", "channel?"), "channel.")
     await scene.exchange(question("q2", where=THREAD), "thread.")
-    await scene.store.history.reset(THREAD, at(5))
+    await scene.store.history.reset(THREAD, 2, at(5))
     assert await scene.turns(question("q3")) == [user("channel?"), said("channel.")]
     assert await scene.turns(question("q4", where=THREAD)) == []
 

@@ -102,7 +102,7 @@ async def test_deduplication_outlives_the_messages_by_a_week(scene: Scene) -> No
 
 async def test_a_reset_holds_after_everything_was_purged(scene: Scene) -> None:
     await scene.exchange(question("q1", "before"), "no")
-    await scene.store.history.reset(CHANNEL, at(1))
+    await scene.store.history.reset(CHANNEL, 1, at(1))
     await scene.store.recovery.purge(at(2))
     await scene.exchange(question("q2", "after"), "yes", 3)
     assert await scene.turns() == [user("after"), said("yes")]
