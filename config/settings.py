@@ -39,6 +39,12 @@ PERSONA = (
     "When you do not know something, say so."
 )
 
+MAX_MEMORY_GB = 1_000_000
+MAX_ANSWER_TIMEOUT_S = 86_400
+MAX_RETENTION_DAYS = 36_500
+MAX_SHUTDOWN_S = 3_600
+"""Upper bounds that nobody needs more than; beyond them, reckoning with times overflows."""
+
 ONLY_IN_FILE: JsonDict = {"only_in_file": True}
 """Marks a field that `fireside.toml` alone can set."""
 
@@ -72,7 +78,11 @@ def _expand(value: Path) -> Path:
 def _check_url(value: str) -> str:
     if value != value.strip() or not value.startswith(("http://", "https://")):
         raise ValueError("must be a web address that begins with https:// or http://")
-    return str(_HTTP_URL.validate_python(value)).rstrip("/")
+    address = _HTTP_URL.validate_python(value)
+    if address.username or address.password:
+        # Addresses are shown and logged; secrets have settings of their own, which are masked.
+        raise ValueError("must be without user name and password; for the hub there is a token")
+    return str(address).rstrip("/")
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -122,6 +132,7 @@ class RootSettings(BaseSettings):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     data_dir: FilePath = Field(
@@ -164,6 +175,7 @@ class RootSettings(BaseSettings):
     memory_budget_gb: float | None = Field(
         default=None,
         gt=0,
+        le=MAX_MEMORY_GB,
         description="Memory for models and their caches. By default half of what is free.",
         examples=[6],
     )
@@ -176,6 +188,7 @@ class RootSettings(BaseSettings):
     answer_timeout_s: float = Field(
         default=300,
         gt=0,
+        le=MAX_ANSWER_TIMEOUT_S,
         description="The longest time for one answer, in seconds.",
         examples=[120],
     )
@@ -189,11 +202,16 @@ class RootSettings(BaseSettings):
         default=8, ge=1, le=256, description="How many answers are generated at once.", examples=[4]
     )
     retention_days: float = Field(
-        default=30, gt=0, description="How long messages are kept, in days.", examples=[7]
+        default=30,
+        gt=0,
+        le=MAX_RETENTION_DAYS,
+        description="How long messages are kept, in days.",
+        examples=[7],
     )
     shutdown_s: float = Field(
         default=20,
         ge=0,
+        le=MAX_SHUTDOWN_S,
         description="How long running answers may take to end when the bot stops, in seconds.",
         examples=[60],
     )

@@ -149,12 +149,28 @@ WRONG_VARIABLES = [
     ("FIRESIDE_MAX_ROWS", "0", "FIRESIDE_MAX_ROWS: must be greater than or equal to 1"),
     ("FIRESIDE_EXACT", "maybe", "FIRESIDE_EXACT: must be true or false"),
     ("FIRESIDE_ANSWER_TIMEOUT_S", "soon", "FIRESIDE_ANSWER_TIMEOUT_S: must be a number"),
+    ("FIRESIDE_ANSWER_TIMEOUT_S", "inf", "FIRESIDE_ANSWER_TIMEOUT_S: must be a finite number"),
+    ("FIRESIDE_ANSWER_TIMEOUT_S", "1e12", "must be less than or equal to 86400"),
+    ("FIRESIDE_RETENTION_DAYS", "1000000", "must be less than or equal to 36500"),
+    ("FIRESIDE_RETENTION_DAYS", "nan", "FIRESIDE_RETENTION_DAYS: must be a finite number"),
+    ("FIRESIDE_SHUTDOWN_S", "1e5", "FIRESIDE_SHUTDOWN_S: must be less than or equal to 3600"),
+    ("FIRESIDE_MEMORY_BUDGET_GB", "inf", "FIRESIDE_MEMORY_BUDGET_GB: must be a finite number"),
     ("FIRESIDE_LOG_LEVEL", "loud", "FIRESIDE_LOG_LEVEL: must be 'DEBUG', 'INFO'"),
     ("FIRESIDE_LANGUAGE", "english please", "FIRESIDE_LANGUAGE: does not have the right form"),
     ("FIRESIDE_OWNERS", "me", "FIRESIDE_OWNERS: does not have the right form"),
     ("FIRESIDE_OWNERS", "[1", "FIRESIDE_OWNERS: is not a list"),
     ("FIRESIDE_HUB__ENDPOINT", "hub.example.org", "FIRESIDE_HUB__ENDPOINT: must be a web address"),
     ("FIRESIDE_HUB__ENDPOINT", "https://", "FIRESIDE_HUB__ENDPOINT: must be a web address"),
+    (
+        "FIRESIDE_HUB__ENDPOINT",
+        "https://bob:hunter2@hub.example.org",
+        "FIRESIDE_HUB__ENDPOINT: must be without user name and password; for the hub there is",
+    ),
+    (
+        "FIRESIDE_HUB__ENDPOINT",
+        "https://t@hub.example.org",
+        "must be without user name and password",
+    ),
     ("FIRESIDE_PLATFORMS", "chater", "names a platform that is not there; did you mean chatter?"),
     ("FIRESIDE_PLATFORMS", "x", "names a platform that is not there; there are: chatter"),
     (
@@ -198,6 +214,7 @@ def test_a_wrong_variable_is_refused_by_its_name(
     said = str(caught.value).replace(f"{name} in .env:", f"{name}:")
     assert words in said
     assert "\n" not in said
+    assert "hunter2" not in said
 
 
 WRONG_TOML = [
