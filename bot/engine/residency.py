@@ -76,7 +76,8 @@ class Residency(Generic[M]):
     def make_room(self, need: int, busy: Collection[str]) -> None:
         """Evict idle models, least recently used first, until `need` bytes fit.
 
-        Raises `NoRoom` and evicts nothing when that could not be enough.
+        Raises `NoRoom`: it evicts nothing when that could not be enough, and everything idle when
+        that gave back less memory than it was admitted for.
         """
         idle = [name for name in self._residents if name not in busy]
         freeable = sum(self._residents[name].total_bytes for name in idle)
@@ -88,6 +89,8 @@ class Residency(Generic[M]):
             if need <= self._room():
                 return
             self.evict(name)
+        if need > self._room():
+            raise NoRoom(need, max(0, self._room()), could_wait=bool(busy))
 
     def admit(self, name: str, resident: Resident[M]) -> None:
         """Enter a model that was loaded."""

@@ -328,6 +328,9 @@ class StepLoop:
     def _free(self, name: str) -> None:
         self._prefixes.drop(name)
         return_freed_memory()
+        if self._device.type == "cuda":
+            # torch keeps what was freed; only what it returns counts as free.
+            torch.cuda.empty_cache()
 
     def _available(self) -> int:
         """Free memory; the caches of past answers count as free, they go before a load."""

@@ -79,6 +79,18 @@ def test_free_memory_bounds_as_the_budget_does() -> None:
     assert refusal.value.room == 20
 
 
+@pytest.mark.parametrize("busy", [[], ["b"]])
+def test_models_that_took_less_than_reserved_give_back_no_more(busy: list[str]) -> None:
+    residency, memory = residency_of(budget=100, total=10)
+    residency.admit("a", Resident("a", 3, 5))
+    memory.sizes = {"a": 3, "something else": 5}
+    with pytest.raises(NoRoom) as refusal:
+        residency.make_room(9, busy)
+    assert (refusal.value.need, refusal.value.room) == (9, 5)
+    assert refusal.value.could_wait is bool(busy)
+    assert memory.evicted == ["a"]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 120)), max_size=20),
     st.integers(1, 150),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -534,6 +535,22 @@ async def test_an_idle_model_is_evicted_for_another_and_a_busy_one_is_waited_for
     assert (await other).finished.error is None
     await loading
     assert [resident.name for resident in engine.resident()] == ["smollm"]
+
+
+def _pretend_to_run_on(device: torch.device, step_loop: StepLoop) -> None:
+    step_loop._device = device  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_an_evicted_model_gives_its_memory_of_the_gpu_back(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied: list[str] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append("cache"))
+    for device, expected in (("cpu", []), ("cuda", ["cache"])):
+        await engine.load("smollm")
+        await in_worker(engine, partial(_pretend_to_run_on, torch.device(device)))
+        await engine.unload("smollm")
+        assert emptied == expected
 
 
 async def test_answers_of_other_models_go_on_while_one_is_loading(

@@ -83,15 +83,32 @@ def test_an_index_that_names_nothing_is_found(folder: Path) -> None:
 
 
 def test_the_containers_limit_bounds_what_is_available(tmp_path: Path) -> None:
-    limit, usage = tmp_path / "limit", tmp_path / "usage"
+    limit, usage, stat = (tmp_path / name for name in ("limit", "usage", "stat"))
     limit.write_text("1000\n", encoding="ascii")
     usage.write_text("400\n", encoding="ascii")
-    assert available_bytes(((str(limit), str(usage)),)) == 600
+    assert available_bytes(((str(limit), str(usage), str(stat)),)) == 600
     usage.write_text("2000\n", encoding="ascii")
-    assert available_bytes(((str(limit), str(usage)),)) == 0
+    assert available_bytes(((str(limit), str(usage), str(stat)),)) == 0
     limit.write_text("max\n", encoding="ascii")
-    assert available_bytes(((str(limit), str(usage)),)) > 1000
-    assert available_bytes(((str(tmp_path / "no"), str(tmp_path / "no")),)) > 1000
+    assert available_bytes(((str(limit), str(usage), str(stat)),)) > 1000
+    missing = str(tmp_path / "no")
+    assert available_bytes(((missing, missing, missing),)) > 1000
+
+
+@pytest.mark.parametrize(
+    "stat_text",
+    [
+        "anon 300\nfile 700\ninactive_file 600\nactive_file 100\n",
+        "cache 70\ninactive_file 50\ntotal_cache 700\ntotal_inactive_file 600\n",
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_cached_files_do_not_count_as_used_memory(tmp_path: Path, stat_text: str) -> None:
+    limit, usage, stat = (tmp_path / name for name in ("limit", "usage", "stat"))
+    limit.write_text("1000\n", encoding="ascii")
+    usage.write_text("1000\n", encoding="ascii")
+    stat.write_text(stat_text, encoding="ascii")
+    assert available_bytes(((str(limit), str(usage), str(stat)),)) == 600
 
 
 def test_returning_memory_is_safe_at_any_time() -> None:
