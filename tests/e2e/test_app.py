@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,13 +12,15 @@ from typing_extensions import override
 
 from bot import app
 from bot.account_lock import account_lock
-from bot.adapter import Adapter, Services, WorkingIndicator
+from bot.adapter import Adapter, Services
+from bot.engine.base import GenerationRequest
+from bot.engine.transformers_engine import TransformersEngine
 from bot.errors import PlatformError, UserFacingError
 from bot.messages import ReplyTarget, ReplyView
 from bot.settings_root import Loaded, load_settings
 from config.errors import ConfigurationError
 from tests.isolation import logging_as_before, workplace
-from tests.scripted import ACCOUNT, Indicator, Platform, ScriptedAdapter, question
+from tests.scripted import ACCOUNT, Platform, ScriptedAdapter, question
 
 __all__ = ["logging_as_before", "workplace"]
 
@@ -72,6 +72,20 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     return load_settings(data_dir=tmp_path / "data", platforms=("console",))
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[GenerationRequest]:
+    """What the engine is asked."""
+    requests: list[GenerationRequest] = []
+    stream = TransformersEngine.stream
+
+    def watch(self: TransformersEngine, request: GenerationRequest) -> object:
+        requests.append(request)
+        return stream(self, request)
+
+    monkeypatch.setattr(TransformersEngine, "stream", watch)
+    return requests
+
+
 def test_a_platform_is_served_until_a_signal_and_its_answers_end(loaded: Loaded) -> None:
     assert app.serve(loaded) == 0
     (message,) = ScriptedPlatform.platform.messages("q1")
@@ -107,24 +121,20 @@ def test_without_a_platform_there_is_nothing_to_serve(tmp_path: Path) -> None:
         app.serve(load_settings(data_dir=tmp_path))
 
 
-def test_chat_waits_with_a_progress_bar_and_uses_what_was_given(loaded: Loaded) -> None:
-    class Watching(Interrupting):
-        indicators: ClassVar[list[Indicator]] = []
+def test_chat_uses_what_the_command_line_gives(
+    loaded: Loaded, asked: list[GenerationRequest]
+) -> None:
+    assert app.chat(loaded, model=None, persona="Be brief.", raw=False) == 0
+    assert asked[0].turns[0].text == "Be brief."
+    assert not asked[0].is_raw
 
-        @override
-        def working(self, target: ReplyTarget) -> AbstractAsyncContextManager[WorkingIndicator]:
-            return self._watched()
 
-        @asynccontextmanager
-        async def _watched(self) -> AsyncGenerator[WorkingIndicator]:
-            indicator = Indicator()
-            self.indicators.append(indicator)
-            yield indicator
-
-    ScriptedPlatform.adapter = Watching
-    assert app.chat(loaded, model="fireside", persona="Be brief.", raw=True) == 0
-    fractions = [progress.fraction for progress in Watching.indicators[0].told]
-    assert fractions[-1:] == [1.0]
+def test_chat_feeds_the_last_line_alone_when_asked_to(
+    loaded: Loaded, asked: list[GenerationRequest]
+) -> None:
+    assert app.chat(loaded, model="fireside", persona=None, raw=True) == 0
+    assert asked[0].is_raw
+    assert [turn.text for turn in asked[0].turns] == ["hello"]
 
 
 def test_models_are_compared_and_one_that_is_absent_says_how_to_get_it(

@@ -10,7 +10,7 @@ import pytest
 from discord import app_commands
 
 from adapters.discord.errors import connection_errors, discord_errors
-from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
+from bot.errors import MessageGone, PlatformError, PlatformUnavailable, TargetExpired
 from config.errors import ConfigurationError
 
 NOT_FOUND, FORBIDDEN, SERVER_ERROR = discord.NotFound, discord.Forbidden, discord.DiscordServerError
@@ -67,7 +67,7 @@ def test_every_exception_of_the_library_becomes_a_platform_error() -> None:
     ("error", "expected"),
     [
         (http_error(FORBIDDEN, 403, 50013), PlatformError),
-        (http_error(NOT_FOUND, 404, 10008), PlatformError),
+        (http_error(NOT_FOUND, 404, 10008), MessageGone),
         (http_error(discord.HTTPException, 400, 50035), PlatformError),
         (http_error(NOT_FOUND, 404, 10015), TargetExpired),
         (http_error(NOT_FOUND, 404, 10062), TargetExpired),

@@ -72,15 +72,5 @@ def test_importing_the_package_imports_no_sdk() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_without_the_library_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "discord", None)
-    for name in [one for one in sys.modules if one.startswith("adapters.discord.")]:
-        if name != "adapters.discord.settings":
-            monkeypatch.delitem(sys.modules, name)
-
-    with pytest.raises(ConfigurationError, match=r"pip install 'fireside\[discord\]'"):
-        create(settings_with(), GuildServices())
-
-
 def test_the_adapter_is_built_from_settings_alone() -> None:
     assert create(settings_with(), GuildServices()).account == f"discord:{BOT_ID}"
