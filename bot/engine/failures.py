@@ -68,6 +68,11 @@ def cannot_start(error: Exception) -> EngineUnavailable:
     return EngineUnavailable(text.format(problem=error))
 
 
+def shutting_down() -> EngineUnavailable:
+    """The engine is being closed."""
+    return EngineUnavailable(_("The engine is shutting down."))
+
+
 def worker_died() -> str:
     """The worker is dead; the next question starts another."""
     return _("The engine stopped in the middle of this answer. Ask again: it starts anew.")

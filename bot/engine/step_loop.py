@@ -36,7 +36,13 @@ from bot.engine.residency import NoRoom, Residency, Resident
 from bot.engine.scheduler import Scheduler
 from bot.engine.tokenizer import TemplateRefused
 from bot.engine.weights import DamagedCheckpoint
-from bot.errors import FiresideError, ModelError, ModelNotInstalled, UserFacingError
+from bot.errors import (
+    EngineUnavailable,
+    FiresideError,
+    ModelError,
+    ModelNotInstalled,
+    UserFacingError,
+)
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 
@@ -81,6 +87,7 @@ class StepLoop:
         self._waits_for_memory = False
         self._loading: str | None = None
         self._reported = 0.0
+        self._is_shut_down = False
         self.snapshot: tuple[ResidentModel, ...] = ()
         self.passes: dict[str, int] = {}
         """Forward passes done by model, for tests and `doctor`."""
@@ -116,9 +123,14 @@ class StepLoop:
                 self._finish(job, FinishReason.TIME)
 
     def shut_down(self) -> None:
-        """End every answer and free everything."""
+        """End every answer, load and unload and free everything; nothing is loaded any more."""
+        self._is_shut_down = True
         for job in [*self._scheduler.waiting(), *self._scheduler.active()]:
             self._finish(job, FinishReason.CANCELLED)
+        for load in list(self._loads):
+            self._end_load(load, failures.shutting_down())
+        while self._unloads:
+            self._unloads.pop().done(failures.shutting_down())
         self._residency.clear()
         self._prefixes.clear()
         return_freed_memory()
@@ -153,12 +165,16 @@ class StepLoop:
             except NoRoom:
                 self._waits_for_memory = True
             except FiresideError as error:
-                self._loads.remove(job)
-                job.done(error)
+                self._end_load(job, error)
             else:
-                self._loads.remove(job)
                 job.progress(1.0)
-                job.done(None)
+                self._end_load(job, None)
+
+    def _end_load(self, job: LoadJob, error: FiresideError | None) -> None:
+        """Tell once: shutting down in the middle of a load has told already."""
+        if job in self._loads:
+            self._loads.remove(job)
+            job.done(error)
 
     def _admit(self) -> None:
         while (job := self._scheduler.head()) is not None:
@@ -180,6 +196,8 @@ class StepLoop:
                 checkpoint = self._resident(job.entry)
             except NoRoom:
                 return False
+            if job.is_finished:  # cancelled while the model was loading
+                return True
             self._generations[job] = Generation(
                 job, checkpoint, self._prefixes, self._rows(job), self._settings.monotonic
             )
@@ -251,7 +269,13 @@ class StepLoop:
     # Models in memory.
 
     def _resident(self, entry: ModelEntry) -> Checkpoint:
-        """The loaded model. Raises `ModelError`, or `NoRoom` where it can wait for room."""
+        """The loaded model.
+
+        Raises `ModelError`, `NoRoom` where it can wait for room, or `EngineUnavailable` once shut
+        down.
+        """
+        if self._is_shut_down:
+            raise failures.shutting_down()
         resident = self._residency.use(entry.name)
         if resident is not None:
             return resident.model
@@ -260,7 +284,7 @@ class StepLoop:
             blueprint = read_blueprint(entry, folder, self._device, exact=self._settings.exact)
             self._make_room(blueprint)
             return self._load(blueprint)
-        except (ModelError, NoRoom):
+        except (ModelError, NoRoom, EngineUnavailable):
             raise
         except Exception as error:  # third-party code over damaged files may raise anything
             _log(error, entry)
@@ -296,6 +320,8 @@ class StepLoop:
     def _on_piece(self, fraction: float) -> None:
         """A piece of a model is loaded: new questions come in, other models' answers go on."""
         self._settings.run_submitted()
+        if self._is_shut_down:
+            raise failures.shutting_down()
         self._tell_loading(fraction * 0.95)
         self._advance()
 

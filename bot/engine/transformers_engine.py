@@ -103,7 +103,7 @@ class TransformersEngine(Engine):
     async def start(self) -> None:
         async with self._starting:
             if self._is_closed:
-                raise EngineUnavailable(_("The engine is shutting down."))
+                raise failures.shutting_down()
             if self._is_running():
                 return
             if self._worker is not None:

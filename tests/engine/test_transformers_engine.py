@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import logging
 import os
 import shutil
 import socket
@@ -595,6 +596,39 @@ async def test_a_question_that_comes_while_its_model_loads_is_told_how_far_it_is
     await loading
 
 
+class HeldLoads:
+    """Holds every load until `may_go` is set, and notes the pieces that were loaded."""
+
+    def __init__(self) -> None:
+        self.may_go = threading.Event()
+        self.pieces: list[float] = []
+
+    def load(self, blueprint: Blueprint, on_piece: Callable[[float], None]) -> Checkpoint:
+        def noted(fraction: float) -> None:
+            self.pieces.append(fraction)
+            on_piece(fraction)
+
+        assert self.may_go.wait(60)
+        return load_checkpoint(blueprint, noted)
+
+
+@pytest.fixture
+def held_loads(monkeypatch: pytest.MonkeyPatch) -> HeldLoads:
+    held = HeldLoads()
+    monkeypatch.setattr(step_loop, "load_checkpoint", held.load)
+    return held
+
+
+async def test_leaving_while_the_model_loads_is_no_failure(
+    engine: TransformersEngine, held_loads: HeldLoads, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine.stream(request_for("smollm", "hello")) as stream:
+        assert isinstance(await anext(stream), Loading)
+    held_loads.may_go.set()
+    assert (await read(engine, request_for("smollm", "hello"))).finished.error is None
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 async def test_running_out_of_memory_ends_one_answer_and_is_told(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -768,6 +802,46 @@ async def test_closing_ends_running_answers_and_joins_the_worker(make_engine: Ma
     await engine.close()
     with pytest.raises(EngineUnavailable):
         await engine.start()
+
+
+async def test_closing_while_a_model_loads_ends_the_load_at_its_next_piece(
+    engine: TransformersEngine, held_loads: HeldLoads, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine.stream(request_for("smollm", "hello")) as stream:
+        assert isinstance(await anext(stream), Loading)
+        closing = asyncio.create_task(engine.close())
+        await asyncio.sleep(0)
+        held_loads.may_go.set()
+        await closing
+        *_, last = [event async for event in stream]
+    assert isinstance(last, Finished)
+    assert last.reason is FinishReason.CANCELLED
+    assert len(held_loads.pieces) == 1
+    assert engine.resident() == ()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_closing_tells_whoever_waits_for_a_load_or_an_unload(
+    engine: TransformersEngine, held_loads: HeldLoads
+) -> None:
+    await engine.start()
+    begun = asyncio.Event()
+    loading = asyncio.create_task(engine.load("smollm", lambda _fraction: begun.set()))
+    await begun.wait()
+    waiting = [
+        loading,
+        asyncio.create_task(engine.load("blenderbot")),
+        asyncio.create_task(engine.unload("smollm")),
+    ]
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(engine.close())
+    await asyncio.sleep(0)
+    held_loads.may_go.set()
+    await closing
+    async with asyncio.timeout(60):
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(end) for end in ends] == ["The engine is shutting down."] * 3
+    assert len(held_loads.pieces) == 1
 
 
 async def test_an_engine_that_never_started_closes(make_engine: MakeEngine) -> None:
