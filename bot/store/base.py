@@ -156,7 +156,11 @@ class Recovery(Protocol):
         ...
 
     async def unanswered(self, account: str, now: datetime) -> Sequence[StoredMessage]:
-        """Received messages of the account that no live lease covers, oldest first."""
+        """Received messages of the account that no live lease covers, oldest first.
+
+        A bounded number of them: ask again when they are answered. One that cannot be read is
+        marked as failed and left out.
+        """
         ...
 
     async def purge(self, older_than: datetime) -> int:

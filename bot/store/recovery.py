@@ -1,9 +1,10 @@
 """What a starting process and the daily sweep need, over the database."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, delete, exists, or_, select, update
 from typing_extensions import override
 
 from bot.store.base import MessageState, Recovery, ReplyState, StoredMessage
@@ -16,6 +17,11 @@ KEYS_STAY = timedelta(days=7)
 
 BATCH = 500
 """Rows that one transaction of a purge deletes, so that nobody waits long for it."""
+
+MAX_UNANSWERED = 500
+"""Messages that are handed out at once."""
+
+log = logging.getLogger(__name__)
 
 
 class SqlRecovery(Recovery):
@@ -45,9 +51,23 @@ class SqlRecovery(Recovery):
         waiting = select(message).where(
             message.c.account == account, message.c.state == MessageState.RECEIVED, ~live
         )
+        oldest_first = waiting.order_by(message.c.id).limit(MAX_UNANSWERED)
         async with self._database.reading() as connection:
-            rows = await connection.execute(waiting.order_by(message.c.id))
-            return [stored_message(row) for row in rows.mappings()]
+            rows = (await connection.execute(oldest_first)).mappings().all()
+        found = {row["id"]: _readable(row) for row in rows}
+        await self._give_up([key for key, one in found.items() if one is None])
+        return [one for one in found.values() if one is not None]
+
+    async def _give_up(self, unreadable: Sequence[int]) -> None:
+        """Mark messages that cannot be read as failed, so that they keep no other one waiting."""
+        if not unreadable:
+            return
+        log.error("messages that cannot be read were given up: %s", [*unreadable])
+        damaged = update(message).where(
+            message.c.id.in_(unreadable), message.c.state == MessageState.RECEIVED
+        )
+        async with self._database.writing() as connection:
+            await connection.execute(damaged.values(state=MessageState.FAILED))
 
     @override
     async def purge(self, older_than: datetime) -> int:
@@ -68,6 +88,13 @@ class SqlRecovery(Recovery):
         batch = delete(message).where(message.c.id.in_(gone.limit(BATCH)))
         async with self._database.writing() as connection:
             return (await connection.execute(batch)).rowcount
+
+
+def _readable(row: RowMapping) -> StoredMessage | None:
+    try:
+        return stored_message(row)
+    except (ValueError, TypeError):
+        return None  # the error quotes what was stored
 
 
 def _is_in_it() -> ColumnElement[bool]:

@@ -161,6 +161,25 @@ async def test_a_row_that_cannot_be_read_is_told_without_its_content(
         assert "secret" not in caught.value.text
 
 
+@pytest.mark.parametrize("row", ['{"secret": 1}', "secret", '["secret"]'])
+async def test_a_row_that_cannot_be_read_keeps_no_other_from_its_answer(
+    folder: Path, row: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(folder, 3)
+    async with await SqlStore.open(folder) as store:
+        async with store.database.writing() as connection:
+            damage = "UPDATE message SET event = ? WHERE event_id = 'q1'"
+            await connection.exec_driver_sql(damage, (row,))
+        for _ in range(2):
+            left = await store.recovery.unanswered(ACCOUNT, START)
+            assert [message.event.id for message in left] == ["q0", "q2"]
+        async with store.database.reading() as connection:
+            states = await connection.exec_driver_sql("SELECT state FROM message ORDER BY id")
+            assert [*states.scalars()] == ["received", "failed", "received"]
+    assert len(caplog.records) == 1
+    assert "secret" not in caplog.text
+
+
 @asynccontextmanager
 async def locked(file: Path) -> AsyncGenerator[None]:
     """Another program holds the database's lock."""

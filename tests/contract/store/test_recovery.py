@@ -42,6 +42,16 @@ async def test_what_no_live_lease_covers_is_unanswered_oldest_first(
     assert await unanswered(later, 1) == ["q0", "q2", "q4"]
 
 
+async def test_no_more_are_handed_out_at_once_than_a_bound(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.store.recovery.MAX_UNANSWERED", 2)
+    messages = [await scene.admit(question(f"q{n}")) for n in range(3)]
+    assert await unanswered(scene.store) == ["q0", "q1"]
+    await scene.answer(messages[0], "because")
+    assert await unanswered(scene.store) == ["q1", "q2"]
+
+
 async def test_a_released_message_is_unanswered_at_once(scene: Scene) -> None:
     claim = await scene.claim(await scene.admit(question("q1")))
     await scene.store.inbox.release(claim)
