@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import typer
 
 from bot.errors import UsageError
-from bot.library import ModelLibrary
 from bot.settings_root import Loaded, load_settings
 from bot.translations import gettext as _
 from bot.translations import language
 from config.catalogue import Catalogue, ModelEntry, UnknownModelName
 from config.loading import DEFAULT
 from config.logging import configure
+
+if TYPE_CHECKING:
+    from bot.library import ModelLibrary
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,11 @@ class Invocation:
         return Catalogue.load(self.loaded.settings.models)
 
     @cached_property
-    def library(self) -> ModelLibrary:
+    def library(self) -> "ModelLibrary":
         """The models on this machine."""
+        # Imported here: --help and configuration errors do without it.
+        from bot.library import ModelLibrary
+
         return ModelLibrary(self.loaded.settings.models_dir, self.loaded.settings.hub)
 
     def models(self, names: Sequence[str]) -> list[ModelEntry]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,9 +16,11 @@ from bot.cli.tables import Column, print_table
 from bot.engine.failures import size_text
 from bot.engine.families import capabilities, default_sampling
 from bot.errors import ModelError, UsageError
-from bot.library import InstalledModel
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
+
+if TYPE_CHECKING:
+    from bot.library import InstalledModel
 
 CARD = Path(__file__).parents[1] / "builtin" / "README.md"
 
@@ -121,7 +123,7 @@ def _confirm(entry: ModelEntry) -> None:
         raise typer.Exit(1)
 
 
-def _row(entry: ModelEntry, here: InstalledModel | None, default: str) -> tuple[str, ...]:
+def _row(entry: ModelEntry, here: "InstalledModel | None", default: str) -> tuple[str, ...]:
     estimate = f"~{size_text(entry.weight_bytes)}"
     return (
         f"{entry.name} *" if entry.name == default else entry.name,
@@ -161,7 +163,7 @@ def _facts(run: Invocation, entry: ModelEntry) -> Iterator[tuple[str, str]]:
     yield from _place(entry, here)
 
 
-def _place(entry: ModelEntry, here: InstalledModel | None) -> Iterator[tuple[str, str]]:
+def _place(entry: ModelEntry, here: "InstalledModel | None") -> Iterator[tuple[str, str]]:
     if here is None:
         size = size_text(entry.weight_bytes)
         text = _("not installed (about {size}): fireside models pull {name}")

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from bot.library import PullProgress
 from config.catalogue import ModelEntry
+
+if TYPE_CHECKING:
+    from bot.library import PullProgress
 
 
 @contextmanager
-def shown_progress(entry: ModelEntry) -> Generator[Callable[[PullProgress], None]]:
+def shown_progress(entry: ModelEntry) -> Generator[Callable[["PullProgress"], None]]:
     """A bar for the length of the block; give what it yields to `ModelLibrary.pull`."""
     # Imported here: --help and errors do without Rich.
     from rich.console import Console
@@ -32,7 +35,7 @@ def shown_progress(entry: ModelEntry) -> Generator[Callable[[PullProgress], None
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(entry.name, total=None)
 
-        def show(progress: PullProgress) -> None:
+        def show(progress: "PullProgress") -> None:
             bar.update(task, completed=progress.done_bytes, total=progress.total_bytes)
 
         yield show
