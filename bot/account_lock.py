@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,7 +22,8 @@ def account_lock(folder: Path, account: str) -> Generator[None]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     readable = re.sub(r"[^A-Za-z0-9-]+", "-", account)[:40]
     digest = hashlib.sha256(account.encode()).hexdigest()[:12]
-    lock = FileLock(folder / f"{readable}-{digest}.lock", timeout=0)
+    file = folder / f"{readable}-{digest}.lock"
+    lock = FileLock(file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -34,4 +35,8 @@ def account_lock(folder: Path, account: str) -> Generator[None]:
     try:
         yield
     finally:
+        # While it is held, so that the file is surely ours; Windows refuses, and it stays there.
+        # Nobody waits for it, and who opened it before this sees that it has no name any more.
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
         lock.release()
