@@ -6,6 +6,7 @@ counts: machines are noisy.
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -62,12 +63,17 @@ def _table(model: str, rows: Sequence[tuple[int, str, Measured]]) -> Table:
             way,
             f"{measured.tokens_per_s:.1f}",
             f"{measured.tokens_per_s / plain[count].tokens_per_s:.2f}",
-            f"{1000 * measured.first_token_p50_s:.0f} ms",
+            _milliseconds(measured.first_token_p50_s),
             f"{measured.load_s:.2f} s",
             f"{measured.lag_p99_ms:.2f} ms" if way == "engine" else "-",
             f"{measured.memory_mib:.0f} MiB",
         )
     return table
+
+
+def _milliseconds(seconds: float) -> str:
+    """Random weights may say nothing that is text: then there is no first word to time."""
+    return "-" if math.isnan(seconds) else f"{1000 * seconds:.0f} ms"
 
 
 if __name__ == "__main__":

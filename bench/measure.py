@@ -5,6 +5,7 @@ A process measures one way only: the first thread that runs torch in a process o
 
 import asyncio
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -91,7 +92,8 @@ async def _ask(engine: Engine, name: str, number: int) -> tuple[float, int]:
             if isinstance(event, Finished):
                 if event.error:
                     raise SystemExit(event.error)
-                return event.usage.time_to_first_token_s or 0.0, event.usage.generated_tokens
+                first_s = event.usage.time_to_first_token_s
+                return first_s if first_s is not None else math.nan, event.usage.generated_tokens
             assert isinstance(event, TextDelta)
     raise AssertionError("a stream ends with Finished")
 
