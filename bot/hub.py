@@ -314,6 +314,9 @@ class HubSession:
                 for chunk in response.iter_bytes():
                     opened.write(chunk)
                     received(len(chunk))
+                    if opened.tell() > file.size_bytes:
+                        # More than was announced: the check of the file tells, the disk stays free.
+                        return
 
 
 def _belonging(entry: ModelEntry, files: Sequence[RemoteFile]) -> Sequence[RemoteFile]:

@@ -57,6 +57,7 @@ class Faults:
     cut: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     status: dict[str, int] = field(default_factory=dict[str, int])
     damaged: set[str] = field(default_factory=set[str])
+    overlong: set[str] = field(default_factory=set[str])
     ignores_ranges: bool = False
 
 
@@ -128,6 +129,8 @@ class LoopbackHub:
         content = self.repositories[_name(request)].files[file]
         if file in self.faults.damaged:
             content = bytes(reversed(content))
+        if file in self.faults.overlong:
+            content += bytes(32 << 20)
         begin = self._begin(request)
         rest = content[begin:]
         headers = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}

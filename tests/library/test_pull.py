@@ -168,6 +168,20 @@ async def test_a_wrong_checksum_is_told_and_nothing_is_installed(
     assert (await shelf(tmp_path, hub.endpoint).pull()).commit == COMMIT
 
 
+async def test_a_file_that_goes_on_past_its_size_does_not_fill_the_disk(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    hub.faults.overlong.add(WEIGHTS)
+    seen: list[int] = []
+    with pytest.raises(DownloadFailed, match=rf"{WEIGHTS} arrived damaged"):
+        await asyncio.to_thread(
+            shelf(tmp_path, hub.endpoint).library.pull,
+            TINY,
+            lambda progress: seen.append(progress.done_bytes),
+        )
+    assert max(seen) < 16 << 20
+
+
 async def test_weights_that_are_cut_short_on_the_hub_itself_are_not_installed(
     hub: LoopbackHub, tmp_path: Path
 ) -> None:
