@@ -105,11 +105,12 @@ class Settings(BaseModel):
         examples=[4],
     )
     edit_window_s: float = Field(
-        5, gt=0, description="The window of `edits_per_window`, in seconds.", examples=[6]
+        5, gt=0, le=3600, description="The window of `edits_per_window`, in seconds.", examples=[6]
     )
     missed_max_age_s: float = Field(
         900,
         ge=0,
+        le=604_800,
         description="Mentions missed while the bot was down are answered up to this age; 0: none.",
         examples=[300],
     )
