@@ -63,7 +63,8 @@ class Answering:
     """The answer to one claimed message. `stop` ends its generation and keeps what there is.
 
     With `is_left_over` the message was found in the store: it may be too old to be answered.
-    `is_delivering` says that the text is finished and only the platform is waited for.
+    `is_delivering` says that the text is finished and only the platform is waited for;
+    `is_withdrawn` is set when the question was deleted: `remove_shown` then clears it away.
     """
 
     def __init__(
@@ -89,11 +90,6 @@ class Answering:
         self._is_stopped = True
         if self._stopping is not None:
             self._stopping.reschedule(asyncio.get_running_loop().time())
-
-    def withdraw(self) -> None:
-        """End it because the question was deleted: `remove_shown` then clears it away."""
-        self.is_withdrawn = True
-        self.stop()
 
     async def run(self, refusal: UserFacingError | None = None) -> None:
         """Answer, deliver and record it. With `refusal` its text is the answer.

@@ -138,9 +138,14 @@ class Orchestrator:
             self._refuse(message)
 
     async def _withdraw(self, account: str, event: MessageDeleted) -> None:
-        message = await self._store.history.withdraw(account, event.id)
-        if message is not None and message.id in self._running:
-            self._running[message.id].withdraw()
+        known = self._unanswered_of(account, event.id)
+        running = [self._running[one.id] for one in known if one.id in self._running]
+        for answering in running:
+            # Before the store knows: the claim is lost from then on, and whoever sees that clears.
+            answering.is_withdrawn = True
+        await self._store.history.withdraw(account, event.id)
+        for answering in running:
+            answering.stop()
 
     def _act(self, account: str, event: ActionInvoked) -> None:
         match event.action:

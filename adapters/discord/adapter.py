@@ -41,7 +41,9 @@ class DiscordAdapter:
 
     def __init__(self, settings: Settings, services: Services, now: Callable[[], datetime]) -> None:
         # discord.py's debug lines hold what people write: they must not come even where ours do.
-        logging.getLogger("discord").setLevel(logging.INFO)
+        library_log = logging.getLogger("discord")
+        if library_log.getEffectiveLevel() < logging.INFO:
+            library_log.setLevel(logging.INFO)
         self._settings = settings
         self._account = f"{PLATFORM}:{settings.bot_id}"
         self._token = settings.require_token()

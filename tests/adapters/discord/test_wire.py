@@ -359,6 +359,7 @@ async def test_no_text_of_a_message_is_in_a_log_at_any_level(
             await server.say(f"{MENTION} something-private")
             await until(lambda: server.answers() == ["You said: something-private"])
 
+    logging.getLogger("discord").setLevel(logging.NOTSET)
     assert "intents:" in caplog.text
     assert "something-private" not in caplog.text
     assert TOKEN not in caplog.text
