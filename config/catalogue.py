@@ -87,10 +87,10 @@ class ModelEntry(BaseModel):
 
 
 class OwnerModel(BaseModel):
-    """A model that the owner adds: `[models.NAME]` in fireside.toml.
+    """A model that the owner adds or changes: `[models.NAME]` in fireside.toml.
 
-    `repository` (a hub id) or `folder` is needed; everything else has a default. The size is read
-    from a folder's files, or guessed from a repository's name ("…-0.6B").
+    A model to add needs `repository` (a hub id) or `folder`; everything else has a default. The
+    size is read from a folder's files, or guessed from a repository's name ("…-0.6B").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -182,7 +182,8 @@ class Catalogue:
     def load(cls, owners: Mapping[str, OwnerModel] | None = None) -> "Catalogue":
         """Read the catalogue's file and add the owner's models.
 
-        An owner's model replaces one of the file with the same name, except the embedded one.
+        A table that names neither repository nor folder changes the entry of that name, say its
+        sampling; else it replaces one of the file with the same name, except the embedded one.
         Raises `ConfigurationError` where an owner's model is wrong.
         """
         tables: dict[str, dict[str, Any]] = tomllib.loads(CATALOGUE_FILE.read_text("utf-8"))
@@ -191,7 +192,9 @@ class Catalogue:
             for name, table in tables.items()
         }
         for name, model in (owners or {}).items():
-            entries[name] = _owner_entry(name, model)
+            is_change = name in entries and model.repository is None and model.folder is None
+            changed = _changed(entries[name], model) if is_change else _owner_entry(name, model)
+            entries[name] = changed
         return cls(entries)
 
     def __iter__(self) -> Iterator[ModelEntry]:
@@ -222,6 +225,15 @@ class Catalogue:
         """The models of a preset, or the one model of that name. Raises `UnknownModelName`."""
         members = self.presets.get(name.strip().lower())
         return [self.get(member) for member in members or [name]]
+
+
+def _changed(entry: ModelEntry, model: OwnerModel) -> ModelEntry:
+    """An entry with what the owner states of it; sampling parameters one by one."""
+    stated = {name: getattr(model, name) for name in model.model_fields_set}
+    sampling = model.sampling.model_dump(exclude_unset=True)
+    return entry.model_copy(
+        update={**stated, "sampling": entry.sampling.model_copy(update=sampling)}
+    )
 
 
 def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:

@@ -103,6 +103,14 @@ def test_an_owner_may_replace_a_model_of_the_catalogue() -> None:
     assert catalogue.get("blenderbot").repository == "mirror/blender-400M"
 
 
+def test_an_owner_may_change_a_models_sampling_and_nothing_else() -> None:
+    before = Catalogue.load().get("fireside")
+    changed = owners(fireside={"sampling": {"temperature": 0.1}}).get("fireside")
+    assert changed.sampling.temperature == 0.1
+    assert changed.sampling.max_tokens == before.sampling.max_tokens
+    assert changed.model_copy(update={"sampling": before.sampling}) == before
+
+
 @pytest.mark.parametrize(
     ("name", "model", "words"),
     [
