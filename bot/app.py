@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -20,11 +20,13 @@ from pydantic import BaseModel
 from bot.account_lock import account_lock
 from bot.adapter import Adapter, Services
 from bot.answering import AnswerServices
+from bot.clock import utc_now
 from bot.commands.build import build_registry
 from bot.comparison import ModelEvent
 from bot.comparison import compare as compare_models
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine
+from bot.engine.failures import GIB
 from bot.errors import StoreUnavailable, UserFacingError
 from bot.library import ModelLibrary
 from bot.models import Models
@@ -38,7 +40,6 @@ from config.catalogue import Catalogue
 from config.errors import ConfigurationError
 
 CONSOLE = "console"
-GIB = 1024**3
 MAX_COMPARED = 4
 """How many of the installed models answer where none is named."""
 
@@ -181,12 +182,12 @@ def _compose(
         SettingName.PERSONA: settings.persona,
         SettingName.RAW: "false",
     }
-    scoped = ScopedSettings(store.settings, defaults, now, given)
-    registry = build_registry(models, scoped, store.history, now)
+    scoped = ScopedSettings(store.settings, defaults, utc_now, given)
+    registry = build_registry(models, scoped, store.history, utc_now)
     prompts = PromptBuilder(
-        store.history, scoped, models, now, settings.answer_timeout_s, settings.max_tokens
+        store.history, scoped, models, utc_now, settings.answer_timeout_s, settings.max_tokens
     )
-    services = AnswerServices(engine, store.inbox, prompts, registry, settings.owners, now)
+    services = AnswerServices(engine, store.inbox, prompts, registry, settings.owners, utc_now)
     orchestrator = Orchestrator(
         store, services, uuid.uuid4().hex, Limits(max_waiting=settings.max_waiting)
     )
@@ -195,11 +196,6 @@ def _compose(
         return AdapterServices(platform, store, orchestrator, registry, models)
 
     return Core(settings, model, store, engine, models, orchestrator, services_for)
-
-
-def now() -> datetime:
-    """The present time in UTC."""
-    return datetime.now(UTC)
 
 
 def _create(core: Core, platform: str) -> Adapter:
@@ -266,7 +262,7 @@ async def _sweep_daily(recovery: Recovery, settings: RootSettings) -> None:
     """Delete what is older than the retention, now and once a day."""
     while True:
         try:
-            deleted = await recovery.purge(now() - timedelta(days=settings.retention_days))
+            deleted = await recovery.purge(utc_now() - timedelta(days=settings.retention_days))
             log.info("%d messages past their retention were deleted", deleted)
         except StoreUnavailable as error:
             log.error("the retention sweep failed: %s", error.text)

@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
+from bot.clock import utc_now
 from bot.engine.failures import size_text
 from bot.engine.weights import DamagedCheckpoint, inspect_weights
 from bot.errors import BrokenModel, DownloadFailed, ModelNotInstalled, UsageError
@@ -48,11 +49,6 @@ class PullProgress:
     done_bytes: int
     total_bytes: int
     file: str
-
-
-def utc_now() -> datetime:
-    """The present time."""
-    return datetime.now(UTC)
 
 
 class ModelLibrary:

@@ -13,12 +13,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from bot.clock import utc_now
 from bot.engine import failures
 from bot.engine.base import (
     Engine,
@@ -54,10 +55,6 @@ SWITCH_INTERVAL_S = 0.0005
 """Together they keep the event loop's lag under decoding below 3 ms (engine notes)."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class TransformersEngine(Engine):
     """Runs the models of `entries` whose files `locate` finds.
 
@@ -77,7 +74,7 @@ class TransformersEngine(Engine):
         max_waiting: int = 64,
         max_rows: int = 4,
         exact: bool = False,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._entries = entries if callable(entries) else lambda: entries
