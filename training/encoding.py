@@ -6,7 +6,6 @@ Role marks and the opening mark never count: they are given, not predicted.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from random import Random
 
 from tokenizers import Tokenizer
 
@@ -53,13 +52,16 @@ def _spell(turn: str) -> str:
     return tidy(turn) or turn
 
 
-def render(turns: Sequence[Turn], bot_parity: int, only_answers: bool) -> Tokens:
-    """One conversation with the bot at the even (0) or odd (1) turns."""
+def render(turns: Sequence[Turn], bot_parity: int) -> Tokens:
+    """One conversation with the bot at the even (0) or odd (1) turns.
+
+    What the user says is learned too; what the bot must not learn to say is context only.
+    """
     tokens = Tokens([special_id(BEGIN)], [IGNORED])
     for index, turn in enumerate(turns):
         is_bot = index % 2 == bot_parity
         text = [*(turn.tidied if is_bot else turn.typed), special_id(END)]
-        counts = (is_bot and turn.is_learned) if only_answers else True
+        counts = turn.is_learned or not is_bot
         tokens.ids.extend([special_id(BOT if is_bot else USER), *text])
         tokens.targets.extend([IGNORED, *(text if counts else [IGNORED] * len(text))])
     return tokens
@@ -83,12 +85,3 @@ def batches(
     """Ids and targets of whole batches."""
     while len(group := list(islice(rows, rows_per_batch))) == rows_per_batch:
         yield [row.ids for row in group], [row.targets for row in group]
-
-
-def windows(turns: Sequence[Turn], random: Random) -> Iterator[Sequence[Turn]]:
-    """Short stretches of a conversation, two to eight turns each, without overlap."""
-    start = 0
-    while start < len(turns) - 1:
-        length = random.choice((2, 2, 4, 4, 6, 8))
-        yield turns[start : start + length]
-        start += length

@@ -44,7 +44,7 @@ def held_out_text(conversations: Sequence[Conversation], tokenizer: Tokenizer) -
 
 def _render(conversation: Conversation, tokenizer: Tokenizer) -> Tokens:
     turns = encode_turns(conversation, tokenizer, lambda _turn: True)
-    return render(turns, 1, only_answers=False)
+    return render(turns, 1)
 
 
 def _count_predicted(tokens: Tokens) -> int:
@@ -83,4 +83,4 @@ def trigram_bits(training: Iterable[Tokens], text: HeldOutText) -> float:
 def training_text(conversations: Sequence[Conversation], tokenizer: Tokenizer) -> list[Tokens]:
     """The training split as the model saw it: each conversation with the bot on either side."""
     encoded = [encode_turns(item, tokenizer, lambda _turn: True) for item in conversations]
-    return [render(turns, parity, only_answers=False) for turns in encoded for parity in (0, 1)]
+    return [render(turns, parity) for turns in encoded for parity in (0, 1)]

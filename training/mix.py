@@ -8,12 +8,12 @@ from tokenizers import Tokenizer
 
 from training.conversation import Conversation
 from training.dialogue import compose
-from training.encoding import Tokens, Turn, encode_turns, pack, render, windows
+from training.encoding import Tokens, Turn, encode_turns, pack, render
 from training.examples import Examples
 from training.filters import is_fit_for_bot
 from training.plan import Phase
 
-# Of the tokens of the second phase, in each epoch: composed example dialogues.
+# Of each epoch of the second phase: composed dialogues, and which share of the chats.
 EXAMPLE_DIALOGUES = 12_000
 CORPUS_REPEATS = 8
 CORPUS_GREETINGS = re.compile(
@@ -21,7 +21,7 @@ CORPUS_GREETINGS = re.compile(
     r"top of the morning|what's up|can i ask|do you (?:eat|drink)|why can you not eat)",
     re.IGNORECASE,
 )
-CHITCHAT_SHARE = 0.3
+CHITCHAT_SHARE = 0.6
 
 
 def rows(
@@ -45,7 +45,7 @@ def _talk(
     random = Random(seed)
     while True:
         for turns in random.sample(encoded, len(encoded)):
-            yield render(turns, random.randrange(2), only_answers=False)
+            yield render(turns, random.randrange(2))
 
 
 def _answers(
@@ -58,12 +58,12 @@ def _answers(
     random = Random(seed)
     while True:
         chosen = random.sample(encoded_chats, round(len(encoded_chats) * CHITCHAT_SHARE))
-        parts = [part for turns in chosen for part in windows(turns, random)]
+        parts = [turns[random.randrange(2) :] for turns in chosen]
         written = [compose(examples, random) for _ in range(EXAMPLE_DIALOGUES)]
         parts += encoded_corpus + _encode(written, tokenizer, lambda _turn: True)
         random.shuffle(parts)
         for turns in parts:
-            yield render(turns, 1, only_answers=True)
+            yield render(turns, 1)
 
 
 def _is_greeting(conversation: Conversation) -> bool:

@@ -1,7 +1,7 @@
 """The two phases of training and their step counts, rates and batches.
 
-*Talk* learns both sides of whole dialogues; *answers* then learns short dialogues with the
-loss on the bot's turns only, and with the hand-written examples in the mix.
+*Talk* learns both sides of whole dialogues; *answers* then puts the hand-written examples in
+the mix, and no longer learns what a bot should not say of itself.
 """
 
 import math
@@ -13,7 +13,10 @@ PhaseName = Literal["talk", "answers"]
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """How one phase trains; a batch is `rows` rows of `row_tokens` tokens."""
+    """How one phase trains; a batch is `rows` rows of `row_tokens` tokens.
+
+    Rates are those of the embeddings and norms, which AdamW trains.
+    """
 
     name: PhaseName
     steps: int
@@ -41,9 +44,9 @@ class Phase:
 
 def talk(steps: int) -> Phase:
     """The first phase: rows of half the context, which train faster."""
-    return Phase("talk", steps, 2e-3, 4e-4, warmup_steps=100, rows=16, row_tokens=256)
+    return Phase("talk", steps, 2e-3, 2e-4, warmup_steps=100, rows=16, row_tokens=256)
 
 
 def answers(steps: int) -> Phase:
     """The second phase: rows of the whole context."""
-    return Phase("answers", steps, 1.2e-3, 2e-5, warmup_steps=50, rows=4, row_tokens=512)
+    return Phase("answers", steps, 6e-4, 2e-5, warmup_steps=50, rows=4, row_tokens=512)

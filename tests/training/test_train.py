@@ -21,6 +21,7 @@ def _model() -> LlamaForCausalLM:
             intermediate_size=16,
             num_hidden_layers=1,
             num_attention_heads=2,
+            tie_word_embeddings=True,
         )
     )
 
