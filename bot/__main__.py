@@ -10,19 +10,20 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
-from typing import Annotated, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
 import typer
-from pydantic import BaseModel
 
 from bot.cli.invocation import Invocation, invocation
 from bot.cli.models import models
 from bot.cli.settings import config
 from bot.errors import FiresideError, UsageError, UserFacingError
-from bot.settings_root import adapter_modules, load_settings
+from bot.installed_adapters import adapter_modules
 from bot.translations import gettext as _
 from config.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 DEBUG = "--debug"
 
@@ -49,6 +50,9 @@ class Benchmark(Protocol):
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
+        # Imported here: no other command asks for it.
+        from importlib.metadata import version
+
         typer.echo(f"fireside {version('fireside')}")
         raise typer.Exit
 
@@ -151,7 +155,10 @@ def _add_platforms() -> None:
             app.add_typer(module.command_line(partial(_section, platform)), name=platform)
 
 
-def _section(platform: str) -> BaseModel:
+def _section(platform: str) -> "BaseModel":
+    # Imported here: pydantic stays out of --help.
+    from bot.settings_root import load_settings
+
     return cast("BaseModel", getattr(load_settings().settings, platform))
 
 

@@ -28,12 +28,13 @@ from bot.conversation import Role, Turn
 from bot.engine.base import Engine
 from bot.engine.failures import GIB
 from bot.errors import StoreUnavailable, UserFacingError
+from bot.installed_adapters import adapter_modules
 from bot.library import ModelLibrary
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.prompt import PromptBuilder, sampling_for
 from bot.services import AdapterServices
-from bot.settings_root import Loaded, RootSettings, adapter_modules
+from bot.settings_root import Loaded, RootSettings
 from bot.settings_scope import ScopedSettings, SettingName
 from bot.store.base import Recovery, Store
 from config.catalogue import Catalogue

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, UnknownModelName
 
 BUILTIN = "fireside"
 """The name of the embedded model."""
@@ -161,15 +161,6 @@ class OwnerModel(BaseModel):
 
 CONTEXT_TOKENS = {Family.CHAT: 4096, Family.BLENDERBOT: 128, Family.FLAN_T5: 512}
 """The window of an owner's model that does not state one."""
-
-
-class UnknownModelName(KeyError):  # noqa: N818 - named after what happened
-    """A name that is not in the catalogue; `near` are the names most like it."""
-
-    def __init__(self, name: str, near: Sequence[str]) -> None:
-        super().__init__(name)
-        self.name = name
-        self.near = tuple(near)
 
 
 class Catalogue:

@@ -1,4 +1,6 @@
-"""What is raised when a configuration value is wrong."""
+"""What is raised when a configuration value, or the name of a model, is wrong."""
+
+from collections.abc import Sequence
 
 
 class ConfigurationError(Exception):
@@ -14,3 +16,12 @@ class ConfigurationError(Exception):
         hint = f" For example: {example}" if example else ""
         end = "" if problem.endswith("?") else "."
         super().__init__(f"{key}: {problem}{end}{hint}")
+
+
+class UnknownModelName(KeyError):  # noqa: N818 - named after what happened
+    """A name that is not in the catalogue; `near` are the names most like it."""
+
+    def __init__(self, name: str, near: Sequence[str]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.near = tuple(near)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings_root import adapter_modules, load_settings
+from bot.installed_adapters import adapter_modules
+from bot.settings_root import load_settings
 from config.errors import ConfigurationError
 from tests.isolation import workplace
 
@@ -25,7 +26,9 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "site"
     metadata = folder / "pigeon_post-1.0.dist-info"
     metadata.mkdir(parents=True)
-    (folder / "pigeon_post.py").write_text(ADAPTER)
+    (folder / "pigeon_post").mkdir()
+    (folder / "pigeon_post" / "__init__.py").touch()
+    (folder / "pigeon_post" / "settings.py").write_text(ADAPTER)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeon-post\nVersion: 1.0\n")
     points = "[fireside.adapters]\npigeon = pigeon_post\nconsole = pigeon_post\n"
     (metadata / "entry_points.txt").write_text(points)

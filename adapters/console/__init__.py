@@ -3,13 +3,16 @@
 It is an adapter like any other. Importing it imports neither prompt_toolkit nor Rich.
 """
 
-from adapters.console.settings import Settings
-from bot.adapter import Adapter, Services
+from typing import TYPE_CHECKING
 
-__all__ = ["Settings", "create"]
+if TYPE_CHECKING:
+    from adapters.console.settings import Settings
+    from bot.adapter import Adapter, Services
+
+__all__ = ["create"]
 
 
-def create(settings: Settings, services: Services) -> Adapter:
+def create(settings: "Settings", services: "Services") -> "Adapter":
     """The adapter over this process's own standard input and output."""
     # Imported here: building it brings in prompt_toolkit and Rich where there is a terminal.
     from adapters.console.client import build

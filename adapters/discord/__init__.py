@@ -6,16 +6,16 @@ Importing this imports no SDK: `discord` is loaded when the adapter is built.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from adapters.discord.settings import Settings
-from bot.adapter import Adapter, Services
-
 if TYPE_CHECKING:
     from typer import Typer
 
-__all__ = ["Settings", "command_line", "create"]
+    from adapters.discord.settings import Settings
+    from bot.adapter import Adapter, Services
+
+__all__ = ["command_line", "create"]
 
 
-def create(settings: Settings, services: Services) -> Adapter:
+def create(settings: "Settings", services: "Services") -> "Adapter":
     """The adapter for the bot whose token is set.
 
     Raises `ConfigurationError` without a token.
@@ -26,7 +26,7 @@ def create(settings: Settings, services: Services) -> Adapter:
     return build(settings, services)
 
 
-def command_line(load: Callable[[], Settings]) -> "Typer":
+def command_line(load: "Callable[[], Settings]") -> "Typer":
     """The sub-commands of `fireside discord`; `load` reads the settings when one is run."""
     # Imported here: Typer is only needed by the command line.
     from adapters.discord.invite import build

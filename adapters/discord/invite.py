@@ -1,12 +1,15 @@
 """`fireside discord`: what the owner does on the command line. It needs no SDK."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import typer
 
-from adapters.discord.settings import Settings
 from bot.translations import gettext as _
+
+if TYPE_CHECKING:
+    from adapters.discord.settings import Settings
 
 AUTHORIZE_URL = "https://discord.com/oauth2/authorize"
 SCOPES = ("bot", "applications.commands")
@@ -27,7 +30,7 @@ def invite_url(bot_id: str) -> str:
     return f"{AUTHORIZE_URL}?{urlencode(query)}"
 
 
-def build(load: Callable[[], Settings]) -> typer.Typer:
+def build(load: "Callable[[], Settings]") -> typer.Typer:
     """The sub-commands; `load` reads the settings when one is run."""
     group = typer.Typer(help=_("What belongs to Discord."), no_args_is_help=True)
 

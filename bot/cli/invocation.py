@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from bot.errors import UsageError
-from bot.settings_root import Loaded, load_settings
 from bot.translations import gettext as _
 from bot.translations import language
-from config.catalogue import Catalogue, ModelEntry, UnknownModelName
-from config.loading import DEFAULT
-from config.logging import configure
+from config.errors import UnknownModelName
 
 if TYPE_CHECKING:
     from bot.library import ModelLibrary
+    from config.catalogue import Catalogue, ModelEntry
+    from config.loading import Loaded
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,21 @@ class Invocation:
     is_debug: bool = False
 
     @cached_property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> "Loaded":
         """All settings. Raises `ConfigurationError`."""
+        # Imported here: pydantic stays out of --help.
+        from bot.settings_root import load_settings
+
         loaded = load_settings()
         language.set(loaded.settings.language)
         return loaded
 
     @cached_property
-    def catalogue(self) -> Catalogue:
+    def catalogue(self) -> "Catalogue":
         """The models that can be chosen."""
+        # Imported here: see `loaded`.
+        from config.catalogue import Catalogue
+
         return Catalogue.load(self.loaded.settings.models)
 
     @cached_property
@@ -45,13 +50,17 @@ class Invocation:
 
         return ModelLibrary(self.loaded.settings.models_dir, self.loaded.settings.hub)
 
-    def models(self, names: Sequence[str]) -> list[ModelEntry]:
+    def models(self, names: Sequence[str]) -> "list[ModelEntry]":
         """The models of these names and presets, each once. Raises `UsageError`."""
         found = {entry.name: entry for name in names for entry in self._expand(name)}
         return list(found.values())
 
     def start_log(self, *, is_server: bool) -> None:
         """Log as configured; where people talk only warnings, unless a level was chosen."""
+        # Imported here: see `loaded`.
+        from config.loading import DEFAULT
+        from config.logging import configure
+
         settings, origins = self.loaded.settings, self.loaded.origins
         level = settings.log_level
         if not is_server and origins["log_level"] == DEFAULT:
@@ -62,7 +71,7 @@ class Invocation:
             secrets=self.loaded.secrets(),
         )
 
-    def _expand(self, name: str) -> Sequence[ModelEntry]:
+    def _expand(self, name: str) -> "Sequence[ModelEntry]":
         try:
             return self.catalogue.expand(name)
         except UnknownModelName as error:

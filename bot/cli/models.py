@@ -14,13 +14,12 @@ from bot.cli.invocation import Invocation, invocation
 from bot.cli.pulling import shown_progress
 from bot.cli.tables import Column, print_table
 from bot.engine.failures import size_text
-from bot.engine.families import capabilities, default_sampling
 from bot.errors import ModelError, UsageError
 from bot.translations import gettext as _
-from config.catalogue import ModelEntry
 
 if TYPE_CHECKING:
     from bot.library import InstalledModel
+    from config.catalogue import ModelEntry
 
 CARD = Path(__file__).parents[1] / "builtin" / "README.md"
 
@@ -116,14 +115,14 @@ def remove(
         typer.echo(text.format(name=entry.name, size=size_text(freed_bytes)))
 
 
-def _confirm(entry: ModelEntry) -> None:
+def _confirm(entry: "ModelEntry") -> None:
     if not sys.stdin.isatty():
         raise UsageError(_("Nobody can be asked here: add --yes to remove it."))
     if not typer.confirm(_("Remove {name}?").format(name=entry.name)):
         raise typer.Exit(1)
 
 
-def _row(entry: ModelEntry, here: "InstalledModel | None", default: str) -> tuple[str, ...]:
+def _row(entry: "ModelEntry", here: "InstalledModel | None", default: str) -> tuple[str, ...]:
     estimate = f"~{size_text(entry.weight_bytes)}"
     return (
         f"{entry.name} *" if entry.name == default else entry.name,
@@ -141,7 +140,10 @@ def _fact(label: str, value: str) -> str:
     return fill(f"{label + ':':<16}{value}", width, subsequent_indent=" " * 16)
 
 
-def _facts(run: Invocation, entry: ModelEntry) -> Iterator[tuple[str, str]]:
+def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
+    # Imported here: pydantic stays out of --help.
+    from bot.engine.families import capabilities
+
     facts, here = capabilities(entry), run.library.installed(entry)
     yield _("Name"), f"{entry.name} ({entry.title})"
     yield _("What it is"), entry.description
@@ -163,7 +165,7 @@ def _facts(run: Invocation, entry: ModelEntry) -> Iterator[tuple[str, str]]:
     yield from _place(entry, here)
 
 
-def _place(entry: ModelEntry, here: "InstalledModel | None") -> Iterator[tuple[str, str]]:
+def _place(entry: "ModelEntry", here: "InstalledModel | None") -> Iterator[tuple[str, str]]:
     if here is None:
         size = size_text(entry.weight_bytes)
         text = _("not installed (about {size}): fireside models pull {name}")
@@ -175,7 +177,10 @@ def _place(entry: ModelEntry, here: "InstalledModel | None") -> Iterator[tuple[s
         yield _("Commit"), f"{here.commit}{when}"
 
 
-def _sampling(entry: ModelEntry) -> str:
+def _sampling(entry: "ModelEntry") -> str:
+    # Imported here: see `_facts`.
+    from bot.engine.families import default_sampling
+
     chosen = default_sampling(entry)
     names = (
         "temperature",

@@ -4,14 +4,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from config.catalogue import ModelEntry
-
 if TYPE_CHECKING:
     from bot.library import PullProgress
+    from config.catalogue import ModelEntry
 
 
 @contextmanager
-def shown_progress(entry: ModelEntry) -> Generator[Callable[["PullProgress"], None]]:
+def shown_progress(entry: "ModelEntry") -> Generator[Callable[["PullProgress"], None]]:
     """A bar for the length of the block; give what it yields to `ModelLibrary.pull`."""
     # Imported here: --help and errors do without Rich.
     from rich.console import Console

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from bot.cli.invocation import invocation
-from bot.cli.reference import reference
 from bot.cli.tables import Column, print_table
 from bot.translations import gettext as _
 
@@ -21,6 +20,9 @@ def config(
     """Show the effective settings and where each came from; secrets are masked."""
     loaded = invocation(context).loaded
     if as_reference:
+        # Imported here: pydantic stays out of --help.
+        from bot.cli.reference import reference
+
         typer.echo(reference(type(loaded.settings)), nl=False)
         return
     values = list(loaded.values())

@@ -1,21 +1,26 @@
 """What members are told when a model cannot answer: what happened, and what to do about it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bot.errors import BrokenModel, EngineUnavailable, ModelTooLarge, UserFacingError
 from bot.translations import gettext as _
-from config.catalogue import ModelEntry
+
+if TYPE_CHECKING:
+    from config.catalogue import ModelEntry
 
 GIB = 1 << 30
 
 
-def broken(entry: ModelEntry, problem: str) -> BrokenModel:
+def broken(entry: "ModelEntry", problem: str) -> BrokenModel:
     """A checkpoint that cannot be used, with advice."""
     text = _("The model {name} cannot be used: {problem}. {advice}")
     return BrokenModel(text.format(name=entry.name, problem=problem, advice=_advice(entry)))
 
 
-def too_large(entry: ModelEntry, need: int, room: int, smaller: ModelEntry | None) -> ModelTooLarge:
+def too_large(
+    entry: "ModelEntry", need: int, room: int, smaller: "ModelEntry | None"
+) -> ModelTooLarge:
     """A model that does not fit, with the sizes and a smaller one that is installed."""
     text = _("The model {name} needs {need} of memory and {room} may be used.").format(
         name=entry.name, need=size_text(need), room=size_text(room)
@@ -29,7 +34,7 @@ def too_large(entry: ModelEntry, need: int, room: int, smaller: ModelEntry | Non
     return ModelTooLarge(f"{text} {advice}")
 
 
-def out_of_memory(entry: ModelEntry) -> ModelTooLarge:
+def out_of_memory(entry: "ModelEntry") -> ModelTooLarge:
     """The memory ran out although the sizes had fitted."""
     return ModelTooLarge(
         _("The memory ran out while {name} was at work. Try again, or choose a smaller model.")
@@ -37,12 +42,12 @@ def out_of_memory(entry: ModelEntry) -> ModelTooLarge:
     )  # fmt: skip
 
 
-def gave_no_numbers(entry: ModelEntry) -> BrokenModel:
+def gave_no_numbers(entry: "ModelEntry") -> BrokenModel:
     """The model computed what is not a number."""
     return broken(entry, _("it computes what is not a number"))
 
 
-def went_wrong(entry: ModelEntry) -> UserFacingError:
+def went_wrong(entry: "ModelEntry") -> UserFacingError:
     """A failure without a better name; the log has its type and place."""
     return EngineUnavailable(
         _("Something went wrong while {name} was answering. Try again; if it happens again, "
@@ -85,7 +90,7 @@ def size_text(size_bytes: int) -> str:
     return f"{max(size_bytes, 0) / (1 << 20):.0f} MiB"
 
 
-def _advice(entry: ModelEntry) -> str:
+def _advice(entry: "ModelEntry") -> str:
     if entry.builtin:
         return _("It came with Fireside: install Fireside again.")
     if entry.folder is not None:

@@ -75,6 +75,12 @@ def test_help_and_configuration_errors_import_nothing_heavy(
     assert done.stdout.splitlines()[-1] == "loaded: []"
 
 
+def test_help_lists_the_platforms_without_reading_any_settings() -> None:
+    done = run_apart(["--help"], {}, "print('pydantic' in sys.modules)")
+    assert "discord" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "--version")
     assert (said.code, said.out) == (0, f"fireside {version('fireside')}\n")
@@ -316,7 +322,7 @@ def test_the_chat_speaks_in_log_lines_only_when_asked(
     def configure(level: str, **_options: object) -> None:
         levels.append(level)
 
-    monkeypatch.setattr("bot.cli.invocation.configure", configure)
+    monkeypatch.setattr("config.logging.configure", configure)
     monkeypatch.setattr(app, "chat", raising(StoreUnavailable("x")))
     monkeypatch.setattr(app, "serve", raising(StoreUnavailable("x")))
     main(["chat"])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config.catalogue import BUILTIN, Catalogue, Family, OwnerModel, UnknownModelName
-from config.errors import ConfigurationError
+from config.catalogue import BUILTIN, Catalogue, Family, OwnerModel
+from config.errors import ConfigurationError, UnknownModelName
 
 PERMISSIVE = {"Apache-2.0", "MIT"}
 
