@@ -66,7 +66,7 @@ def test_a_wrong_value_is_refused(name: str, value: object) -> None:
 
 def test_importing_the_package_imports_no_sdk() -> None:
     code = (
-        "import sys; import adapters.discord as one; one.Settings();"
+        "import sys; import adapters.discord, adapters.discord.settings as one; one.Settings();"
         "sys.exit(any(name in sys.modules for name in ('discord', 'aiohttp', 'typer')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
