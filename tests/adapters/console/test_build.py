@@ -16,7 +16,8 @@ from prompt_toolkit.output import DummyOutput
 from pydantic import ValidationError
 from typing_extensions import override
 
-from adapters.console import Settings, create
+from adapters.console import create
+from adapters.console.settings import Settings
 from bot.messages import IncomingMessage
 from tests.contract.adapter_contract import whole
 from tests.contract.recording_services import RecordingServices
@@ -153,7 +154,8 @@ def test_importing_the_console_imports_nothing_heavy() -> None:
 def test_a_reader_that_leaves_early_causes_no_error() -> None:
     script = (
         "import asyncio\n"
-        "from adapters.console import Settings, create\n"
+        "from adapters.console import create\n"
+        "from adapters.console.settings import Settings\n"
         "from tests.contract.recording_services import RecordingServices\n"
         "asyncio.run(create(Settings(), RecordingServices()).run())\n"
     )
