@@ -22,6 +22,7 @@ from config.settings import HubSettings
 
 if TYPE_CHECKING:
     import httpx2
+    from huggingface_hub.hf_api import RepoSibling
 
 TIMEOUT_S = 30.0
 CHUNK_BYTES = 1 << 20
@@ -255,15 +256,7 @@ class HubSession:
         info = self._api.model_info(
             repository, revision=entry.revision, files_metadata=True, timeout=TIMEOUT_S
         )
-        files = [
-            RemoteFile(
-                sibling.rfilename,
-                sibling.lfs.size if sibling.lfs else sibling.size or 0,
-                sibling.lfs.sha256 if sibling.lfs else None,
-                sibling.blob_id,
-            )
-            for sibling in info.siblings or []
-        ]
+        files = [_remote_file(sibling) for sibling in info.siblings or []]
         return RemoteModel(repository, str(info.sha), tuple(_belonging(entry, files)))
 
     def download(
@@ -317,6 +310,15 @@ class HubSession:
                     if opened.tell() > file.size_bytes:
                         # More than was announced: the check of the file tells, the disk stays free.
                         return
+
+
+def _remote_file(sibling: "RepoSibling") -> RemoteFile:
+    """What the hub tells of a file; `ValueError` where it does not even tell the size."""
+    size = sibling.lfs.size if sibling.lfs else sibling.size
+    if size is None:
+        raise ValueError("a file without a size")
+    digest = sibling.lfs.sha256 if sibling.lfs else None
+    return RemoteFile(sibling.rfilename, size, digest, sibling.blob_id)
 
 
 def _belonging(entry: ModelEntry, files: Sequence[RemoteFile]) -> Sequence[RemoteFile]:

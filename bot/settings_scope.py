@@ -11,14 +11,14 @@ from enum import StrEnum
 
 from bot.errors import UsageError
 from bot.messages import Author, ConversationRef
-from bot.store.base import ScopeKey, SettingsTable, StoredSetting
+from bot.store.base import PERSONAL_SCOPE, ScopeKey, SettingsTable, StoredSetting, scope_id
 from bot.translations import gettext as _
 
 
 class Scope(StrEnum):
     """Where a setting can hold, from narrow to wide."""
 
-    ME = "me"
+    ME = PERSONAL_SCOPE
     THREAD = "thread"
     CHANNEL = "channel"
     WORKSPACE = "workspace"
@@ -72,7 +72,7 @@ def scope_key(scope: Scope, conversation: ConversationRef, author: Author) -> Sc
             parts = place
         case Scope.GLOBAL:
             parts = ()
-    return ScopeKey(scope.value, "/".join(part.replace("/", "%2F") for part in parts))
+    return ScopeKey(scope.value, scope_id(*parts))
 
 
 class ScopedSettings:

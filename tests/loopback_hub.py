@@ -26,6 +26,7 @@ class Repository:
     large: frozenset[str] = frozenset({"model.safetensors", "pytorch_model.bin"})
     token: str | None = None
     is_gated: bool = False
+    has_sizes: bool = True
 
     def sibling(self, name: str) -> dict[str, object]:
         """A file's metadata as the hub's interface gives it."""
@@ -35,6 +36,8 @@ class Repository:
         if name in self.large:
             sha256 = hashlib.sha256(content).hexdigest()
             found["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 130}
+        elif not self.has_sizes:
+            del found["size"]
         return found
 
 

@@ -219,6 +219,15 @@ class History(Protocol):
         ...
 
 
+PERSONAL_SCOPE = "me"
+"""The kind of scope that belongs to a member and to no installation."""
+
+
+def scope_id(*parts: str) -> str:
+    """The id of a scope: the ids that lead to it, the platform first, between slashes."""
+    return "/".join(part.replace("/", "%2F") for part in parts)
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeKey:
     """One place that a setting can hold for: a kind ("channel") and which one."""

@@ -4,13 +4,30 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, RowMapping, and_, delete, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    RowMapping,
+    and_,
+    delete,
+    exists,
+    or_,
+    select,
+    update,
+)
 from typing_extensions import override
 
-from bot.store.base import MessageState, Recovery, ReplyState, StoredMessage
+from bot.store.base import (
+    PERSONAL_SCOPE,
+    MessageState,
+    Recovery,
+    ReplyState,
+    StoredMessage,
+    scope_id,
+)
 from bot.store.database import Database
 from bot.store.events import stored_message
-from bot.store.schema import conversation, deduplication, message, removal, reply
+from bot.store.schema import conversation, deduplication, message, removal, reply, setting
 
 KEYS_STAY = timedelta(days=7)
 """How much longer than its message a deduplication key is kept."""
@@ -78,6 +95,8 @@ class SqlRecovery(Recovery):
             seen_at = deduplication.c.seen_at
             await connection.execute(delete(deduplication).where(seen_at < older_than - KEYS_STAY))
             await connection.execute(delete(conversation).where(~exists().where(_is_in_it())))
+            for removed in (await connection.execute(select(removal))).all():
+                await connection.execute(delete(setting).where(_is_set_in(removed)))
             await connection.execute(delete(removal).where(~exists().where(_is_of_removed())))
         await self._database.forget_deleted()
         return deleted
@@ -109,4 +128,16 @@ def _is_of_removed() -> ColumnElement[bool]:
         message.c.platform == removal.c.platform,
         message.c.installation_id == removal.c.installation_id,
         message.c.received_at <= removal.c.removed_at,
+    )
+
+
+def _is_set_in(removed: Row[tuple[str, str, datetime]]) -> ColumnElement[bool]:
+    """Whether a setting was made in an installation before the bot was removed from it."""
+    place = scope_id(removed.platform, removed.installation_id)
+    return and_(
+        setting.c.scope_kind != PERSONAL_SCOPE,
+        or_(
+            setting.c.scope_id == place, setting.c.scope_id.startswith(f"{place}/", autoescape=True)
+        ),
+        setting.c.set_at <= removed.removed_at,
     )

@@ -110,6 +110,12 @@ async def test_a_repository_without_weights_is_told(hub: LoopbackHub, tmp_path: 
         await shelf(tmp_path, hub.endpoint).pull()
 
 
+async def test_a_hub_that_tells_no_sizes_is_refused(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.repositories["maker/tiny"] = Repository(tiny_model(), has_sizes=False)
+    with pytest.raises(DownloadFailed, match="does not answer like a model hub"):
+        await shelf(tmp_path, hub.endpoint).pull()
+
+
 async def test_progress_grows_to_the_whole_size(hub: LoopbackHub, tmp_path: Path) -> None:
     seen: list[PullProgress] = []
     library = shelf(tmp_path, hub.endpoint).library

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.errors import LeaseLost
-from bot.store.base import Claim, Store
+from bot.store.base import Claim, ScopeKey, Store, StoredSetting, scope_id
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import (
     ACCOUNT,
@@ -135,3 +135,25 @@ async def test_a_mark_of_removal_is_used_once(scene: Scene) -> None:
     assert await scene.store.recovery.purge(START) == 0
     await scene.admit(question("q1"), 1)
     assert await scene.store.recovery.purge(START) == 0
+
+
+async def test_what_was_set_in_a_removed_installation_goes_with_the_next_purge(
+    store: Store,
+) -> None:
+    scopes = {
+        "gone": ScopeKey("channel", scope_id("test", "my/home", "general")),
+        "gone too": ScopeKey("workspace", scope_id("test", "my/home")),
+        "of a member": ScopeKey("me", scope_id("test", "my/home")),
+        "elsewhere": ScopeKey("workspace", scope_id("test", "my/home_")),
+        "everywhere": ScopeKey("global", scope_id()),
+    }
+    for value, scope in scopes.items():
+        await store.settings.write(StoredSetting(scope, "model", value, False, "test:ann", at(1)))
+    await store.history.mark_removed("test", "my/home", at(5))
+    back = StoredSetting(
+        replace(scopes["gone"], id=f"{scopes['gone'].id}/later"), "model", "kept", False, "-", at(6)
+    )
+    await store.settings.write(back)
+    await store.recovery.purge(START)
+    left = await store.settings.read("model", [*scopes.values(), back.scope])
+    assert {row.value for row in left} == {"of a member", "elsewhere", "everywhere", "kept"}
