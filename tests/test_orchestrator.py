@@ -77,6 +77,7 @@ async def test_ten_people_in_one_channel_are_served_at_once(tmp_path: Path) -> N
         await until(lambda: len(engine.requests) == 10)
         engine.gate.set()
         await flow.settle(*(f"q{number}" for number in range(10)))
+        assert len(flow.platform.messages()) == 10
 
 
 async def test_a_question_sees_the_context_as_it_was_at_its_arrival(tmp_path: Path) -> None:

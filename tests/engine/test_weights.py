@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -111,5 +112,15 @@ def test_cached_files_do_not_count_as_used_memory(tmp_path: Path, stat_text: str
     assert available_bytes(((str(limit), str(usage), str(stat)),)) == 600
 
 
-def test_returning_memory_is_safe_at_any_time() -> None:
+class Node:
+    """Refers to itself, so that only a collection frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_returning_memory_frees_what_refers_to_itself() -> None:
+    gone = weakref.ref(Node())
+    assert gone() is not None
     return_freed_memory()
+    assert gone() is None

@@ -131,6 +131,7 @@ async def test_stopping_runs_what_was_submitted_and_joins_the_thread() -> None:
 
 async def test_stopping_a_worker_that_never_started_does_nothing() -> None:
     await WorkerThread("test worker").stop()
+    assert "test worker" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities on Linux only")

@@ -120,13 +120,21 @@ def test_a_terminal_is_drawn_on_unless_it_cannot_or_need_not(
     assert adapter.capabilities.is_append_only is not draws
 
 
-def test_a_user_without_a_name_is_you(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_user_without_a_name_is_you(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nobody() -> str:
         raise KeyError("uid not found")
 
     monkeypatch.setattr("getpass.getuser", nobody)
-    with standard_streams(tmp_path):
-        create(Settings(), RecordingServices())
+    services = RecordingServices()
+    with standard_streams(tmp_path, b"hello\n"):
+        running = asyncio.create_task(create(Settings(), services).run())
+        asked = await services.arrival(1)
+        running.cancel()
+
+    assert isinstance(asked, IncomingMessage)
+    assert asked.author.name == "you"
 
 
 def test_a_wrong_setting_is_refused() -> None:

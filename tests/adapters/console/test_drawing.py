@@ -167,7 +167,11 @@ def test_streaming_loses_repeats_and_reorders_no_word(lines: list[str], step: in
 @given(st.text(st.sampled_from("ab \n`*_-#>|1.[]()<\t\u0301日\x1b"), max_size=120))
 def test_any_text_can_be_drawn_at_any_width(text: str) -> None:
     for width in (1, 7, 13, 29):
-        Screen(width, 4).stream(text, step=7)
+        streamed, at_once = Screen(width, 40), Screen(width, 40)
+        streamed.stream(text, step=7)
+        at_once.display.show("r", whole(text))
+
+        assert streamed.text == at_once.text
 
 
 def test_deep_nesting_is_shown_as_it_is_written_where_it_has_no_room() -> None:

@@ -75,7 +75,7 @@ async def test_ctrl_c_while_an_answer_is_made_is_heard(pipe: tuple[int, int]) ->
     heard = asyncio.Event()
     with DescriptorLines(pipe[0]).listening(heard.set):
         signal.raise_signal(signal.SIGINT)
-        await asyncio.wait_for(heard.wait(), 10)
+        assert await asyncio.wait_for(heard.wait(), 10)
 
 
 async def test_a_pipe_that_somebody_else_emptied_is_waited_for_again(

@@ -76,7 +76,7 @@ async def test_ctrl_c_is_heard_while_an_answer_is_made(
     heard = asyncio.Event()
     with prompt.listening(heard.set):
         keyboard.send_text(CTRL_C)
-        await asyncio.wait_for(heard.wait(), 10)
+        assert await asyncio.wait_for(heard.wait(), 10)
 
 
 async def test_keys_typed_ahead_wait_for_the_next_prompt(

@@ -39,8 +39,11 @@ def test_markup_inside_code_stays_as_it_was_typed(fence: str) -> None:
 
 
 @given(st.text(st.sampled_from(f"<@!&#:at/>0123456789`\n {ANN}")))
-def test_no_text_breaks_it(text: str) -> None:
-    readable(text, NAMES)
+def test_what_holds_no_markup_stays_as_it_was_typed(text: str) -> None:
+    plain = text.replace("<", "")
+
+    assert readable(plain, NAMES) == plain
+    assert isinstance(readable(text, NAMES), str)
 
 
 @pytest.mark.parametrize(
