@@ -22,7 +22,6 @@ class Capabilities:
     max_chars: int
     edit_interval_s: float
     is_append_only: bool = False
-    has_private_replies: bool = False
     has_buttons: bool = False
     length: Callable[[str], int] = len
 

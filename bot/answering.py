@@ -102,7 +102,7 @@ class Answering:
             await self._services.inbox.save_answer(self._claim, answer)
         self.is_delivering = True
         try:
-            await self._writer.finish(answer)
+            await self._writer.finish(answer, _offered(answer))
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
@@ -253,6 +253,13 @@ def _note(finished: Finished, *, has_text: bool) -> str:
             return _("(Stopped.)")
         case FinishReason.ERROR:
             return finished.error or _("Something went wrong while I answered. Please try again.")
+
+
+def _offered(answer: Answer) -> tuple[Action, ...]:
+    """What may be done about an answer: a command's own words can be neither rated nor retried."""
+    if answer.model is None:
+        return ()
+    return (Action.RETRY,) if answer.is_error else (Action.RETRY, Action.GOOD, Action.BAD)
 
 
 def _footer(prompt: Prompt) -> str | None:

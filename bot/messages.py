@@ -127,6 +127,9 @@ class Action(StrEnum):
     """What a button under a reply can ask for."""
 
     STOP = "stop"
+    RETRY = "retry"
+    GOOD = "good"
+    BAD = "bad"
 
 
 @dataclass(frozen=True, slots=True)

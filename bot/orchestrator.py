@@ -28,7 +28,7 @@ from bot.messages import (
     MessageEdited,
     Removed,
 )
-from bot.store.base import Claim, ReplyState, Store, StoredMessage
+from bot.store.base import Claim, Rating, ReplyState, Store, StoredMessage
 from bot.tasks import beside
 from bot.text import clean
 from bot.translations import gettext as _
@@ -122,7 +122,7 @@ class Orchestrator:
             case MessageDeleted():
                 await self._withdraw(account, event)
             case ActionInvoked():
-                self._act(account, event)
+                await self._act(account, event)
             case Removed():
                 await self._store.history.mark_removed(
                     event.platform, event.installation_id, self._services.clock()
@@ -147,15 +147,31 @@ class Orchestrator:
         for answering in running:
             answering.stop()
 
-    def _act(self, account: str, event: ActionInvoked) -> None:
+    async def _act(self, account: str, event: ActionInvoked) -> None:
         match event.action:
             case Action.STOP:
                 for message in self._unanswered_of(account, event.message_id):
-                    asker = message.event.author
-                    if event.author.id == asker.id or event.author.can_manage:
+                    if _may_steer(event, message):
                         self._stop(message)
+            case Action.RETRY:
+                await self._retry(account, event)
+            case Action.GOOD | Action.BAD:
+                rating, now = Rating(event.action.value), self._services.clock()
+                await self._store.ratings.rate(
+                    account, event.message_id, event.author.id, rating, now
+                )
             case _:
                 assert_never(event.action)
+
+    async def _retry(self, account: str, event: ActionInvoked) -> None:
+        """Answer a question anew, as it reads now; what a full queue leaves, a rescan takes up."""
+        asked = await self._store.history.find(account, event.message_id)
+        if asked is None or not _may_steer(event, asked):
+            return
+        now = self._services.clock()
+        message = await self._store.inbox.reopen(account, event.message_id, event.id, now)
+        if message is not None:
+            self._enqueue(message)
 
     def _unanswered_of(self, account: str, message_id: str) -> list[StoredMessage]:
         return [
@@ -321,6 +337,11 @@ class Orchestrator:
                 await self._store.inbox.renew(claim, lease_until)
             except StoreUnavailable as error:
                 log.warning("a lease was not renewed: %s", error.text)
+
+
+def _may_steer(event: ActionInvoked, message: StoredMessage) -> bool:
+    """Whether the answer to a message is theirs to stop or to ask for anew."""
+    return event.author.id == message.event.author.id or event.author.can_manage
 
 
 def _lane_of(message: StoredMessage) -> LaneKey:

@@ -97,7 +97,8 @@ class ReplyWriter:
             for index, chunk in enumerate(chunks)
         ]
         footer = answer.footer if is_final else None
-        views[-1] = replace(views[-1], footer=footer, actions=tuple(actions), is_last=is_final)
+        buttons = tuple(actions) if capabilities.has_buttons else ()
+        views[-1] = replace(views[-1], footer=footer, actions=buttons, is_last=is_final)
         return views
 
     async def _show(self, views: Sequence[ReplyView]) -> None:

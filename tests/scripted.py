@@ -90,6 +90,7 @@ class FusedStore:
         self.inbox = FusedPort(store.inbox, fuse)
         self.recovery = FusedPort(store.recovery, fuse)
         self.history = FusedPort(store.history, fuse)
+        self.ratings = FusedPort(store.ratings, fuse)
         self.settings = FusedPort(store.settings, fuse)
 
 
@@ -111,6 +112,7 @@ class Posted:
     is_last: bool
     is_error: bool
     footer: str | None
+    actions: list[str]
     edits: int = 0
 
 
@@ -186,6 +188,7 @@ class Platform:
                 "is_last": view.is_last,
                 "is_error": view.is_error,
                 "footer": view.footer,
+                "actions": view.actions,
             }
         with self._path.open("a") as file:
             file.write(json.dumps(event) + "\n")
@@ -228,7 +231,7 @@ class ScriptedAdapter(Adapter):
         self._fuse = fuse or Fuse()
         self._account = account
         self._capabilities = Capabilities(
-            "scripted", platform.max_chars, 0.0, is_append_only=is_append_only
+            "scripted", platform.max_chars, 0.0, is_append_only=is_append_only, has_buttons=True
         )
 
     @property

@@ -85,7 +85,6 @@ class ConsoleAdapter:
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
             is_append_only=self._display.is_append_only,
-            has_private_replies=True,
         )
 
     @property

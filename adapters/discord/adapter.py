@@ -60,7 +60,6 @@ class DiscordAdapter:
             platform=PLATFORM,
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
-            has_private_replies=True,
             has_buttons=True,
             length=length,
         )

@@ -27,9 +27,10 @@ from adapters.discord.missed import Missed
 from adapters.discord.pace import Pace
 from adapters.discord.reading import Reader
 from adapters.discord.settings import Settings
-from adapters.discord.views import StopButton
+from adapters.discord.views import ActionButton
 from bot.adapter import Services
 from bot.errors import PlatformError, StoreUnavailable
+from bot.messages import Action
 
 COMMANDS_KEY = "commands"
 MAX_RATE_LIMIT_S = 60.0
@@ -66,7 +67,7 @@ class FiresideClient(discord.AutoShardedClient):
     @override
     async def setup_hook(self) -> None:
         """After the login and before the gateway: what depends on who the bot is."""
-        self.add_dynamic_items(StopButton)
+        self.add_dynamic_items(ActionButton)
         with discord_errors("asking for the application"):
             application = await self.application_info()
         self._choose_intents(application.flags)
@@ -118,11 +119,11 @@ class FiresideClient(discord.AutoShardedClient):
         """A command, a parameter being typed, or a button."""
         await self.interactions.arrived(interaction)
 
-    async def stop_pressed(
-        self, interaction: discord.Interaction, question_id: int, asker_id: int
+    async def pressed(
+        self, interaction: discord.Interaction, action: Action, question_id: int, asker_id: int
     ) -> None:
-        """The Stop button of an answer."""
-        await self.interactions.stop(interaction, question_id, asker_id)
+        """A button under an answer."""
+        await self.interactions.pressed(interaction, action, question_id, asker_id)
 
     @override
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:

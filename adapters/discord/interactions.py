@@ -25,6 +25,8 @@ from bot.messages import (
 from bot.translations import gettext as _
 
 MAX_CHOICE_CHARS = 100
+STEERING = (Action.STOP, Action.RETRY)
+"""Buttons for who asked, and for those who manage the channel; the others are for everyone."""
 
 log = logging.getLogger(__name__)
 
@@ -48,29 +50,24 @@ class Interactions:
             case _:
                 pass
 
-    async def stop(self, interaction: discord.Interaction, question_id: int, asker_id: int) -> None:
-        """Submit a press of the Stop button; whom it is not for is told so."""
+    async def pressed(
+        self, interaction: discord.Interaction, action: Action, question_id: int, asker_id: int
+    ) -> None:
+        """Submit a press of a button under an answer, and tell who pressed what came of it."""
         author = self._author(interaction)
-        is_allowed = interaction.user.id == asker_id or author.can_manage
+        if action in STEERING and interaction.user.id != asker_id and not author.can_manage:
+            text = _("Only who asked, or who manages this channel, can do that with this answer.")
+            await _acknowledge(interaction, text)
+            return
+        where = self._conversation(interaction)
+        event = ActionInvoked(str(interaction.id), where, author, action, str(question_id))
         try:
-            with discord_errors("answering a button"):
-                if is_allowed:
-                    await interaction.response.defer()
-                else:
-                    text = _("Only who asked, or who manages this channel, can stop this answer.")
-                    await interaction.response.send_message(text, ephemeral=True)
-        except PlatformError as error:
-            log.info("%s", error)
-        if is_allowed:
-            await self._services.submit(
-                ActionInvoked(
-                    str(interaction.id),
-                    self._conversation(interaction),
-                    author,
-                    Action.STOP,
-                    str(question_id),
-                )
-            )
+            await self._services.submit(event)
+        except StoreUnavailable as error:
+            log.error("%s", error.text)
+            await _acknowledge(interaction, error.text)
+        else:
+            await _acknowledge(interaction, None if action in STEERING else _("Noted, thank you."))
 
     async def _command(self, interaction: discord.Interaction, data: Mapping[str, Any]) -> None:
         is_menu = data.get("type") == MESSAGE_MENU
@@ -184,3 +181,15 @@ class Interactions:
             interaction.user.bot,
             can_manage=bool(can_manage),
         )
+
+
+async def _acknowledge(interaction: discord.Interaction, text: str | None) -> None:
+    """Answer a button within Discord's 3 seconds, with a line for who pressed it, or silently."""
+    try:
+        with discord_errors("answering a button"):
+            if text is None:
+                await interaction.response.defer()
+            else:
+                await interaction.response.send_message(text, ephemeral=True)
+    except PlatformError as error:
+        log.info("%s", error)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, assert_never, cast
 
 import discord
 from typing_extensions import override
@@ -15,27 +15,30 @@ from bot.translations import gettext as _
 class Pressed(Protocol):
     """A client that can be told of a button."""
 
-    async def stop_pressed(
-        self, interaction: discord.Interaction, question_id: int, asker_id: int
+    async def pressed(
+        self, interaction: discord.Interaction, action: Action, question_id: int, asker_id: int
     ) -> None:
-        """The Stop button of the answer to a question was pressed."""
+        """A button under the answer to a question was pressed."""
         ...
 
 
-class StopButton(
+class ActionButton(
     discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
-    template=r"fireside:stop:(?P<question>\d+):(?P<asker>\d+)",
+    template=r"fireside:(?P<action>stop|retry|good|bad):(?P<question>\d+):(?P<asker>\d+)",
 ):
-    """Stops the answer to a question. For who asked, and for those who manage the channel."""
+    """Does something about the answer to a question."""
 
-    def __init__(self, question_id: int, asker_id: int) -> None:
+    def __init__(self, action: Action, question_id: int, asker_id: int) -> None:
+        label, emoji = _face(action)
         super().__init__(
             discord.ui.Button(
-                label=_("Stop"),
+                label=label,
+                emoji=emoji,
                 style=discord.ButtonStyle.secondary,
-                custom_id=f"fireside:stop:{question_id}:{asker_id}",
+                custom_id=f"fireside:{action}:{question_id}:{asker_id}",
             )
         )
+        self._action = action
         self._question_id = question_id
         self._asker_id = asker_id
 
@@ -47,19 +50,35 @@ class StopButton(
         item: discord.ui.Item[Any],
         match: re.Match[str],
         /,
-    ) -> "StopButton":
-        return cls(int(match["question"]), int(match["asker"]))
+    ) -> "ActionButton":
+        return cls(Action(match["action"]), int(match["question"]), int(match["asker"]))
 
     @override
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         client = cast("Pressed", interaction.client)
-        await client.stop_pressed(interaction, self._question_id, self._asker_id)
+        await client.pressed(interaction, self._action, self._question_id, self._asker_id)
 
 
 def buttons(handle: Handle, actions: Sequence[Action]) -> discord.ui.View | None:
     """The buttons for an answer's actions; None for no buttons."""
-    if Action.STOP not in actions:
+    if not actions:
         return None
     view = discord.ui.View(timeout=None)
-    view.add_item(StopButton(handle.question_id, handle.asker_id))
+    for action in actions:
+        view.add_item(ActionButton(action, handle.question_id, handle.asker_id))
     return view
+
+
+def _face(action: Action) -> tuple[str | None, str | None]:
+    """A button's label and emoji."""
+    match action:
+        case Action.STOP:
+            return _("Stop"), None
+        case Action.RETRY:
+            return _("Retry"), None
+        case Action.GOOD:
+            return None, "\N{THUMBS UP SIGN}"
+        case Action.BAD:
+            return None, "\N{THUMBS DOWN SIGN}"
+        case _:
+            assert_never(action)

@@ -5,7 +5,7 @@ and every failure of the database is a `bot.errors.StoreUnavailable`. Times are 
 datetimes, given by the caller (no port reads a clock).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -32,6 +32,14 @@ class ReplyState(StrEnum):
     ANSWERED = "answered"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    REPLACED = "replaced"
+
+
+class Rating(StrEnum):
+    """What a member thinks of an answer."""
+
+    GOOD = "good"
+    BAD = "bad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,17 @@ class Inbox(Protocol):
 
         `IncomingMessage.quoted` is live context: the message returned here still carries it, no
         later one does, as it is not stored.
+        """
+        ...
+
+    async def reopen(
+        self, account: str, message_id: str, action_id: str, now: datetime
+    ) -> StoredMessage | None:
+        """Make an answered or failed message wait for a new answer, as if it came now.
+
+        `message_id` is the platform's. The new answer takes the place of the last one: its parts
+        pass on, its text does not. Stored with the deduplication key `action_id` in one
+        transaction; None if that was seen before, or the message is unknown, withdrawn or waits.
         """
         ...
 
@@ -219,6 +238,24 @@ class History(Protocol):
         ...
 
 
+class Ratings(Protocol):
+    """What members think of answers; no word of the answer is kept with it."""
+
+    async def rate(
+        self, account: str, message_id: str, rater_id: str, rating: Rating, now: datetime
+    ) -> bool:
+        """Rate the answer to a question, replacing the member's earlier rating of it.
+
+        `message_id` is the platform's. False if the question is not there any more. A rating goes
+        with its question.
+        """
+        ...
+
+    async def of(self, account: str, message_id: str) -> Mapping[str, Rating]:
+        """All ratings of the answer to a question, by the member's id."""
+        ...
+
+
 PERSONAL_SCOPE = "me"
 """The kind of scope that belongs to a member and to no installation."""
 
@@ -280,6 +317,11 @@ class Store(Protocol):
     @property
     def history(self) -> History:
         """Turns of conversations."""
+        ...
+
+    @property
+    def ratings(self) -> Ratings:
+        """What members think of answers."""
         ...
 
     @property

@@ -10,10 +10,11 @@ from functools import cache
 from typing import Any, assert_never
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping
+from sqlalchemy import ColumnElement, RowMapping, and_
 
 from bot.messages import Answerable, CommandInvoked, ConversationRef, IncomingMessage
 from bot.store.base import StoredMessage
+from bot.store.schema import message
 
 MESSAGE = "message"
 COMMAND = "command"
@@ -53,6 +54,11 @@ def stored_message(row: RowMapping) -> StoredMessage:
     else:
         event = _commands().validate_python({**rest, "arguments": json.loads(row["text"])})
     return StoredMessage(row["id"], row["account"], event, row["received_at"])
+
+
+def has_id(account: str, event_id: str) -> ColumnElement[bool]:
+    """Whether a row of `message` is the event that a platform knows by this id."""
+    return and_(message.c.account == account, message.c.event_id == event_id)
 
 
 def place_columns(conversation: ConversationRef) -> dict[str, str]:

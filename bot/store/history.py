@@ -13,7 +13,7 @@ from bot.messages import ConversationRef
 from bot.question import whole_question
 from bot.store.base import History, MessageState, ReplyState, StoredMessage
 from bot.store.database import Database
-from bot.store.events import MESSAGE, blank, event_columns, place_columns, stored_message
+from bot.store.events import MESSAGE, blank, event_columns, has_id, place_columns, stored_message
 from bot.store.schema import conversation as conversations
 from bot.store.schema import message as messages
 from bot.store.schema import removal, reply
@@ -44,7 +44,7 @@ class SqlHistory(History):
         edited = (
             update(messages)
             .where(
-                _has_id(account, message_id),
+                has_id(account, message_id),
                 messages.c.kind == MESSAGE,
                 messages.c.state != MessageState.WITHDRAWN,
             )
@@ -127,12 +127,8 @@ def _is_at(table: Table, place: Mapping[str, str]) -> ColumnElement[bool]:
     return and_(*(table.c[name] == value for name, value in place.items()))
 
 
-def _has_id(account: str, event_id: str) -> ColumnElement[bool]:
-    return and_(messages.c.account == account, messages.c.event_id == event_id)
-
-
 async def _find(connection: AsyncConnection, account: str, event_id: str) -> RowMapping | None:
-    found = select(messages).where(_has_id(account, event_id))
+    found = select(messages).where(has_id(account, event_id))
     return (await connection.execute(found)).mappings().first()
 
 

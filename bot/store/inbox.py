@@ -20,7 +20,7 @@ from bot.store.base import (
     StoredMessage,
 )
 from bot.store.database import Database
-from bot.store.events import event_columns, place_columns, stored_message
+from bot.store.events import event_columns, has_id, place_columns, stored_message
 from bot.store.schema import deduplication, message, reply, reply_part
 from bot.store.sqlite import put, put_once
 
@@ -53,6 +53,23 @@ class SqlInbox(Inbox):
             added = insert(message).values(row).returning(message.c.id)
             message_id: int = (await connection.execute(added)).scalar_one()
         return StoredMessage(message_id, account, event, received_at)
+
+    @override
+    async def reopen(
+        self, account: str, message_id: str, action_id: str, now: datetime
+    ) -> StoredMessage | None:
+        seen = put_once(deduplication, {"account": account, "event_id": action_id, "seen_at": now})
+        ended = message.c.state.in_([MessageState.ANSWERED, MessageState.FAILED])
+        reopened = update(message).where(has_id(account, message_id), ended).returning(message)
+        async with self._database.writing() as connection:
+            if (await connection.execute(seen)).rowcount == 0:
+                return None
+            values = {"state": MessageState.RECEIVED, "received_at": now}
+            row = (await connection.execute(reopened.values(values))).mappings().first()
+            if row is None:
+                return None
+            await _begin_afresh(connection, row["id"])
+        return stored_message(row)
 
     @override
     async def claim(
@@ -173,6 +190,25 @@ async def _begin_attempt(
     if last is not None:
         await _copy_parts(connection, last["id"], attempt["id"])
     return attempt
+
+
+async def _begin_afresh(connection: AsyncConnection, message_id: int) -> None:
+    """Add an attempt that has ended without an answer, for the next one to start from."""
+    last = await _last_attempt(connection, message_id)
+    if last is None:
+        return
+    earlier = update(reply).where(reply.c.message_id == message_id)
+    await connection.execute(earlier.values(state=ReplyState.REPLACED))
+    row = {
+        "message_id": message_id,
+        "attempt": last["attempt"] + 1,
+        "state": ReplyState.FAILED,
+        "crashed": False,
+        "claimed_by": "",
+        "fence": last["fence"] + 1,
+    }
+    added = await connection.execute(insert(reply).values(row).returning(reply.c.id))
+    await _copy_parts(connection, last["id"], added.scalar_one())
 
 
 async def _copy_parts(connection: AsyncConnection, source_id: int, target_id: int) -> None:

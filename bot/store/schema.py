@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from typing_extensions import override
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The Alembic revision that these tables stand for."""
 
 
@@ -126,6 +126,16 @@ reply_part = Table(
     Column("index", Integer, primary_key=True),
     Column("platform_id", Words, nullable=False),
     Column("key", Words, nullable=False),
+)
+
+# A member's word on the answer to a question, whichever attempt it was.
+rating = Table(
+    "rating",
+    metadata,
+    Column("message_id", Integer, ForeignKey("message.id", ondelete="CASCADE"), primary_key=True),
+    Column("rater_id", Words, primary_key=True),
+    Column("rating", Text, nullable=False),
+    Column("rated_at", UtcTime, nullable=False),
 )
 
 deduplication = Table(

@@ -8,10 +8,11 @@ from typing_extensions import override
 
 from bot.adapter import AdapterState
 from bot.store.adapter_state import SqlAdapterState
-from bot.store.base import History, Inbox, Recovery, SettingsTable, Store
+from bot.store.base import History, Inbox, Ratings, Recovery, SettingsTable, Store
 from bot.store.database import Database
 from bot.store.history import SqlHistory
 from bot.store.inbox import SqlInbox
+from bot.store.ratings import SqlRatings
 from bot.store.recovery import SqlRecovery
 from bot.store.settings_table import SqlSettingsTable
 
@@ -27,6 +28,7 @@ class SqlStore(Store):
         self._inbox = SqlInbox(database)
         self._recovery = SqlRecovery(database)
         self._history = SqlHistory(database)
+        self._ratings = SqlRatings(database)
         self._settings = SqlSettingsTable(database)
 
     @classmethod
@@ -57,6 +59,11 @@ class SqlStore(Store):
     @override
     def history(self) -> History:
         return self._history
+
+    @property
+    @override
+    def ratings(self) -> Ratings:
+        return self._ratings
 
     @property
     @override

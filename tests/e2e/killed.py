@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.engine.base import GenerationRequest
-from bot.messages import Answerable
-from tests.flow import Clock, running_flow
-from tests.scripted import ANN, BEN, DIRECT, Fuse, ScriptedEngine, command, question
+from bot.messages import Action, ActionInvoked, Answerable
+from tests.flow import Clock, running_flow, until
+from tests.scripted import ANN, BEN, CHANNEL, DIRECT, Fuse, ScriptedEngine, command, question
 
 MAX_CHARS = 60
 SCRIPT: tuple[Answerable, ...] = (
@@ -18,6 +18,7 @@ SCRIPT: tuple[Answerable, ...] = (
     command("model use", {"name": "large", "scope": "me"}, "c1", BEN),
 )
 TARGETS = tuple(event.id for event in SCRIPT)
+RETRY = ActionInvoked("r1", CHANNEL, ANN, Action.RETRY, "a1")
 
 
 def say(request: GenerationRequest) -> str:
@@ -38,5 +39,9 @@ async def _run(folder: Path, fuse: Fuse) -> None:
         folder, engine=engine, script=SCRIPT, fuse=fuse, clock=clock, max_chars=MAX_CHARS
     )
     async with flow_of as flow:
+        await flow.settle(*TARGETS)
+        await until(lambda: flow.orchestrator.in_memory() == 0)
+        await flow.submit(RETRY)
+        await until(lambda: flow.orchestrator.in_memory() == 0)
         await flow.settle(*TARGETS)
         await flow.orchestrator.drain(10)

@@ -1,0 +1,163 @@
+"""The buttons under a finished answer: ask again, and say what one thinks of it."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.conversation import Role
+from bot.engine.base import GenerationRequest
+from bot.messages import Action, ActionInvoked, Author, MessageEdited
+from bot.store.base import Rating
+from tests.flow import Clock, Flow, running_flow, until
+from tests.scripted import (
+    ACCOUNT,
+    ANN,
+    BEN,
+    CHANNEL,
+    START,
+    ScriptedEngine,
+    command,
+    question,
+)
+
+ALL = ["retry", "good", "bad"]
+
+
+def press(action: Action, by: Author = ANN, identifier: str = "press") -> ActionInvoked:
+    """A button under the answer to the first question."""
+    return ActionInvoked(identifier, CHANNEL, by, action, "q1")
+
+
+def numbered(request: GenerationRequest) -> str:
+    """Each answer another one, and shorter from time to time."""
+    counted.append(request.turns[-1].text)
+    return f"{len(counted)}: {request.turns[-1].text} " + "word " * (20 if len(counted) == 1 else 1)
+
+
+counted: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet() -> None:
+    counted.clear()
+
+
+async def said(flow: Flow, beginning: str) -> None:
+    """Wait for an answer that is whole."""
+    await until(lambda: flow.platform.answer("q1").startswith(beginning) and _is_whole(flow))
+    await until(lambda: flow.orchestrator.in_memory() == 0)
+
+
+def _is_whole(flow: Flow) -> bool:
+    return [one.is_last for one in flow.platform.messages("q1")].count(True) == 1
+
+
+async def test_a_model_s_answer_can_be_asked_for_again_and_rated(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(question("hello"), command("model list"))
+        await flow.settle("q1", "c1")
+        assert [one.actions for one in flow.platform.messages("q1")] == [ALL]
+        assert [one.actions for one in flow.platform.messages("c1")] == [[]]
+
+
+async def test_a_retry_shows_a_new_answer_in_place_of_the_last_one(tmp_path: Path) -> None:
+    engine = ScriptedEngine(numbered)
+    async with running_flow(tmp_path, engine=engine, max_chars=60) as flow:
+        await flow.submit(question("why"))
+        await said(flow, "1: why")
+        before = [one.id for one in flow.platform.messages()]
+        await flow.submit(press(Action.RETRY))
+        await said(flow, "2: why")
+        await until(lambda: len(flow.platform.messages()) == 1)
+
+    assert len(before) > 1
+    assert [one.id for one in flow.platform.messages()] == before[:1]
+
+
+async def test_a_press_that_is_delivered_twice_is_one_retry(tmp_path: Path) -> None:
+    async with running_flow(tmp_path, engine=ScriptedEngine(numbered)) as flow:
+        await flow.submit(question("why"))
+        await said(flow, "1: why")
+        await flow.submit(press(Action.RETRY), press(Action.RETRY))
+        await said(flow, "2: why")
+        await flow.submit(press(Action.RETRY))
+        await asyncio.sleep(0.05)
+
+    assert counted == ["why", "why"]
+
+
+async def test_an_edited_question_is_asked_again_as_it_reads_now(tmp_path: Path) -> None:
+    async with running_flow(tmp_path, engine=ScriptedEngine(numbered)) as flow:
+        await flow.submit(question("why"))
+        await said(flow, "1: why")
+        await flow.submit(MessageEdited("q1", CHANNEL, "how", START), press(Action.RETRY))
+        await said(flow, "2: how")
+
+
+async def test_later_questions_see_the_newest_answer_alone(tmp_path: Path) -> None:
+    engine = ScriptedEngine(numbered)
+    async with running_flow(tmp_path, engine=engine) as flow:
+        await flow.submit(question("why"))
+        await said(flow, "1: why")
+        await flow.submit(press(Action.RETRY))
+        await said(flow, "2: why")
+        await flow.submit(question("and now", "q2"))
+        await flow.settle("q2")
+
+    answers = [turn.text for turn in engine.requests[-1].turns if turn.role is Role.ASSISTANT]
+    assert answers == ["2: why word"]
+
+
+@pytest.mark.parametrize(
+    ("by", "is_heard"), [(ANN, True), (BEN, False), (replace(BEN, can_manage=True), True)]
+)
+async def test_a_retry_is_for_who_asked_and_who_manages_the_channel(
+    tmp_path: Path, by: Author, *, is_heard: bool
+) -> None:
+    async with running_flow(tmp_path, engine=ScriptedEngine(numbered)) as flow:
+        await flow.submit(question("why"))
+        await said(flow, "1: why")
+        await flow.submit(press(Action.RETRY, by))
+        await asyncio.sleep(0.05)
+        await until(lambda: flow.orchestrator.in_memory() == 0)
+
+    assert len(counted) == (2 if is_heard else 1)
+
+
+async def test_a_retry_of_an_old_question_goes_on_after_a_restart(tmp_path: Path) -> None:
+    clock, engine = Clock(), ScriptedEngine(numbered)
+    async with running_flow(tmp_path, engine=engine, clock=clock) as flow:
+        await flow.submit(question("why"))
+        await said(flow, "1: why")
+        clock.move(hours=3)
+        engine.gate.clear()
+        await flow.submit(press(Action.RETRY))
+        await until(lambda: len(engine.requests) == 2)
+    async with running_flow(tmp_path, engine=ScriptedEngine(numbered), clock=clock) as flow:
+        await said(flow, "2: why")
+
+    assert len(flow.platform.messages("q1")) == 1
+
+
+async def test_a_rating_can_be_changed_and_is_everybody_s_own(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(question("hello"))
+        await flow.settle("q1")
+        await flow.submit(
+            press(Action.GOOD), press(Action.BAD, BEN, "press2"), press(Action.BAD, ANN, "press3")
+        )
+        assert await flow.store.ratings.of(ACCOUNT, "q1") == {
+            ANN.id: Rating.BAD,
+            BEN.id: Rating.BAD,
+        }
+        await flow.store.recovery.purge(Clock()().replace(year=2100))
+        assert await flow.store.ratings.of(ACCOUNT, "q1") == {}
+
+
+async def test_an_answer_that_is_gone_is_neither_rated_nor_asked_for_again(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(press(Action.GOOD), press(Action.RETRY))
+        assert await flow.store.ratings.of(ACCOUNT, "q1") == {}
+        assert flow.engine.requests == []
