@@ -30,6 +30,10 @@ class RecordingInbox(Inbox):
     @override
     async def admit(self, account: str, event: object, received_at: datetime) -> None: ...
     @override
+    async def reopen(
+        self, account: str, message_id: str, action_id: str, now: datetime
+    ) -> None: ...
+    @override
     async def claim(
         self, message_id: int, worker: str, now: datetime, lease_until: datetime
     ) -> None: ...

@@ -1,6 +1,7 @@
 """How answers are posted, edited, found and ended."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import discord
@@ -8,10 +9,11 @@ import pytest
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.handle import Handle
-from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
+from bot.errors import PlatformError, PlatformUnavailable, StoreUnavailable, TargetExpired
 from bot.messages import Action, ActionInvoked, CommandInvoked, ReplyTarget, ReplyView
 from tests.adapters.discord.doubles import (
     GuildServices,
+    SimulatedDiscord,
     settings_with,
     simulated,
 )
@@ -148,6 +150,62 @@ async def test_the_stop_button_works_after_a_restart() -> None:
 
     assert isinstance(action, ActionInvoked)
     assert action.message_id == event.id
+
+
+FINISHED = replace(
+    whole("one two three"), actions=(Action.RETRY, Action.GOOD, Action.BAD), is_last=True
+)
+
+
+async def finished(double: SimulatedDiscord) -> str:
+    """A question whose answer is finished; the question's id."""
+    event = await double.say("hello")
+    await double.adapter.post(event.target, FINISHED, "k.0")
+    return event.id
+
+
+async def test_a_finished_answer_can_be_retried_by_who_asked() -> None:
+    async with simulated() as double:
+        asked = await finished(double)
+        await double.ann.click(double.channel.history()[-1], label="Retry")
+        action = double.submitted[-1]
+
+    assert isinstance(action, ActionInvoked)
+    assert (action.action, action.message_id) == (Action.RETRY, asked)
+
+
+async def test_another_member_cannot_retry_it_and_is_told_why() -> None:
+    async with simulated() as double:
+        await finished(double)
+        result = await double.ben.click(double.channel.history()[-1], label="Retry")
+
+        assert len(double.submitted) == 1
+        assert result.ephemeral
+        assert result.response is not None
+        assert "Only who asked" in result.response.content
+
+
+@pytest.mark.parametrize("action", [Action.GOOD, Action.BAD])
+async def test_everybody_can_rate_an_answer_and_is_thanked_alone(action: Action) -> None:
+    async with simulated() as double:
+        asked = await finished(double)
+        button = f"fireside:{action}:{asked}:{double.ann.id}"
+        result = await double.ben.click(double.channel.history()[-1], custom_id=button)
+        rated = double.submitted[-1]
+
+        assert isinstance(rated, ActionInvoked)
+        assert (rated.action, rated.message_id, rated.author.name) == (action, asked, "Ben")
+        assert result.ephemeral
+
+
+async def test_a_button_whose_press_cannot_be_stored_says_so() -> None:
+    async with simulated() as double:
+        await finished(double)
+        double.services.refusals.append(StoreUnavailable("The database is away."))
+        result = await double.ann.click(double.channel.history()[-1], label="Retry")
+
+        assert result.response is not None
+        assert result.response.content == "The database is away."
 
 
 async def test_an_edit_that_will_change_again_is_left_out_where_the_channel_is_busy() -> None:

@@ -94,7 +94,8 @@ async def test_a_mention_gets_an_answer_that_streams_by_edits_into_one_message(
             await until(lambda seen=f"word {number}": any(seen in one for one in server.answers()))
         engine.end()
         await until(lambda: server.answers()[0].endswith("end"))
-        await until(lambda: not server.calls("PATCH", "/messages/")[-1].body["components"])
+        await until(lambda: "Retry" in str(server.calls("PATCH", "/messages/")[-1].body))
+        assert "Stop" not in str(server.calls("PATCH", "/messages/")[-1].body)
 
         assert len(server.answers()) == 1
         assert len(server.calls("POST", "/messages$")) == 1
