@@ -1,7 +1,7 @@
 """The command line of training: `prepare`, `train`, `report`, `chat`.
 
     python -m training prepare                  read, filter and split the data; the tokenizer
-    python -m training train --minutes 90       both phases, resumed where they stopped
+    python -m training train                    both phases, resumed where they stopped
     python -m training report                   every figure of the model card
     python -m training chat                     talk to the model that was trained
 
@@ -51,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--builtin", type=Path, default=BUILTIN, help="where the model is written")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--minutes", type=float, help="plan the steps to fit this time")
-    parser.add_argument("--talk-steps", type=int, default=2000)
-    parser.add_argument("--answer-steps", type=int, default=800)
+    parser.add_argument("--talk-steps", type=int, default=3000)
+    parser.add_argument("--answer-steps", type=int, default=1800)
     return parser
 
 

@@ -99,9 +99,6 @@ def test_a_whole_context_gives_finite_numbers(model: LlamaForCausalLM) -> None:
         assert torch.isfinite(model(input_ids=ids).logits).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="3.3 million tokens of talk were too few: it needs about ten times as many"
-)
 def test_the_model_predicts_held_out_text_well_below_the_trigram() -> None:
     likelihood = _figures()["likelihood"]
     trigram = likelihood["kneser_ney_bits_per_character"]
