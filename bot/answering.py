@@ -179,12 +179,14 @@ class Answering:
     async def _ask(self, question: str, model: str | None, indicator: WorkingIndicator) -> Answer:
         _refuse_the_long(question)
         prompt = await self._services.prompts.build(self.message, clean(question), model)
+        began_at = self._services.clock()
         async with beside(self._writer.show_while_fed((Action.STOP,)), is_joined=True):
             try:
                 finished = await self._generate(prompt, indicator)
             finally:
                 self._writer.end_feed()
-        return self._finished_answer(prompt, finished)
+        seconds = (self._services.clock() - began_at).total_seconds()
+        return self._finished_answer(prompt, finished, seconds)
 
     async def _generate(self, prompt: Prompt, indicator: WorkingIndicator) -> Finished:
         """Feed the writer. Whatever fails ends as `Finished`, so that what is shown is mended."""
@@ -218,7 +220,7 @@ class Answering:
                         assert_never(event)
         raise AssertionError("an engine's stream ends with Finished")
 
-    def _finished_answer(self, prompt: Prompt, finished: Finished) -> Answer:
+    def _finished_answer(self, prompt: Prompt, finished: Finished, seconds: float) -> Answer:
         said = self._writer.text.strip()
         notices = (_note(finished, has_text=bool(said)), prompt.notice)
         return Answer(
@@ -229,6 +231,8 @@ class Answering:
             is_error=finished.reason is FinishReason.ERROR,
             notice="\n\n".join(notice for notice in notices if notice) or None,
             footer=_footer(prompt),
+            seconds=seconds,
+            tokens_per_s=finished.usage.tokens_per_s,
         )
 
 

@@ -161,12 +161,22 @@ Answerable = IncomingMessage | CommandInvoked
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """How an answer came about: the model's name, how long it took and the engine's speed."""
+
+    model: str
+    seconds: float
+    tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyView:
     """One message of a reply as it should look now.
 
     `text` is CommonMark within the adapter's limit, code fences closed. Its first `stable_chars`
     characters never change again: an append-only platform shows just those. `is_complete` says
-    that this part will not change any more, `is_last` that the whole answer ends with it.
+    that this part will not change any more, `is_last` that the whole answer ends with it. `footer`
+    is a line that belongs under it; `figures` may be shown with it.
     """
 
     text: str
@@ -177,4 +187,5 @@ class ReplyView:
     is_private: bool = False
     is_error: bool = False
     footer: str | None = None
+    figures: Figures | None = None
     actions: tuple[Action, ...] = field(default=())

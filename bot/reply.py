@@ -96,9 +96,10 @@ class ReplyWriter:
             _view(chunk, index, answer, is_complete=is_final or index < last)
             for index, chunk in enumerate(chunks)
         ]
-        footer = answer.footer if is_final else None
         buttons = tuple(actions) if capabilities.has_buttons else ()
-        views[-1] = replace(views[-1], footer=footer, actions=buttons, is_last=is_final)
+        views[-1] = replace(views[-1], actions=buttons, is_last=is_final)
+        if is_final:
+            views[-1] = replace(views[-1], footer=answer.footer, figures=answer.figures)
         return views
 
     async def _show(self, views: Sequence[ReplyView]) -> None:

@@ -155,7 +155,7 @@ class DiscordAdapter:
                 channel_id=handle.channel_id,
                 fail_if_not_exists=False,
             )
-        text, shown = self._content(view), buttons(handle, view.actions)
+        text, shown = self._content(view), self._buttons(handle, view)
         if shown is not None:
             extra["view"] = shown
         message: discord.Message = await self._channel(handle).send(
@@ -185,7 +185,7 @@ class DiscordAdapter:
             self._content(view),
             ephemeral=view.is_private or handle.is_private,
             allowed_mentions=NO_PINGS,
-            view=buttons(handle, view.actions) or discord.utils.MISSING,
+            view=self._buttons(handle, view) or discord.utils.MISSING,
             wait=True,
         )
         return message.id
@@ -211,7 +211,7 @@ class DiscordAdapter:
                     await message.edit(
                         content=self._content(view),
                         allowed_mentions=NO_PINGS,
-                        view=buttons(handle, view.actions),
+                        view=self._buttons(handle, view),
                     )
 
     async def _edit_response(self, handle: Handle, message_id: int, view: ReplyView | None) -> None:
@@ -223,7 +223,7 @@ class DiscordAdapter:
             message_id,
             content=self._content(view),
             allowed_mentions=NO_PINGS,
-            view=buttons(handle, view.actions),
+            view=self._buttons(handle, view),
         )
 
     async def _original_if_answered(self, handle: Handle) -> str | None:
@@ -253,6 +253,9 @@ class DiscordAdapter:
 
     def _content(self, view: ReplyView) -> str:
         return content(view, self._settings.footer)
+
+    def _buttons(self, handle: Handle, view: ReplyView) -> discord.ui.View | None:
+        return buttons(handle, view.actions, self._settings.buttons)
 
     def _channel(self, handle: Handle) -> discord.PartialMessageable:
         return self.client.get_partial_messageable(handle.channel_id)

@@ -72,8 +72,15 @@ class Settings(BaseModel):
     mention_author: bool = Field(
         False, description="Whether a reply pings who asked.", examples=[True]
     )
-    footer: Literal["full", "none"] = Field(
-        "full", description="The small line under an answer.", examples=["none"]
+    footer: Literal["full", "minimal", "none"] = Field(
+        "minimal",
+        description="The small line under an answer: the model, in full also time and speed.",
+        examples=["full"],
+    )
+    buttons: Literal["full", "minimal", "none"] = Field(
+        "full",
+        description="The buttons under an answer: minimal leaves the thumbs out.",
+        examples=["minimal"],
     )
     delete_withdrawn: bool = Field(
         False,

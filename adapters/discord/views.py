@@ -1,8 +1,8 @@
 """The buttons under an answer. Their ids tell everything, so that they outlive a restart."""
 
 import re
-from collections.abc import Sequence
-from typing import Any, Protocol, assert_never, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, assert_never, cast
 
 import discord
 from typing_extensions import override
@@ -10,6 +10,8 @@ from typing_extensions import override
 from adapters.discord.handle import Handle
 from bot.messages import Action
 from bot.translations import gettext as _
+
+Buttons = Literal["full", "minimal", "none"]
 
 
 class Pressed(Protocol):
@@ -59,12 +61,20 @@ class ActionButton(
         await client.pressed(interaction, self._action, self._question_id, self._asker_id)
 
 
-def buttons(handle: Handle, actions: Sequence[Action]) -> discord.ui.View | None:
+SHOWN: Mapping[Buttons, frozenset[Action]] = {
+    "full": frozenset(Action),
+    "minimal": frozenset({Action.STOP, Action.RETRY}),
+    "none": frozenset(),
+}
+
+
+def buttons(handle: Handle, actions: Sequence[Action], wanted: Buttons) -> discord.ui.View | None:
     """The buttons for an answer's actions; None for no buttons."""
-    if not actions:
+    shown = [action for action in actions if action in SHOWN[wanted]]
+    if not shown:
         return None
     view = discord.ui.View(timeout=None)
-    for action in actions:
+    for action in shown:
         view.add_item(ActionButton(action, handle.question_id, handle.asker_id))
     return view
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bot.adapter import AdapterState
 from bot.conversation import Turn
-from bot.messages import Answerable, ConversationRef
+from bot.messages import Answerable, ConversationRef, Figures
 
 
 class MessageState(StrEnum):
@@ -77,6 +77,15 @@ class Answer:
     is_private: bool = False
     notice: str | None = None
     footer: str | None = None
+    seconds: float | None = None
+    tokens_per_s: float | None = None
+
+    @property
+    def figures(self) -> Figures | None:
+        """How it came about, where a model said it."""
+        if self.model is None or self.seconds is None:
+            return None
+        return Figures(self.model, self.seconds, self.tokens_per_s)
 
     @property
     def shown(self) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -114,6 +115,8 @@ reply = Table(
     Column("is_private", Boolean),
     Column("notice", Words),
     Column("footer", Words),
+    Column("seconds", Float),
+    Column("tokens_per_s", Float),
     UniqueConstraint("message_id", "attempt"),
     # Nor are these: a late writer with the claim of a purged attempt must not meet another one.
     sqlite_autoincrement=True,

@@ -61,6 +61,7 @@ def settings_for(address: str, **given: object) -> Settings:
     return settings_with(
         **{
             "message_content": None,
+            "footer": "none",
             "api_url": f"{address}/api/v10",
             "gateway_url": f"{address.replace('http', 'ws', 1)}/gateway",
             "cdn_url": f"{address}/cdn",

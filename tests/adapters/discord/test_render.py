@@ -4,9 +4,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.discord.render import MAX_CHARS, MAX_MESSAGE_CHARS, PLACEHOLDER, content, length
+from adapters.discord.render import (
+    MAX_CHARS,
+    MAX_MESSAGE_CHARS,
+    PLACEHOLDER,
+    Footer,
+    content,
+    length,
+)
 from bot.markdown import split
-from bot.messages import ReplyView
+from bot.messages import Figures, ReplyView
 
 PIECES = st.sampled_from(
     (
@@ -69,6 +76,20 @@ def test_a_heading_with_bold_in_it_stays() -> None:
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_an_empty_text_is_shown_as_something(text: str) -> None:
     assert content(ReplyView(text), "full") == PLACEHOLDER
+
+
+@pytest.mark.parametrize(
+    ("footer", "line"),
+    [
+        ("full", "\n-# small · 2.4 s · 35 tokens/s · starter model"),
+        ("minimal", "\n-# small · starter model"),
+        ("none", ""),
+    ],
+)
+def test_the_footer_says_as_much_as_is_set(footer: Footer, line: str) -> None:
+    view = ReplyView("an answer", footer="starter model", figures=Figures("small", 2.44, 34.6))
+
+    assert content(view, footer) == f"an answer{line}"
 
 
 def test_the_footer_is_small_and_on_a_line_of_its_own() -> None:

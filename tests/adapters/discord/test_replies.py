@@ -198,6 +198,15 @@ async def test_everybody_can_rate_an_answer_and_is_thanked_alone(action: Action)
         assert result.ephemeral
 
 
+@pytest.mark.parametrize(("wanted", "number"), [("full", 3), ("minimal", 1), ("none", 0)])
+async def test_there_are_as_many_buttons_as_are_set(wanted: str, number: int) -> None:
+    async with simulated(settings_with(buttons=wanted)) as double:
+        await finished(double)
+        shown: list[Any] = double.channel.history()[-1].components
+
+    assert sum(len(row.children) for row in shown) == number
+
+
 async def test_a_button_whose_press_cannot_be_stored_says_so() -> None:
     async with simulated() as double:
         await finished(double)

@@ -131,7 +131,9 @@ async def test_a_lease_that_ran_out_is_a_crash_and_its_work_passes_on(scene: Sce
     message = await scene.admit(question("q1"))
     first = await scene.claim(message)
     await scene.store.inbox.save_part(first, PART)
-    answer = Answer("because", "small", "stop", 7, notice="note", footer="foot")
+    answer = Answer(
+        "because", "small", "stop", 7, notice="note", footer="foot", seconds=1.5, tokens_per_s=20.0
+    )
     await scene.store.inbox.save_answer(first, answer)
     second = await scene.claim(message, 1, worker="w2")
     assert (second.attempt, second.crashes) == (2, 1)

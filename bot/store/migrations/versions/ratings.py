@@ -1,4 +1,4 @@
-"""Ratings of answers."""
+"""Ratings of answers, and how long they took."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add their table."""
+    """Add the table and the columns."""
+    for name in ("seconds", "tokens_per_s"):
+        op.add_column("reply", sa.Column(name, sa.Float))
     op.create_table(
         "rating",
         sa.Column("message_id", sa.Integer, nullable=False),
