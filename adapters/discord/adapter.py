@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import Any
 
 import discord
@@ -29,6 +30,8 @@ from bot.tasks import beside
 EDIT_INTERVAL_S = 1.2
 ONLINE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 180.0
+START_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
+"""Between tries to reach Discord at the start; later the library reconnects by itself."""
 MAX_RECENT = 2000
 
 NO_PINGS = discord.AllowedMentions.none()
@@ -39,7 +42,13 @@ log = logging.getLogger(__name__)
 class DiscordAdapter:
     """The adapter. `now` gives aware UTC times; `client` is what is connected."""
 
-    def __init__(self, settings: Settings, services: Services, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        now: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         # discord.py's debug lines hold what people write: they must not come even where ours do.
         library_log = logging.getLogger("discord")
         if library_log.getEffectiveLevel() < logging.INFO:
@@ -48,6 +57,7 @@ class DiscordAdapter:
         self._account = f"{PLATFORM}:{settings.bot_id}"
         self._token = settings.require_token()
         self._now = now
+        self._sleep = sleep
         self._pace = Pace(settings.edits_per_window, settings.edit_window_s, time.monotonic)
         self.client = FiresideClient(settings, services, self._pace)
         self._typing = TypingSigns(self._type, time.monotonic)
@@ -70,16 +80,38 @@ class DiscordAdapter:
         return self._account
 
     async def run(self) -> None:
-        """Stay connected until cancelled. Raises `ConfigurationError` for what only the owner can
-        mend: a wrong token, an intent that the application does not have."""
+        """Stay connected until cancelled; a Discord that is away at the start is waited for.
+
+        Raises `ConfigurationError` for what only the owner can mend: a wrong token, an intent that
+        the application does not have.
+        """
         use_addresses(self._settings)
         missed = self.client.missed
+        pauses_s = chain(START_PAUSES_S, repeat(START_PAUSES_S[-1]))
         try:
             async with self.client, beside(missed.keep(), is_joined=False):
-                with connection_errors():
-                    await self.client.start(self._token)
+                while not await self._serve():
+                    pause_s = next(pauses_s)
+                    log.warning("Discord is not reached; the next try is in %.0f s", pause_s)
+                    await self._sleep(pause_s)
         finally:
             await missed.save()
+
+    async def _serve(self) -> bool:
+        """Log in, unless that is done, and stay connected; False where Discord is away."""
+        try:
+            with connection_errors():
+                if not self.client.is_online.is_set():
+                    await self.client.login(self._token)
+                await self.client.connect()
+        except PlatformUnavailable as error:
+            log.warning("%s", error)
+            if self.client.is_closed():
+                raise
+            if not self.client.is_online.is_set():
+                await self.client.end_session()
+            return False
+        return True
 
     async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
         """Post one message: the first of a command's answer takes the place of "thinking"."""

@@ -75,6 +75,11 @@ class FiresideClient(discord.AutoShardedClient):
         await self.missed.load()
         self.is_online.set()
 
+    async def end_session(self) -> None:
+        """End the connections of a login that failed: the next one makes its own."""
+        await self.http.close()
+        self.http.connector = discord.utils.MISSING
+
     @override
     async def launch_shard(
         self, gateway: yarl.URL, shard_id: int, *, initial: bool = False

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,6 +68,29 @@ async def test_a_wrong_token_is_a_line_for_the_owner(tmp_path: Path) -> None:
         await store.close()
 
     assert TOKEN not in str(caught.value)
+
+
+async def test_a_discord_that_is_away_at_the_start_is_waited_for(tmp_path: Path) -> None:
+    pauses: list[float] = []
+
+    async def no_pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with running() as server:
+        paths = ("/users/@me$", "/oauth2/applications/@me$", "/gateway/bot$")
+        server.faults += [Fault("GET", path, 503) for path in paths]
+        store = await SqlStore.open(tmp_path)
+        _, services = compose(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
+        settings = settings_for(server.address)
+        adapter = DiscordAdapter(settings, services, lambda: datetime.now(UTC), no_pause)
+        serving = asyncio.create_task(adapter.run())
+        await until(lambda: server.has_bot)
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+        await store.close()
+
+    assert pauses == [1.0, 5.0, 15.0]
 
 
 async def test_a_missing_intent_is_a_line_for_the_owner(tmp_path: Path) -> None:
