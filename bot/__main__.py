@@ -143,6 +143,15 @@ def bench(context: typer.Context) -> None:
     raise typer.Exit(module.main(context.args))
 
 
+@app.command()
+def doctor(context: typer.Context) -> None:
+    """Check the configuration, the models, this machine and the platforms."""
+    # Imported here: see `chat`.
+    from bot.cli import doctor as examination
+
+    examination.doctor(context)
+
+
 app.add_typer(models, name="models")
 app.command("config")(config)
 

@@ -80,6 +80,15 @@ class Adapter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What `fireside doctor` found out about one thing; `fix` is None where all is well."""
+
+    subject: str
+    detail: str
+    fix: str | None = None
+
+
 class AdapterState(Protocol):
     """A small key-value port for an adapter's own state (sync hashes, last seen marks)."""
 

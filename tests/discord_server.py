@@ -63,6 +63,7 @@ class DiscordServer:
         self.identified: list[Json] = []
         self.resumed = 0
         self.application_flags = MESSAGE_CONTENT_FLAG
+        self.denied = 0
         self.token: str | None = None
         self.close_code_at_identify: int | None = None
         self.accepts_resume = True
@@ -205,6 +206,14 @@ class DiscordServer:
                 return _json({"url": self.gateway, "shards": 1, "session_start_limit": limit})
             case "PUT", ["applications", _, "commands"]:
                 return _json([])
+            case "GET", ["guilds", _]:
+                return _json(guild(None))
+            case "GET", ["guilds", _, "members", _]:
+                return _json(profile() | {"user": bot_user()})
+            case "GET", ["guilds", _, "channels"]:
+                return _json(guild(None)["channels"])
+            case "GET", ["channels", channel_id]:
+                return self._channel(channel_id)
             case "POST", ["channels", _, "typing"]:
                 return web.Response(status=204)
             case "POST", ["channels", channel_id, "messages"]:
@@ -222,6 +231,15 @@ class DiscordServer:
             case _:
                 self.unknown.append(f"{method} {path}")
                 return _json({"message": "404: Not Found", "code": 0}, 404)
+
+    def _channel(self, channel_id: str) -> web.Response:
+        for channel in guild(None)["channels"]:
+            if channel["id"] == channel_id:
+                lacks = {"id": GUILD_ID, "type": 0, "allow": "0", "deny": str(self.denied)}
+                overwrites = [lacks] if self.denied else []
+                about = {"guild_id": GUILD_ID, "permission_overwrites": overwrites}
+                return _json(channel | about)
+        return _json({"message": "Unknown Channel", "code": 10003}, 404)
 
     def _create(self, channel_id: str, body: Json) -> web.Response:
         if (refusal := self._refusal(body)) is not None:

@@ -3,16 +3,16 @@
 Importing this imports no SDK: `discord` is loaded when the adapter is built.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typer import Typer
 
     from adapters.discord.settings import Settings
-    from bot.adapter import Adapter, Services
+    from bot.adapter import Adapter, Finding, Services
 
-__all__ = ["command_line", "create"]
+__all__ = ["command_line", "create", "examine"]
 
 
 def create(settings: "Settings", services: "Services") -> "Adapter":
@@ -24,6 +24,14 @@ def create(settings: "Settings", services: "Services") -> "Adapter":
     from adapters.discord.adapter import build
 
     return build(settings, services)
+
+
+async def examine(settings: "Settings") -> "Sequence[Finding]":
+    """What `fireside doctor` says about Discord."""
+    # Imported here: see `create`.
+    from adapters.discord.examination import examine
+
+    return await examine(settings)
 
 
 def command_line(load: "Callable[[], Settings]") -> "Typer":

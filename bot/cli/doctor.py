@@ -1,0 +1,120 @@
+"""`fireside doctor`: one line a check, with what to do where something is wrong."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Coroutine, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import typer
+
+from bot.adapter import Finding
+from bot.cli.invocation import Invocation, invocation
+from bot.engine.failures import GIB, size_text
+from bot.engine.memory import available_bytes
+from bot.errors import ModelError, StoreUnavailable
+from bot.installed_adapters import adapter_modules
+from bot.translations import gettext as _
+
+MIN_FREE_DISK = GIB
+
+
+class ExaminableModule(Protocol):
+    """An adapter's module that can say whether its platform would let it serve."""
+
+    def examine(self, settings: object) -> Coroutine[Any, Any, Sequence[Finding]]:
+        """Ask the platform; failures are findings."""
+        ...
+
+
+def doctor(context: typer.Context) -> None:
+    """Check the configuration, the models, this machine and the platforms."""
+    findings = list(_examine(invocation(context)))
+    for finding in findings:
+        sign = _("ok") if finding.fix is None else _("FIX")
+        fix = f" {finding.fix}" if finding.fix else ""
+        typer.echo(f"{sign:<4} {finding.subject}: {finding.detail}{fix}")
+    if any(finding.fix for finding in findings):
+        raise typer.Exit(1)
+
+
+def _examine(run: Invocation) -> Iterator[Finding]:
+    settings = run.loaded.settings
+    yield Finding(_("configuration"), _("every value is understood."))
+    yield _data_folder(settings.data_dir)
+    yield asyncio.run(_database(settings.data_dir))
+    yield _disk(settings.models_dir)
+    yield _model(run)
+    yield _memory(run)
+    yield from _platforms(run)
+
+
+def _data_folder(folder: Path) -> Finding:
+    subject = _("data folder")
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if os.access(nearest, os.W_OK | os.X_OK) and nearest.is_dir():
+        return Finding(subject, str(folder))
+    fix = _("Change its permissions, or set FIRESIDE_DATA_DIR to another folder.")
+    return Finding(subject, _("{folder} cannot be written.").format(folder=folder), fix)
+
+
+async def _database(folder: Path) -> Finding:
+    # Imported here: --help does without SQLAlchemy.
+    from bot.store.sql_store import SqlStore
+
+    subject = _("database")
+    try:
+        store = await SqlStore.open(folder)
+        await store.close()
+    except StoreUnavailable as error:
+        return Finding(subject, error.text, _("Until then no message can be answered."))
+    return Finding(subject, _("it opens and is up to date."))
+
+
+def _disk(folder: Path) -> Finding:
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    free_bytes = shutil.disk_usage(nearest).free
+    detail = _("{size} are free for models.").format(size=size_text(free_bytes))
+    if free_bytes >= MIN_FREE_DISK:
+        return Finding(_("disk"), detail)
+    fix = _("Make room, or set FIRESIDE_MODELS_DIR to another disk.")
+    return Finding(_("disk"), detail, fix)
+
+
+def _model(run: Invocation) -> Finding:
+    entry = run.catalogue.get(run.loaded.settings.model)
+    try:
+        folder = run.library.path(entry)
+    except ModelError as error:
+        return Finding(_("model"), error.text, _("Or set FIRESIDE_MODEL to one that is here."))
+    return Finding(_("model"), f"{entry.name}, {folder}")
+
+
+def _memory(run: Invocation) -> Finding:
+    """Whether the default model fits, by the estimate that a load is admitted by: its weights."""
+    entry = run.catalogue.get(run.loaded.settings.model)
+    here = run.library.installed(entry)
+    need, free_bytes = here.size_bytes if here else entry.weight_bytes, available_bytes()
+    sizes = {"free": size_text(free_bytes), "name": entry.name, "need": size_text(need)}
+    detail = _("{free} are free; {name} needs {need} and room for its work.").format(**sizes)
+    if need <= free_bytes // 2:
+        return Finding(_("memory"), detail)
+    fix = _("Choose a smaller model with FIRESIDE_MODEL, or close other programs.")
+    return Finding(_("memory"), detail, fix)
+
+
+def _platforms(run: Invocation) -> Iterator[Finding]:
+    settings, modules = run.loaded.settings, dict(adapter_modules())
+    if not settings.platforms:
+        yield Finding(_("platforms"), _("none is configured; `fireside chat` works without one."))
+    for platform in settings.platforms:
+        module = import_module(modules[platform])
+        if hasattr(module, "examine"):
+            examinable = cast("ExaminableModule", module)
+            yield from asyncio.run(_ask(examinable, getattr(settings, platform)))
+
+
+async def _ask(module: ExaminableModule, settings: object) -> Sequence[Finding]:
+    return await module.examine(settings)
