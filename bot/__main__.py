@@ -144,6 +144,15 @@ def bench(context: typer.Context) -> None:
 
 
 @app.command()
+def init(context: typer.Context) -> None:
+    """Ask for the platforms and the model, and write them down."""
+    # Imported here: see `chat`.
+    from bot.cli import init as wizard
+
+    wizard.init(context)
+
+
+@app.command()
 def doctor(context: typer.Context) -> None:
     """Check the configuration, the models, this machine and the platforms."""
     # Imported here: see `chat`.

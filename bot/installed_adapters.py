@@ -1,10 +1,10 @@
 """Which adapters are installed, by name.
 
 They are the modules of the package `adapters`, and entry points of the group `fireside.adapters`.
-Such a module has `create`; where its platform has commands of its own `command_line`; where
-`fireside doctor` can ask the platform `examine`. Its sub-module `settings` has `Settings`.
-Importing the module itself imports next to nothing, so that `fireside --help` can list its
-commands.
+Such a module has `create`, and as far as its platform has use for them `command_line` (commands of
+its own), `examine` (for `fireside doctor`) and `set_up` (for `fireside init`). Its sub-module
+`settings` has `Settings`. Importing the module itself imports next to nothing, so that
+`fireside --help` can list its commands.
 """
 
 import pkgutil

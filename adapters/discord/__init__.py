@@ -3,16 +3,17 @@
 Importing this imports no SDK: `discord` is loaded when the adapter is built.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from typer import Typer
 
     from adapters.discord.settings import Settings
     from bot.adapter import Adapter, Finding, Services
 
-__all__ = ["command_line", "create", "examine"]
+__all__ = ["command_line", "create", "examine", "set_up"]
 
 
 def create(settings: "Settings", services: "Services") -> "Adapter":
@@ -32,6 +33,14 @@ async def examine(settings: "Settings") -> "Sequence[Finding]":
     from adapters.discord.examination import examine
 
     return await examine(settings)
+
+
+def set_up(console: "Console") -> "Mapping[str, str]":
+    """What `fireside init` asks about Discord."""
+    # Imported here: Rich is only needed by the command line.
+    from adapters.discord.invite import set_up
+
+    return set_up(console)
 
 
 def command_line(load: "Callable[[], Settings]") -> "Typer":

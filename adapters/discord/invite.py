@@ -9,8 +9,11 @@ import typer
 from bot.translations import gettext as _
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from adapters.discord.settings import Settings
 
+PORTAL = "https://discord.com/developers/applications"
 AUTHORIZE_URL = "https://discord.com/oauth2/authorize"
 SCOPES = ("bot", "applications.commands")
 
@@ -28,6 +31,29 @@ def invite_url(bot_id: str) -> str:
     permissions = sum(1 << bit for bit in PERMISSION_BITS.values())
     query = {"client_id": bot_id, "scope": " ".join(SCOPES), "permissions": permissions}
     return f"{AUTHORIZE_URL}?{urlencode(query)}"
+
+
+def set_up(console: "Console") -> dict[str, str]:
+    """Ask for the token until it looks like one, and print the link that invites the bot."""
+    # Imported here: `fireside --help` does without them.
+    from rich.prompt import Confirm, Prompt
+
+    from adapters.discord.settings import TOKEN_KEY, bot_id_in
+
+    if not Confirm.ask(_("Shall Fireside answer on Discord?"), console=console, default=True):
+        return {}
+    console.print(_("Make an application at {url} and copy its bot's token.").format(url=PORTAL))
+    while True:
+        question = _("Token (not shown)")
+        token = Prompt.ask(question, console=console, password=True, default="").strip()
+        if not token:
+            return {}
+        if (bot_id := bot_id_in(token)) is not None:
+            break
+        console.print(_("That does not look like a bot token. Copy it again, or leave it empty."))
+    console.print(_("Open this link to invite the bot to your server:"))
+    console.print(invite_url(bot_id), soft_wrap=True)
+    return {TOKEN_KEY: token}
 
 
 def build(load: "Callable[[], Settings]") -> typer.Typer:
