@@ -1,6 +1,5 @@
 """`fireside init`: what is asked, and what is written."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,13 +67,11 @@ def test_what_is_there_already_stays(
     pulled: Iterator[list[str]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (workplace / ".env").write_text("# mine\nOTHER=1\nFIRESIDE_DISCORD__TOKEN=old\n")
-    (workplace / "fireside.toml").write_text(
-        "# kept\nlog_level = 'INFO'\n\n[hub]\noffline = false\n"
-    )
+    before = "# kept\nlog_level = 'INFO'\n\n[hub]\noffline = false\n"
+    (workplace / "fireside.toml").write_text(before)
+    older = f"{TOKEN[:-1]}z"
+    (workplace / ".env").write_text(f"# mine\nOTHER=1\nFIRESIDE_DISCORD__TOKEN={older}\n")
     (workplace / ".env").chmod(0o644)
-    os.environ.pop("FIRESIDE_DISCORD__TOKEN", None)
-    (workplace / ".env").write_text(f"# mine\nOTHER=1\nFIRESIDE_DISCORD__TOKEN={TOKEN}\n")
     answers += ["y", "no token", TOKEN, "y"]
     said = run(capsys, "init")
     assert said.code == 0, said.err
