@@ -45,7 +45,9 @@ def set_up(console: "Console") -> dict[str, str]:
     console.print(_("Make an application at {url} and copy its bot's token.").format(url=PORTAL))
     while True:
         question = _("Token (not shown)")
-        token = Prompt.ask(question, console=console, password=True, default="").strip()
+        token = Prompt.ask(
+            question, console=console, password=True, default="", show_default=False
+        ).strip()
         if not token:
             return {}
         if (bot_id := bot_id_in(token)) is not None:
