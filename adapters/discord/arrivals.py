@@ -61,7 +61,10 @@ class Arrivals:
         own = own_in(self._client, message.guild)
         conversation = conversation_of_message(message)
         addressed = await self._addressed(message, own, conversation)
-        if addressed is None or not self._may_answer(message):
+        if addressed is None:
+            return
+        if (lacking := self._lacking(message)) is not None:
+            await self._tell_about_permission(message, lacking)
             return
         if self._is_hidden(message, addressed):
             await self._tell_about_content(message)
@@ -140,27 +143,35 @@ class Arrivals:
         is_its_own = isinstance(channel, discord.Thread) and channel.owner_id == own.user_id
         return is_its_own or await self._services.takes_part(conversation)
 
-    def _may_answer(self, message: discord.Message) -> bool:
-        """Whether the bot may write there; if not, its owner is told once for each channel."""
+    def _lacking(self, message: discord.Message) -> str | None:
+        """The permission without which the bot may not write there, as Discord names it."""
         channel, guild = message.channel, message.guild
         if guild is None or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
-            return True
+            return None
         me = guild.get_member(self._own_id())
         if me is None or (isinstance(channel, discord.Thread) and channel.parent is None):
-            return True
+            return None
         held = channel.permissions_for(me)
-        is_thread = isinstance(channel, discord.Thread)
-        may = held.send_messages_in_threads if is_thread else held.send_messages
-        if not may and channel.id not in self._told_about_permissions:
-            self._told_about_permissions.add(channel.id)
-            log.warning(
-                "I am called in channel %d of guild %d but may not write there; give my role the "
-                "permission %s",
-                channel.id,
-                guild.id,
-                "Send Messages in Threads" if is_thread else "Send Messages",
-            )
-        return may
+        if isinstance(channel, discord.Thread):
+            return None if held.send_messages_in_threads else "Send Messages in Threads"
+        return None if held.send_messages else "Send Messages"
+
+    async def _tell_about_permission(self, message: discord.Message, lacking: str) -> None:
+        """Tell the owner in the log and the member in private, once for each channel."""
+        if message.channel.id in self._told_about_permissions:
+            return
+        self._told_about_permissions.add(message.channel.id)
+        log.warning(
+            "I am called in channel %d but may not write there; give my role the permission %s",
+            message.channel.id,
+            lacking,
+        )
+        text = _("I may not write in <#{channel}>: it takes the permission {name}.")
+        try:
+            with discord_errors("telling a member in private"):
+                await message.author.send(text.format(channel=message.channel.id, name=lacking))
+        except PlatformError as error:
+            log.info("%s", error)
 
     def _is_hidden(self, message: discord.Message, addressed: Addressed) -> bool:
         """Whether Discord hides what was said: there is no Message Content intent."""

@@ -102,7 +102,7 @@ class FiresideClient(discord.AutoShardedClient):
     async def on_message(self, message: discord.Message) -> None:
         """A message anywhere."""
         await self.arrivals.message(message)
-        self.missed.saw(message.id)
+        self.missed.saw(message.id, None if message.guild else message.channel.id)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         """An edit, or an embed that Discord added."""

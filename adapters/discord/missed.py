@@ -1,8 +1,9 @@
 """Mentions that came while the process was down, found again when it is back.
 
 Ids on Discord grow with time, so one mark is enough: the latest id that was seen. Only channels
-whose last message is later are read, the latest first, within a bound of age and number. What was
-seen before is known to the store and is not answered twice.
+whose last message is later are read, the latest first, within a bound of age and number; direct
+conversations, of which Discord tells nothing at the start, are remembered and read as well. What
+was seen before is known to the store and is not answered twice.
 """
 
 import asyncio
@@ -18,6 +19,9 @@ from bot.adapter import AdapterState
 from bot.errors import PlatformError, StoreUnavailable
 
 MARK_KEY = "seen"
+DIRECT_KEY = "direct"
+MAX_DIRECT = 100
+"""Direct conversations that are looked at again; Discord lists none of them at the start."""
 KEEP_EVERY_S = 15.0
 OVERLAP = timedelta(seconds=60)
 """Shards are not in step: this much before the mark is read again."""
@@ -44,16 +48,24 @@ class Missed:
         self._arrived = arrived
         self._kept = 0
         self._latest = 0
+        self._direct: dict[int, None] = {}
         self._is_catching_up = asyncio.Lock()
 
-    def saw(self, message_id: int) -> None:
-        """A message arrived and was dealt with."""
+    def saw(self, message_id: int, direct_channel_id: int | None = None) -> None:
+        """A message arrived and was dealt with; for a direct one the channel it came in."""
         self._latest = max(self._latest, message_id)
+        if direct_channel_id is not None:
+            self._direct.pop(direct_channel_id, None)
+            self._direct[direct_channel_id] = None
+            if len(self._direct) > MAX_DIRECT:
+                del self._direct[next(iter(self._direct))]
 
     async def load(self) -> None:
         """Read the mark of the process before."""
         kept = await self._state.get(MARK_KEY)
         self._kept = self._latest = int(kept) if kept else 0
+        direct = await self._state.get(DIRECT_KEY)
+        self._direct = {int(one): None for one in direct.split()} if direct else {}
 
     async def keep(self) -> None:
         """Write the mark now and then until cancelled; a kill loses only so much of it."""
@@ -66,6 +78,7 @@ class Missed:
         if self._latest == self._kept:
             return
         try:
+            await self._state.put(DIRECT_KEY, " ".join(map(str, self._direct)))
             await self._state.put(MARK_KEY, str(self._latest))
             self._kept = self._latest
         except StoreUnavailable as error:
@@ -78,7 +91,7 @@ class Missed:
             if since is None:
                 self.saw(discord.utils.time_snowflake(discord.utils.utcnow()))
                 return
-            for channel in self._moved(since):
+            for channel in [*self._moved(since), *await self._direct_channels()]:
                 await self._read(channel, since)
             await self.save()
 
@@ -101,6 +114,20 @@ class Missed:
         ]
         moved.sort(key=lambda channel: channel.last_message_id or 0, reverse=True)
         return moved[: self._settings.missed_max_channels]
+
+    async def _direct_channels(self) -> list[discord.DMChannel]:
+        """The direct conversations, the latest first; Discord does not tell which ones moved."""
+        found: list[discord.DMChannel] = []
+        for channel_id in list(reversed(self._direct))[: self._settings.missed_max_channels]:
+            try:
+                with discord_errors("looking at a direct conversation"):
+                    channel = await self._client.fetch_channel(channel_id)
+            except PlatformError as error:
+                log.info("%s", error)
+                continue
+            if isinstance(channel, discord.DMChannel):
+                found.append(channel)
+        return found
 
     async def _read(self, channel: discord.abc.Messageable, since: int) -> None:
         after = discord.Object(since)

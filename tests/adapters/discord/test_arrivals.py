@@ -262,7 +262,7 @@ async def test_where_the_text_is_hidden_the_member_is_told_once_what_to_do() -> 
         assert told[0].startswith("Discord does not show me what you write here")
 
 
-async def test_where_it_may_not_write_its_owner_is_told_once_for_the_channel(
+async def test_where_it_may_not_write_owner_and_member_are_told_once_for_the_channel(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with simulated() as double:
@@ -274,6 +274,11 @@ async def test_where_it_may_not_write_its_owner_is_told_once_for_the_channel(
         await double.ann.send(channel, f"{double.me} hello?")
 
         assert double.submitted == []
+        (told,) = [one for one in double.ann.user.dm_channel.history() if one.author.bot]
+        assert (
+            told.content
+            == f"I may not write in <#{channel.id}>: it takes the permission Send Messages."
+        )
     assert caplog.text.count("the permission Send Messages") == 1
 
 

@@ -115,3 +115,27 @@ async def test_a_channel_that_may_not_be_read_stops_nothing() -> None:
         await double.ann.send(double.channel, f"{double.me} and now?")
 
     assert texts(services) == ["and now?"]
+
+
+async def test_a_direct_message_missed_while_down_is_answered() -> None:
+    async with simulated() as double:
+        await double.ann.send_dm("heard")
+        mark = await go_down(double)
+        await double.ann.send_dm("missed")
+        double.services.kept.values.update(mark)
+        services = await restart(double)
+
+    assert texts(services) == ["missed"]
+
+
+async def test_a_direct_conversation_that_is_gone_stops_nothing() -> None:
+    async with simulated() as double:
+        await double.ann.send_dm("heard")
+        await double.say("heard too")
+        mark = await go_down(double)
+        await double.say("missed")
+        double.services.kept.values.update(mark)
+        double.env.inject_error("GET", "/channels/*", status=404)
+        services = await restart(double)
+
+    assert texts(services) == ["missed"]
