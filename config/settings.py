@@ -75,10 +75,18 @@ def _expand(value: Path) -> Path:
     return value.expanduser()
 
 
-def _check_url(value: str) -> str:
+def _parse_url(value: str) -> AnyHttpUrl:
     if value != value.strip() or not value.startswith(("http://", "https://")):
         raise ValueError("must be a web address that begins with https:// or http://")
-    address = _HTTP_URL.validate_python(value)
+    return _HTTP_URL.validate_python(value)
+
+
+def _check_secret_url(value: SecretStr) -> SecretStr:
+    return SecretStr(str(_parse_url(value.get_secret_value())).rstrip("/"))
+
+
+def _check_url(value: str) -> str:
+    address = _parse_url(value)
     if address.username or address.password:
         # Addresses are shown and logged; secrets have settings of their own, which are masked.
         raise ValueError("must be without user name and password; for the hub there is a token")
@@ -90,6 +98,9 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 FilePath = Annotated[Path, AfterValidator(_expand)]
 WebAddress = Annotated[str, AfterValidator(_check_url)]
+SecretAddress = Annotated[SecretStr, AfterValidator(_check_secret_url)]
+"""A web address that may hold a user name and a password, and is masked for that."""
+
 Owner = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*:\S+$")]
 Owners = Annotated[tuple[Owner, ...], NoDecode, BeforeValidator(_split)]
 

@@ -53,7 +53,7 @@ class FiresideClient(discord.AutoShardedClient):
             chunk_guilds_at_startup=False,
             allowed_mentions=discord.AllowedMentions.none(),
             max_ratelimit_timeout=MAX_RATE_LIMIT_S,
-            proxy=settings.proxy,
+            proxy=settings.proxy_url,
             http_trace=_trace(pace),
         )
         self._settings = settings

@@ -17,7 +17,7 @@ from config.errors import ConfigurationError
 async def examine(settings: Settings) -> Sequence[Finding]:
     """Log in with the token, without connecting to the gateway, and look around."""
     use_addresses(settings)
-    client = discord.Client(intents=discord.Intents.none(), proxy=settings.proxy)
+    client = discord.Client(intents=discord.Intents.none(), proxy=settings.proxy_url)
     async with client:
         try:
             with connection_errors():

@@ -151,7 +151,7 @@ class Reader:
             async with (
                 asyncio.timeout(FETCH_TIMEOUT_S),
                 self._session().get(
-                    url, proxy=self._settings.proxy, allow_redirects=False
+                    url, proxy=self._settings.proxy_url, allow_redirects=False
                 ) as response,
             ):
                 if response.status != 200:

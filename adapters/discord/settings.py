@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from config.errors import ConfigurationError
-from config.settings import WebAddress, Words
+from config.settings import SecretAddress, WebAddress, Words
 
 TOKEN_KEY = "FIRESIDE_DISCORD__TOKEN"  # noqa: S105 - the name of the setting
 TOKEN_EXAMPLE = f"{TOKEN_KEY}=(the token that the page Bot of the developer portal shows)"
@@ -142,9 +142,16 @@ class Settings(BaseModel):
         description="The gateway. By default the one that the REST interface names.",
         examples=["ws://127.0.0.1:8080/gateway"],
     )
-    proxy: WebAddress | None = Field(
-        None, description="An HTTP proxy for every connection.", examples=["http://proxy:3128"]
+    proxy: SecretAddress | None = Field(
+        None,
+        description="An HTTP proxy for every connection, with its user and password if it has one.",
+        examples=["http://user:password@proxy:3128"],
     )
+
+    @property
+    def proxy_url(self) -> str | None:
+        """The proxy's address as libraries take it."""
+        return self.proxy.get_secret_value() if self.proxy else None
 
     def require_token(self) -> str:
         """The token. Raises `ConfigurationError` where none is set."""

@@ -74,3 +74,10 @@ def test_importing_the_package_imports_no_sdk() -> None:
 
 def test_the_adapter_is_built_from_settings_alone() -> None:
     assert create(settings_with(), GuildServices()).account == f"discord:{BOT_ID}"
+
+
+def test_a_proxy_may_hold_a_password_and_is_masked() -> None:
+    settings = settings_with(proxy="http://user:secret@proxy:3128")
+
+    assert settings.proxy_url == "http://user:secret@proxy:3128"
+    assert "secret" not in repr(settings)
