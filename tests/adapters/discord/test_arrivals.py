@@ -68,6 +68,23 @@ async def test_a_direct_message_is_submitted_without_a_mention() -> None:
     assert event.author.can_manage
 
 
+async def test_a_mention_of_the_role_that_discord_made_for_it_is_a_mention(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with simulated() as double:
+        role = double.guild.create_role("Fireside")
+        # The simulation knows no roles that belong to a bot.
+        own = property(lambda guild: guild.get_role(role.id))
+        monkeypatch.setattr(discord.Guild, "self_role", own)
+        other = double.guild.create_role("Cooks")
+        await double.ann.send(double.channel, f"<@&{role.id}> hello")
+        await double.ann.send(double.channel, f"<@&{other.id}> hello")
+        event = double.only
+
+    assert event.addressed is Addressed.MENTION
+    assert event.text == "hello"
+
+
 async def test_other_bots_and_webhooks_are_not_answered() -> None:
     async with simulated() as double:
         robot = double.guild.add_member(double.env.create_user("robot", bot=True))
