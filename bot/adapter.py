@@ -15,7 +15,8 @@ class Capabilities:
 
     `max_chars` bounds one message as `length` counts it; `edit_interval_s` is the least time
     between two shows of one reply. With `is_append_only`, `ReplyView.stable_chars` is all that may
-    be shown before a part is complete.
+    be shown before a part is complete. An answer of more than `max_parts` messages comes as one
+    with the whole of it as a document; None for a platform that has no documents.
     """
 
     platform: str
@@ -23,6 +24,7 @@ class Capabilities:
     edit_interval_s: float
     is_append_only: bool = False
     has_buttons: bool = False
+    max_parts: int | None = None
     length: Callable[[str], int] = len
 
 

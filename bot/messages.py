@@ -176,7 +176,8 @@ class ReplyView:
     `text` is CommonMark within the adapter's limit, code fences closed. Its first `stable_chars`
     characters never change again: an append-only platform shows just those. `is_complete` says
     that this part will not change any more, `is_last` that the whole answer ends with it. `footer`
-    is a line that belongs under it; `figures` may be shown with it.
+    is a line that belongs under it; `figures` may be shown with it. `document` is a very long
+    answer as a whole, in Markdown, of which `text` is the beginning.
     """
 
     text: str
@@ -188,4 +189,5 @@ class ReplyView:
     is_error: bool = False
     footer: str | None = None
     figures: Figures | None = None
+    document: str | None = None
     actions: tuple[Action, ...] = field(default=())

@@ -91,6 +91,10 @@ class ReplyWriter:
     ) -> list[ReplyView]:
         capabilities = self._adapter.capabilities
         chunks = split(answer.shown, capabilities.max_chars, capabilities.length, is_final=is_final)
+        most = capabilities.max_parts or len(chunks)
+        document = answer.shown if is_final and len(chunks) > most else None
+        # A longer answer is shown to its last allowed message while it grows, as a file in the end.
+        chunks = chunks[: 1 if document else most]
         last = len(chunks) - 1
         views = [
             _view(chunk, index, answer, is_complete=is_final or index < last)
@@ -99,7 +103,9 @@ class ReplyWriter:
         buttons = tuple(actions) if capabilities.has_buttons else ()
         views[-1] = replace(views[-1], actions=buttons, is_last=is_final)
         if is_final:
-            views[-1] = replace(views[-1], footer=answer.footer, figures=answer.figures)
+            views[-1] = replace(
+                views[-1], footer=answer.footer, figures=answer.figures, document=document
+            )
         return views
 
     async def _show(self, views: Sequence[ReplyView]) -> None:

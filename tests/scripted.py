@@ -113,6 +113,7 @@ class Posted:
     is_error: bool
     footer: str | None
     actions: list[str]
+    document: str | None
     edits: int = 0
 
 
@@ -189,6 +190,7 @@ class Platform:
                 "is_error": view.is_error,
                 "footer": view.footer,
                 "actions": view.actions,
+                "document": view.document,
             }
         with self._path.open("a") as file:
             file.write(json.dumps(event) + "\n")
@@ -221,6 +223,7 @@ class ScriptedAdapter(Adapter):
         fuse: Fuse | None = None,
         *,
         is_append_only: bool = False,
+        max_parts: int | None = None,
         account: str = ACCOUNT,
     ) -> None:
         self.platform = platform
@@ -231,7 +234,12 @@ class ScriptedAdapter(Adapter):
         self._fuse = fuse or Fuse()
         self._account = account
         self._capabilities = Capabilities(
-            "scripted", platform.max_chars, 0.0, is_append_only=is_append_only, has_buttons=True
+            "scripted",
+            platform.max_chars,
+            0.0,
+            is_append_only=is_append_only,
+            has_buttons=True,
+            max_parts=max_parts,
         )
 
     @property

@@ -107,6 +107,25 @@ async def test_a_long_answer_goes_on_in_further_messages(
     assert [message.footer for message in messages] == [None, "end"]
 
 
+async def test_a_very_long_answer_comes_as_a_document_with_its_beginning(
+    platform: Platform,
+) -> None:
+    adapter = ScriptedAdapter(platform, max_parts=1)
+    reply = writer(adapter)
+    await stream(reply, LONG)
+    await reply.finish(Answer(LONG, notice="(Stopped.)"))
+    (message,) = platform.messages()
+    assert message.is_last
+    assert LONG.startswith(message.text)
+    assert message.document == f"{LONG}\n\n(Stopped.)"
+
+
+async def test_an_answer_within_the_allowed_messages_is_no_document(platform: Platform) -> None:
+    reply = writer(ScriptedAdapter(platform, max_parts=2))
+    await reply.finish(Answer(LONG))
+    assert [message.document for message in platform.messages()] == [None, None]
+
+
 async def test_an_append_only_platform_never_has_to_take_back_a_word(platform: Platform) -> None:
     adapter = ScriptedAdapter(platform, is_append_only=True)
     shown: list[str] = []

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from io import BytesIO
 from itertools import chain, repeat
 from typing import Any
 
@@ -71,6 +72,7 @@ class DiscordAdapter:
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
             has_buttons=True,
+            max_parts=self._settings.max_messages or None,
             length=length,
         )
 
@@ -190,6 +192,8 @@ class DiscordAdapter:
         text, shown = self._content(view), self._buttons(handle, view)
         if shown is not None:
             extra["view"] = shown
+        if view.document is not None:
+            extra["file"] = _file(view.document)
         message: discord.Message = await self._channel(handle).send(
             text, nonce=key, allowed_mentions=mentions, **extra
         )
@@ -218,6 +222,7 @@ class DiscordAdapter:
             ephemeral=view.is_private or handle.is_private,
             allowed_mentions=NO_PINGS,
             view=self._buttons(handle, view) or discord.utils.MISSING,
+            file=discord.utils.MISSING if view.document is None else _file(view.document),
             wait=True,
         )
         return message.id
@@ -244,6 +249,7 @@ class DiscordAdapter:
                         content=self._content(view),
                         allowed_mentions=NO_PINGS,
                         view=self._buttons(handle, view),
+                        attachments=_attachments(view),
                     )
 
     async def _edit_response(self, handle: Handle, message_id: int, view: ReplyView | None) -> None:
@@ -256,6 +262,7 @@ class DiscordAdapter:
             content=self._content(view),
             allowed_mentions=NO_PINGS,
             view=self._buttons(handle, view),
+            attachments=_attachments(view),
         )
 
     async def _original_if_answered(self, handle: Handle) -> str | None:
@@ -315,6 +322,17 @@ class _Silent:
 
     async def update(self, progress: Progress) -> None:
         """Nothing to show."""
+
+
+def _attachments(view: ReplyView) -> Any:
+    """The files of a message: those of an earlier answer stay until the new one is complete."""
+    if view.document is not None:
+        return [_file(view.document)]
+    return [] if view.is_complete else discord.utils.MISSING
+
+
+def _file(document: str) -> discord.File:
+    return discord.File(BytesIO(document.encode()), "answer.md")
 
 
 def build(settings: Settings, services: Services) -> Adapter:

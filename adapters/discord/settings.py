@@ -82,6 +82,12 @@ class Settings(BaseModel):
         description="The buttons under an answer: minimal leaves the thumbs out.",
         examples=["minimal"],
     )
+    max_messages: int = Field(
+        0,
+        ge=0,
+        description="An answer of more messages comes as a file with its beginning; 0 for never.",
+        examples=[4],
+    )
     delete_withdrawn: bool = Field(
         False,
         description="Delete the answer too when its question is deleted.",

@@ -1,6 +1,7 @@
 """`fireside doctor` on this machine, without a platform."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_database_that_is_not_ours_is_told(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
     folder.mkdir()
-    with sqlite3.connect(folder / "fireside.db") as connection:
+    with closing(sqlite3.connect(folder / "fireside.db")) as connection:
         connection.execute("CREATE TABLE theirs (id INTEGER)")
     said = run(capsys, "doctor")
     assert said.code == 1

@@ -217,6 +217,34 @@ async def test_a_button_whose_press_cannot_be_stored_says_so() -> None:
         assert result.response.content == "The database is away."
 
 
+async def test_a_very_long_answer_is_attached_and_goes_with_the_next_one() -> None:
+    async with simulated(settings_with(max_messages=2)) as double:
+        event = await double.say("hello")
+        posted = await double.adapter.post(event.target, STREAMING, "k.0")
+        long = replace(whole("one two three"), document="one two three and so on")
+        await double.adapter.edit(event.target, posted, long)
+        (file,) = double.channel.history()[-1].attachments
+        text = await file.read()
+        await double.adapter.edit(event.target, posted, STREAMING)
+        while_it_grows = len(double.channel.history()[-1].attachments)
+        await double.adapter.edit(event.target, posted, whole("short"))
+
+        assert double.adapter.capabilities.max_parts == 2
+        assert (file.filename, text) == ("answer.md", b"one two three and so on")
+        assert while_it_grows == 1
+        assert double.channel.history()[-1].attachments == []
+
+
+async def test_a_very_long_answer_to_a_command_is_attached_too() -> None:
+    async with simulated(settings_with(max_messages=2)) as double:
+        command = await double.command("ask", {"question": "why"})
+        long = replace(whole("one"), document="one two")
+        await double.adapter.post(command.target, long, "c.0")
+        (file,) = double.channel.history()[-1].attachments
+
+        assert await file.read() == b"one two"
+
+
 async def test_an_edit_that_will_change_again_is_left_out_where_the_channel_is_busy() -> None:
     async with simulated(settings_with(edits_per_window=2, edit_window_s=1000)) as double:
         event = await double.say("hello")
