@@ -60,7 +60,7 @@ async def _run_engine(name: str, folder: Path, count: int) -> Measured:
     await engine.load(name)
     load_s = time.perf_counter() - began
     lags: list[float] = []
-    watch = asyncio.create_task(_watch_lag(lags))
+    watch = asyncio.create_task(watch_lag(lags))
     began = time.perf_counter()
     answers = [_ask(engine, name, number) for number in range(count)]
     results = await asyncio.gather(*answers)
@@ -98,7 +98,7 @@ async def _ask(engine: Engine, name: str, number: int) -> tuple[float, int]:
     raise AssertionError("a stream ends with Finished")
 
 
-async def _watch_lag(lags: list[float]) -> None:
+async def watch_lag(lags: list[float]) -> None:
     """How late the event loop wakes up, in seconds."""
     while True:
         asked = time.perf_counter()
