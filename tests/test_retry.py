@@ -94,6 +94,7 @@ async def test_an_edited_question_is_asked_again_as_it_reads_now(tmp_path: Path)
         await said(flow, "1: why")
         await flow.submit(MessageEdited("q1", CHANNEL, "how", START), press(Action.RETRY))
         await said(flow, "2: how")
+        assert counted == ["why", "how"]
 
 
 async def test_later_questions_see_the_newest_answer_alone(tmp_path: Path) -> None:
