@@ -24,6 +24,7 @@ from training.answers import (
 from training.conversation import Conversation
 from training.decoding import DEFAULTS
 from training.examples import load_examples
+from training.filtering_figures import filtering
 from training.likelihood import held_out_text, model_bits, training_text, trigram_bits
 from training.model import count_parameters, load_model
 from training.prepared import load_split
@@ -42,6 +43,7 @@ def report(work: Path, builtin: Path, sampling: SamplingParameters = DEFAULTS) -
     conversations = sample_conversations(model, tokenizer, sampling)
     figures = {
         "model": _describe(model, folder),
+        "filtering": filtering(split),
         "training": _training(builtin),
         "decoding": asdict(sampling),
         "likelihood": _likelihood(model, tokenizer, split.training, split.held_out),

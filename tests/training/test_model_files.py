@@ -127,3 +127,5 @@ def test_the_card_reports_the_measured_figures() -> None:
     figures = _figures()
     for name in ("model_bits_per_character", "kneser_ney_bits_per_character"):
         assert f"{figures['likelihood'][name]:.2f}" in card
+    for name in ("turns", "dropped", "held_out_characters"):
+        assert f"{figures['filtering'][name]:,}" in card
