@@ -132,8 +132,8 @@ class Services(Protocol):
         """
         ...
 
-    async def takes_part(self, conversation: ConversationRef) -> bool:
-        """Whether the bot was addressed in this thread before."""
+    async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
+        """Whether the bot was addressed in this thread before (the message with this id)."""
         ...
 
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

@@ -102,7 +102,7 @@ class Answering:
             await self._services.inbox.save_answer(self._claim, answer)
         self.is_delivering = True
         try:
-            await self._writer.finish(answer, _offered(answer))
+            await self._writer.finish(answer, offered(answer))
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
@@ -259,7 +259,7 @@ def _note(finished: Finished, *, has_text: bool) -> str:
             return finished.error or _("Something went wrong while I answered. Please try again.")
 
 
-def _offered(answer: Answer) -> tuple[Action, ...]:
+def offered(answer: Answer) -> tuple[Action, ...]:
     """What may be done about an answer: a command's own words can be neither rated nor retried."""
     if answer.model is None:
         return ()

@@ -134,13 +134,17 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActionInvoked:
-    """A member pressed a button; `message_id` is the question whose reply carries it."""
+    """A member pressed a button; `message_id` is the question whose reply carries it.
+
+    With a Retry, `quoted` is what the question is about, read live once more.
+    """
 
     id: str
     conversation: ConversationRef
     author: Author
     action: Action
     message_id: str
+    quoted: tuple[Quoted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

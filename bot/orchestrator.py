@@ -8,7 +8,7 @@ are answered in order; all others run side by side.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,6 +16,7 @@ from typing import assert_never
 
 from bot.adapter import Adapter
 from bot.answering import Answering, AnswerServices, without_text
+from bot.earlier_replies import EarlierReplies
 from bot.errors import Busy, LeaseLost, StoreUnavailable, UserFacingError
 from bot.messages import (
     Action,
@@ -26,6 +27,7 @@ from bot.messages import (
     IncomingMessage,
     MessageDeleted,
     MessageEdited,
+    Quoted,
     Removed,
 )
 from bot.store.base import Claim, Rating, ReplyState, Store, StoredMessage
@@ -35,6 +37,9 @@ from bot.translations import gettext as _
 
 LaneKey = tuple[str, ConversationRef, str]
 """Account, conversation and author: one queue each."""
+
+RECORD_TRIES = 20
+RECORD_PAUSE_S = 0.05
 
 HAND_OVER_PAUSES_S = (0.1, 0.5, 2.0, 5.0)
 """Between tries to give a message back while the database fails."""
@@ -68,6 +73,7 @@ class Orchestrator:
         self._worker = worker
         self._limits = limits or Limits()
         self._sleep = sleep
+        self._earlier = EarlierReplies(store.replies, services.clock)
         self._adapters: dict[str, Adapter] = {}
         self._lanes: dict[LaneKey, deque[StoredMessage]] = {}
         self._known: dict[int, StoredMessage] = {}
@@ -118,7 +124,7 @@ class Orchestrator:
             case IncomingMessage() | CommandInvoked():
                 await self._admit(account, event)
             case MessageEdited():
-                await self._store.history.edit(account, event.id, event.text)
+                await self._edit(account, event)
             case MessageDeleted():
                 await self._withdraw(account, event)
             case ActionInvoked():
@@ -136,6 +142,11 @@ class Orchestrator:
         message = await self._store.inbox.admit(account, event, self._services.clock())
         if message is not None and not self._enqueue(message):
             self._refuse(message)
+
+    async def _edit(self, account: str, event: MessageEdited) -> None:
+        edited = await self._store.history.edit(account, event.id, clean(event.text))
+        if edited is not None and edited.id not in self._known:
+            self._aside(self._earlier.offer_anew(self._adapters[account], edited))
 
     async def _withdraw(self, account: str, event: MessageDeleted) -> None:
         known = self._unanswered_of(account, event.id)
@@ -168,10 +179,31 @@ class Orchestrator:
         asked = await self._store.history.find(account, event.message_id)
         if asked is None or not _may_steer(event, asked):
             return
+        await self._until_recorded(account, event.message_id)
         now = self._services.clock()
         message = await self._store.inbox.reopen(account, event.message_id, event.id, now)
         if message is not None:
-            self._enqueue(message)
+            self._enqueue(_with_quoted(message, event.quoted))
+
+    async def _until_recorded(self, account: str, message_id: str) -> None:
+        """Let an answer that can be pressed be recorded: the platform shows it a moment before."""
+        for _try in range(RECORD_TRIES):
+            known = self._unanswered_of(account, message_id)
+            if not any(self._is_delivering(message.id) for message in known):
+                return
+            await self._sleep(RECORD_PAUSE_S)
+
+    def _aside(self, work: Coroutine[object, object, None]) -> None:
+        """Do something that no answer depends on, beside them."""
+
+        async def done() -> None:
+            try:
+                await work
+            except Exception as error:  # the top of a task
+                log.info("an earlier answer stays as it was shown: %s", without_text(error))
+
+        assert self._tasks is not None, "events are submitted while the orchestrator runs"
+        self._tasks.create_task(done())
 
     def _unanswered_of(self, account: str, message_id: str) -> list[StoredMessage]:
         return [
@@ -277,7 +309,9 @@ class Orchestrator:
         now = self._services.clock()
         lease_until = now + timedelta(seconds=self._limits.lease_s)
         claim = await self._store.inbox.claim(message.id, self._worker, now, lease_until)
-        return None if claim is None else _with_quoted(claim, message)
+        if claim is None or not isinstance(message.event, IncomingMessage):
+            return claim
+        return replace(claim, message=_with_quoted(claim.message, message.event.quoted))
 
     async def _answer_claimed(self, claim: Claim, refusal: UserFacingError | None) -> None:
         message_id = claim.message.id
@@ -290,6 +324,7 @@ class Orchestrator:
         try:
             async with beside(self._renew(claim), is_joined=False):
                 await self._run_or_apologise(answering, refusal)
+            self._aside(self._earlier.withdraw_buttons(adapter, claim.message))
         except (asyncio.CancelledError, StoreUnavailable):
             await asyncio.shield(self._hand_over(claim))
             raise
@@ -348,13 +383,11 @@ def _lane_of(message: StoredMessage) -> LaneKey:
     return (message.account, message.event.conversation, message.event.author.id)
 
 
-def _with_quoted(claim: Claim, arrived: StoredMessage) -> Claim:
-    """The claim with what its message quotes: live context, which the store does not keep."""
-    stored, event = claim.message.event, arrived.event
-    if not isinstance(stored, IncomingMessage) or not isinstance(event, IncomingMessage):
-        return claim
-    whole = replace(stored, quoted=event.quoted)
-    return replace(claim, message=replace(claim.message, event=whole))
+def _with_quoted(message: StoredMessage, quoted: tuple[Quoted, ...]) -> StoredMessage:
+    """The message with what it quotes: live context, which the store does not keep."""
+    if not isinstance(message.event, IncomingMessage):
+        return message
+    return replace(message, event=replace(message.event, quoted=quoted))
 
 
 def _busy(waiting_of_one: int) -> Busy:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from bot.adapter import Adapter
+from bot.adapter import Adapter, Capabilities
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable
 from bot.markdown import Chunk, split
 from bot.messages import Action, ReplyTarget, ReplyView
@@ -89,24 +89,7 @@ class ReplyWriter:
     def _views(
         self, answer: Answer, actions: Sequence[Action], *, is_final: bool
     ) -> list[ReplyView]:
-        capabilities = self._adapter.capabilities
-        chunks = split(answer.shown, capabilities.max_chars, capabilities.length, is_final=is_final)
-        most = capabilities.max_parts or len(chunks)
-        document = answer.shown if is_final and len(chunks) > most else None
-        # A longer answer is shown to its last allowed message while it grows, as a file in the end.
-        chunks = chunks[: 1 if document else most]
-        last = len(chunks) - 1
-        views = [
-            _view(chunk, index, answer, is_complete=is_final or index < last)
-            for index, chunk in enumerate(chunks)
-        ]
-        buttons = tuple(actions) if capabilities.has_buttons else ()
-        views[-1] = replace(views[-1], actions=buttons, is_last=is_final)
-        if is_final:
-            views[-1] = replace(
-                views[-1], footer=answer.footer, figures=answer.figures, document=document
-            )
-        return views
+        return views_of(answer, actions, self._adapter.capabilities, is_final=is_final)
 
     async def _show(self, views: Sequence[ReplyView]) -> None:
         for view in views:
@@ -179,6 +162,29 @@ class ReplyWriter:
     @property
     def _target(self) -> ReplyTarget:
         return self._claim.message.event.target
+
+
+def views_of(
+    answer: Answer, actions: Sequence[Action], capabilities: Capabilities, *, is_final: bool
+) -> list[ReplyView]:
+    """The messages that show an answer, whole or (without `is_final`) as far as it is there."""
+    chunks = split(answer.shown, capabilities.max_chars, capabilities.length, is_final=is_final)
+    most = capabilities.max_parts or len(chunks)
+    document = answer.shown if is_final and len(chunks) > most else None
+    # A longer answer is shown to its last allowed message while it grows, as a file in the end.
+    chunks = chunks[: 1 if document else most]
+    last = len(chunks) - 1
+    views = [
+        _view(chunk, index, answer, is_complete=is_final or index < last)
+        for index, chunk in enumerate(chunks)
+    ]
+    buttons = tuple(actions) if capabilities.has_buttons else ()
+    views[-1] = replace(views[-1], actions=buttons, is_last=is_final)
+    if is_final:
+        views[-1] = replace(
+            views[-1], footer=answer.footer, figures=answer.figures, document=document
+        )
+    return views
 
 
 def _view(chunk: Chunk, index: int, answer: Answer, *, is_complete: bool) -> ReplyView:

@@ -50,8 +50,8 @@ class AdapterServices(Services):
         await self._orchestrator.submit(self.account, event)
 
     @override
-    async def takes_part(self, conversation: ConversationRef) -> bool:
-        return await self._store.history.takes_part(conversation)
+    async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
+        return await self._store.history.takes_part(conversation, before)
 
     @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

@@ -90,6 +90,7 @@ class FusedStore:
         self.inbox = FusedPort(store.inbox, fuse)
         self.recovery = FusedPort(store.recovery, fuse)
         self.history = FusedPort(store.history, fuse)
+        self.replies = FusedPort(store.replies, fuse)
         self.ratings = FusedPort(store.ratings, fuse)
         self.settings = FusedPort(store.settings, fuse)
 

@@ -3,13 +3,15 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.conversation import Role
 from bot.engine.base import GenerationRequest
-from bot.messages import Action, ActionInvoked, Author, MessageEdited
+from bot.messages import Action, ActionInvoked, Author, MessageEdited, Quoted
 from bot.store.base import Rating
+from bot.tasks import beside
 from tests.flow import Clock, Flow, running_flow, until
 from tests.scripted import (
     ACCOUNT,
@@ -95,6 +97,35 @@ async def test_an_edited_question_is_asked_again_as_it_reads_now(tmp_path: Path)
         await flow.submit(MessageEdited("q1", CHANNEL, "how", START), press(Action.RETRY))
         await said(flow, "2: how")
         assert counted == ["why", "how"]
+
+
+async def test_a_retry_sees_what_the_question_quotes_when_it_is_pressed(tmp_path: Path) -> None:
+    engine = ScriptedEngine(numbered)
+    async with running_flow(tmp_path, engine=engine) as flow:
+        await flow.submit(question("why"))
+        await said(flow, "1: why")
+        await flow.submit(replace(press(Action.RETRY), quoted=(Quoted(BEN, "soup is on"),)))
+        await until(lambda: len(engine.requests) == 2)
+        await said(flow, "2:")
+
+    assert "soup is on" in engine.requests[-1].turns[-1].text
+
+
+async def test_a_press_while_the_answer_is_still_being_recorded_counts(tmp_path: Path) -> None:
+    async with running_flow(tmp_path, engine=ScriptedEngine(numbered)) as flow:
+        finish, may_record = flow.store.inbox.finish, asyncio.Event()
+
+        async def late(*given: Any) -> None:
+            await may_record.wait()
+            await finish(*given)
+
+        flow.store.inbox.finish = late  # type: ignore[method-assign]
+        await flow.submit(question("why"))
+        await until(lambda: flow.platform.answer("q1").startswith("1: why") and _is_whole(flow))
+        async with beside(flow.submit(press(Action.RETRY)), is_joined=True):
+            await asyncio.sleep(0)
+            may_record.set()
+        await said(flow, "2: why")
 
 
 async def test_later_questions_see_the_newest_answer_alone(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class DiscordAdapter:
             platform=PLATFORM,
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
-            has_buttons=True,
+            has_buttons=self._settings.buttons != "none",
             max_parts=self._settings.max_messages or None,
             length=length,
         )

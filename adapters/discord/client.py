@@ -60,8 +60,9 @@ class FiresideClient(discord.AutoShardedClient):
         self._services = services
         self._session: aiohttp.ClientSession | None = None
         self.is_online = asyncio.Event()
-        self.arrivals = Arrivals(self, services, settings, Reader(settings, self._file_session))
-        self.interactions = Interactions(self, services, settings)
+        reader = Reader(settings, self._file_session)
+        self.arrivals = Arrivals(self, services, settings, reader)
+        self.interactions = Interactions(self, services, settings, reader)
         self.missed = Missed(self, services.state, settings, self.arrivals.message)
 
     @override

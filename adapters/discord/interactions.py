@@ -1,5 +1,6 @@
 """Slash commands, the command on a message and buttons: acknowledged first, then submitted."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, cast
@@ -9,7 +10,8 @@ import discord
 from adapters.discord.commands import MESSAGE_MENU, typed
 from adapters.discord.errors import discord_errors
 from adapters.discord.handle import Handle
-from adapters.discord.parse import conversation_of, own_in, quoted_of
+from adapters.discord.parse import conversation_of, conversation_of_message, own_in, quoted_of
+from adapters.discord.reading import Reader
 from adapters.discord.settings import Settings
 from bot.adapter import Services
 from bot.errors import PlatformError, StoreUnavailable, UsageError
@@ -21,10 +23,13 @@ from bot.messages import (
     CommandInvoked,
     ConversationRef,
     IncomingMessage,
+    Quoted,
 )
 from bot.translations import gettext as _
 
 MAX_CHOICE_CHARS = 100
+QUOTED_TIMEOUT_S = 1.5
+"""A button has to be acknowledged within 3 s."""
 STEERING = (Action.STOP, Action.RETRY)
 """Buttons for who asked, and for those who manage the channel; the others are for everyone."""
 
@@ -34,7 +39,10 @@ log = logging.getLogger(__name__)
 class Interactions:
     """Turns interactions of the client into submitted events."""
 
-    def __init__(self, client: discord.Client, services: Services, settings: Settings) -> None:
+    def __init__(
+        self, client: discord.Client, services: Services, settings: Settings, reader: Reader
+    ) -> None:
+        self._reader = reader
         self._client = client
         self._services = services
         self._settings = settings
@@ -60,7 +68,8 @@ class Interactions:
             await _acknowledge(interaction, text)
             return
         where = self._conversation(interaction)
-        event = ActionInvoked(str(interaction.id), where, author, action, str(question_id))
+        quoted = await self._quoted(interaction, question_id) if action is Action.RETRY else ()
+        event = ActionInvoked(str(interaction.id), where, author, action, str(question_id), quoted)
         try:
             await self._services.submit(event)
         except StoreUnavailable as error:
@@ -68,6 +77,32 @@ class Interactions:
             await _acknowledge(interaction, error.text)
         else:
             await _acknowledge(interaction, None if action in STEERING else _("Noted, thank you."))
+
+    async def _quoted(
+        self, interaction: discord.Interaction, question_id: int
+    ) -> tuple[Quoted, ...]:
+        """What a question is about, as it is there now; nothing where that takes too long."""
+        channel, message = interaction.channel, interaction.message
+        if message is None or message.reference is None or channel is None:
+            return ()
+        if isinstance(channel, discord.ForumChannel | discord.CategoryChannel):
+            return ()
+        try:
+            async with asyncio.timeout(QUOTED_TIMEOUT_S):
+                with discord_errors("reading a question again"):
+                    question = await channel.fetch_message(question_id)
+                return await self._quoted_in(question)
+        except (PlatformError, TimeoutError) as error:
+            log.info("a question is asked again without what it quotes: %s", type(error).__name__)
+            return ()
+
+    async def _quoted_in(self, question: discord.Message) -> tuple[Quoted, ...]:
+        where = conversation_of_message(question)
+        is_first = where.thread_id is not None and not await self._services.takes_part(
+            where, before=str(question.id)
+        )
+        own = own_in(self._client, question.guild)
+        return await self._reader.quoted(question, own, is_first_in_thread=is_first)
 
     async def _command(self, interaction: discord.Interaction, data: Mapping[str, Any]) -> None:
         is_menu = data.get("type") == MESSAGE_MENU

@@ -173,6 +173,28 @@ class Inbox(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ShownReply:
+    """A model's finished answer to a message, and the messages that show it."""
+
+    message: StoredMessage
+    answer: Answer
+    parts: tuple[ReplyPart, ...]
+    finished_at: datetime
+
+
+class Replies(Protocol):
+    """What is shown of finished answers."""
+
+    async def to(self, account: str, message_id: str) -> ShownReply | None:
+        """A model's answer to a message, by the platform's id; None while there is none."""
+        ...
+
+    async def before(self, later: StoredMessage) -> ShownReply | None:
+        """The model's last answer to the same member in the same conversation before a message."""
+        ...
+
+
 class Recovery(Protocol):
     """What a starting process and the daily sweep need of the inbox."""
 
@@ -218,9 +240,10 @@ class History(Protocol):
         ...
 
     async def edit(self, account: str, message_id: str, text: str) -> StoredMessage | None:
-        """Change a stored question's text; None if there is no such message, or it was withdrawn.
+        """Change a stored question's text; None where nothing changes.
 
-        A command has no text to change.
+        That is: there is no such message, it was withdrawn, it reads so already, or it is a
+        command, which has no text to change.
         """
         ...
 
@@ -235,10 +258,11 @@ class History(Protocol):
         """A stored message by the platform's id."""
         ...
 
-    async def takes_part(self, conversation: ConversationRef) -> bool:
+    async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
         """Whether a message that is still kept addressed the bot in this conversation.
 
-        Commands and withdrawn messages do not count.
+        Commands and withdrawn messages do not count, nor, with `before`, the message that the
+        platform knows by this id and what arrived after it.
         """
         ...
 
@@ -326,6 +350,11 @@ class Store(Protocol):
     @property
     def history(self) -> History:
         """Turns of conversations."""
+        ...
+
+    @property
+    def replies(self) -> Replies:
+        """Finished answers."""
         ...
 
     @property

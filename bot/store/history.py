@@ -47,6 +47,7 @@ class SqlHistory(History):
                 has_id(account, message_id),
                 messages.c.kind == MESSAGE,
                 messages.c.state != MessageState.WITHDRAWN,
+                messages.c.text != text,
             )
             .values(text=text)
             .returning(messages)
@@ -76,12 +77,16 @@ class SqlHistory(History):
             return None if row is None else stored_message(row)
 
     @override
-    async def takes_part(self, conversation: ConversationRef) -> bool:
+    async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
+        place = _is_at(messages, place_columns(conversation))
         addressed = select(messages.c.id).where(
-            _is_at(messages, place_columns(conversation)),
+            place,
             messages.c.kind == MESSAGE,
             messages.c.state != MessageState.WITHDRAWN,
         )
+        if before is not None:
+            later = select(messages.c.id).where(place, messages.c.event_id == before)
+            addressed = addressed.where(messages.c.id < later.scalar_subquery())
         async with self._database.reading() as connection:
             return await connection.scalar(addressed.limit(1)) is not None
 

@@ -90,8 +90,8 @@ class SqlInbox(Inbox):
                 fence=attempt["fence"],
                 worker=worker,
                 crashes=await _crashes(connection, message_id),
-                parts=await _parts(connection, attempt["id"]),
-                answer=_answer(attempt),
+                parts=await parts_of(connection, attempt["id"]),
+                answer=answer_of(attempt),
             )
 
     @override
@@ -223,13 +223,15 @@ async def _crashes(connection: AsyncConnection, message_id: int) -> int:
     return (await connection.execute(crashed)).scalar_one()
 
 
-async def _parts(connection: AsyncConnection, reply_id: int) -> tuple[ReplyPart, ...]:
+async def parts_of(connection: AsyncConnection, reply_id: int) -> tuple[ReplyPart, ...]:
+    """The messages that an attempt posted, in order."""
     wanted = select(reply_part).where(reply_part.c.reply_id == reply_id)
     rows = await connection.execute(wanted.order_by(reply_part.c.index))
     return tuple(ReplyPart(row["index"], row["platform_id"], row["key"]) for row in rows.mappings())
 
 
-def _answer(attempt: RowMapping) -> Answer | None:
+def answer_of(attempt: RowMapping) -> Answer | None:
+    """The finished answer of a row of `reply`, if there is one."""
     if attempt["text"] is None:
         return None
     return Answer(**{name: attempt[name] for name in ANSWER_COLUMNS})

@@ -8,12 +8,13 @@ from typing_extensions import override
 
 from bot.adapter import AdapterState
 from bot.store.adapter_state import SqlAdapterState
-from bot.store.base import History, Inbox, Ratings, Recovery, SettingsTable, Store
+from bot.store.base import History, Inbox, Ratings, Recovery, Replies, SettingsTable, Store
 from bot.store.database import Database
 from bot.store.history import SqlHistory
 from bot.store.inbox import SqlInbox
 from bot.store.ratings import SqlRatings
 from bot.store.recovery import SqlRecovery
+from bot.store.replies import SqlReplies
 from bot.store.settings_table import SqlSettingsTable
 
 BUSY_TIMEOUT_S = 10.0
@@ -28,6 +29,7 @@ class SqlStore(Store):
         self._inbox = SqlInbox(database)
         self._recovery = SqlRecovery(database)
         self._history = SqlHistory(database)
+        self._replies = SqlReplies(database)
         self._ratings = SqlRatings(database)
         self._settings = SqlSettingsTable(database)
 
@@ -59,6 +61,11 @@ class SqlStore(Store):
     @override
     def history(self) -> History:
         return self._history
+
+    @property
+    @override
+    def replies(self) -> Replies:
+        return self._replies
 
     @property
     @override

@@ -93,7 +93,7 @@ class RecordingServices(Services):
         return self.submitted[number - 1]
 
     @override
-    async def takes_part(self, conversation: ConversationRef) -> bool:
+    async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
         return True
 
     @override

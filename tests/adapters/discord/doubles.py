@@ -8,6 +8,7 @@ from typing import cast
 import discord
 import simcord
 from pydantic import SecretStr
+from simcord import ChannelHandle
 from typing_extensions import override
 
 from adapters.discord.adapter import DiscordAdapter
@@ -47,8 +48,8 @@ class GuildServices(RecordingServices):
         return self.kept
 
     @override
-    async def takes_part(self, conversation: ConversationRef) -> bool:
-        return conversation in self.threads
+    async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
+        return conversation in self.threads and before is None
 
 
 class SimulatedDiscord:
@@ -107,6 +108,20 @@ class SimulatedDiscord:
             for entry in self.env.http_requests
             if entry.method == method and "/messages" in entry.path and entry.json
         ]
+
+
+async def thread_in(double: SimulatedDiscord, *, is_bens: bool = True) -> ChannelHandle:
+    """A thread under a message of Ann's; simcord lets the bot alone open one."""
+    first = await double.ann.send(double.channel, "a topic")
+    channel = double.adapter.client.get_channel(double.channel.id)
+    assert isinstance(channel, discord.TextChannel)
+    thread = await channel.get_partial_message(first.id).create_thread(name="topic")
+    if is_bens:
+        cached = channel.get_thread(thread.id)
+        assert cached is not None
+        cached.owner_id = double.ben.id
+    (handle,) = double.channel.threads
+    return handle
 
 
 @asynccontextmanager

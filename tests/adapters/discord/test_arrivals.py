@@ -2,7 +2,6 @@
 
 import discord
 import pytest
-from simcord import ChannelHandle
 
 from bot.errors import StoreUnavailable
 from bot.messages import (
@@ -13,23 +12,9 @@ from bot.messages import (
     Removed,
     ReplyView,
 )
-from tests.adapters.discord.doubles import SimulatedDiscord, settings_with, simulated
+from tests.adapters.discord.doubles import settings_with, simulated, thread_in
 
 WHOLE = ReplyView("an answer", stable_chars=9, is_complete=True, is_last=True)
-
-
-async def thread_in(double: SimulatedDiscord, *, is_bens: bool = True) -> ChannelHandle:
-    """A thread under a message of Ann's; simcord lets the bot alone open one."""
-    first = await double.ann.send(double.channel, "a topic")
-    channel = double.adapter.client.get_channel(double.channel.id)
-    assert isinstance(channel, discord.TextChannel)
-    thread = await channel.get_partial_message(first.id).create_thread(name="topic")
-    if is_bens:
-        cached = channel.get_thread(thread.id)
-        assert cached is not None
-        cached.owner_id = double.ben.id
-    (handle,) = double.channel.threads
-    return handle
 
 
 async def test_a_mention_is_submitted_with_who_where_and_what() -> None:

@@ -16,6 +16,7 @@ from tests.adapters.discord.doubles import (
     SimulatedDiscord,
     settings_with,
     simulated,
+    thread_in,
 )
 
 STREAMING = ReplyView("one two", actions=(Action.STOP,))
@@ -172,6 +173,45 @@ async def test_a_finished_answer_can_be_retried_by_who_asked() -> None:
 
     assert isinstance(action, ActionInvoked)
     assert (action.action, action.message_id) == (Action.RETRY, asked)
+
+
+async def test_a_retry_reads_what_its_question_is_about_once_more() -> None:
+    async with simulated() as double:
+        soup = await double.ben.send(double.channel, "which soup?")
+        await double.ann.send(double.channel, f"{double.me} say", reply_to=soup)
+        await double.adapter.post(double.only.target, FINISHED, "k.0")
+        await double.ann.click(double.channel.history()[-1], label="Retry")
+        action = double.submitted[-1]
+
+    assert isinstance(action, ActionInvoked)
+    assert [(one.author.name, one.text) for one in action.quoted] == [("Ben", "which soup?")]
+
+
+async def test_a_retry_of_the_first_question_in_a_thread_reads_the_thread_again() -> None:
+    async with simulated() as double:
+        thread = await thread_in(double)
+        await double.ben.send(thread, "which soup?")
+        await double.ann.send(thread, f"{double.me} say")
+        await double.adapter.post(double.only.target, FINISHED, "k.0")
+        double.services.threads.add(double.only.conversation)
+        await double.ann.click(thread.history()[-1], label="Retry")
+        action = double.submitted[-1]
+
+    assert isinstance(action, ActionInvoked)
+    assert [one.text for one in action.quoted][-1] == "which soup?"
+
+
+async def test_a_retry_whose_question_is_gone_is_asked_without_what_it_quoted() -> None:
+    async with simulated() as double:
+        soup = await double.ben.send(double.channel, "which soup?")
+        asked = await double.ann.send(double.channel, f"{double.me} say", reply_to=soup)
+        await double.adapter.post(double.only.target, FINISHED, "k.0")
+        await double.ann.delete(asked)
+        await double.ann.click(double.channel.history()[-1], label="Retry")
+        action = double.submitted[-1]
+
+    assert isinstance(action, ActionInvoked)
+    assert (action.action, action.quoted) == (Action.RETRY, ())
 
 
 async def test_another_member_cannot_retry_it_and_is_told_why() -> None:

@@ -228,6 +228,13 @@ async def test_the_bot_takes_part_where_it_was_addressed(scene: Scene) -> None:
     assert not await history.takes_part(replace(THREAD, thread_id="t2"))
 
 
+async def test_what_came_before_a_message_can_be_asked_for(scene: Scene) -> None:
+    await scene.admit(question("q1", where=THREAD))
+    await scene.admit(question("q2", where=THREAD))
+    assert not await scene.store.history.takes_part(THREAD, before="q1")
+    assert await scene.store.history.takes_part(THREAD, before="q2")
+
+
 async def test_a_command_or_a_withdrawn_question_is_no_taking_part(scene: Scene) -> None:
     await scene.admit(command("c1", where=THREAD))
     await scene.admit(question("q1", where=THREAD))

@@ -1,0 +1,61 @@
+"""What is shown of finished answers, over the database."""
+
+from sqlalchemy import ColumnElement, and_, select
+from typing_extensions import override
+
+from bot.store.base import (
+    MessageState,
+    Replies,
+    ReplyState,
+    ShownReply,
+    StoredMessage,
+)
+from bot.store.database import Database
+from bot.store.events import has_id, place_columns, stored_message
+from bot.store.inbox import answer_of, parts_of
+from bot.store.schema import message, reply
+
+
+class SqlReplies(Replies):
+    """The finished attempts in the tables `message`, `reply` and `reply_part`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def to(self, account: str, message_id: str) -> ShownReply | None:
+        return await self._latest(has_id(account, message_id))
+
+    @override
+    async def before(self, later: StoredMessage) -> ShownReply | None:
+        place = place_columns(later.event.conversation)
+        return await self._latest(
+            and_(
+                message.c.account == later.account,
+                message.c.author_id == later.event.author.id,
+                message.c.id < later.id,
+                *(message.c[name] == value for name, value in place.items()),
+            )
+        )
+
+    async def _latest(self, wanted: ColumnElement[bool]) -> ShownReply | None:
+        by_a_model = (
+            select(message.c.id.label("asked_id"), reply)
+            .join(reply, reply.c.message_id == message.c.id)
+            .where(
+                wanted,
+                message.c.state == MessageState.ANSWERED,
+                reply.c.state.in_([ReplyState.ANSWERED, ReplyState.CANCELLED]),
+                reply.c.model.is_not(None),
+            )
+            .order_by(message.c.id.desc(), reply.c.attempt.desc())
+        )
+        async with self._database.reading() as connection:
+            attempt = (await connection.execute(by_a_model.limit(1))).mappings().first()
+            answer = None if attempt is None else answer_of(attempt)
+            if attempt is None or answer is None:
+                return None
+            asked = select(message).where(message.c.id == attempt["asked_id"])
+            row = (await connection.execute(asked)).mappings().one()
+            parts = await parts_of(connection, attempt["id"])
+            return ShownReply(stored_message(row), answer, parts, attempt["finished_at"])
