@@ -136,6 +136,10 @@ class Services(Protocol):
         """Whether the bot was addressed in this thread before (the message with this id)."""
         ...
 
+    async def answers_everything(self, conversation: ConversationRef) -> bool:
+        """Whether every message here is to be answered, by the setting `trigger`."""
+        ...
+
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:
         """The values that a command's parameter may take and that begin like `prefix`."""
         ...

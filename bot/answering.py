@@ -7,7 +7,7 @@ writer's. Whatever goes wrong here ends as a text that the member reads.
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +31,8 @@ from bot.errors import NotPermitted, PlatformError, UserFacingError
 from bot.messages import Action, CommandInvoked, IncomingMessage
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder
 from bot.reply import ReplyWriter
+from bot.setting_specs import Buttons, SettingName
+from bot.settings_scope import Effective
 from bot.store.base import Answer, Claim, Inbox, ReplyState, StoredMessage
 from bot.tasks import beside
 from bot.text import clean
@@ -79,6 +81,7 @@ class Answering:
         self._writer = ReplyWriter(adapter, services.inbox, claim)
         self._stopping: asyncio.Timeout | None = None
         self._is_stopped = False
+        self._buttons = Buttons.FULL
 
     @property
     def message(self) -> StoredMessage:
@@ -102,7 +105,7 @@ class Answering:
             await self._services.inbox.save_answer(self._claim, answer)
         self.is_delivering = True
         try:
-            await self._writer.finish(answer, offered(answer))
+            await self._writer.finish(answer, _allowed(offered(answer), self._buttons))
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
@@ -179,14 +182,20 @@ class Answering:
     async def _ask(self, question: str, model: str | None, indicator: WorkingIndicator) -> Answer:
         _refuse_the_long(question)
         prompt = await self._services.prompts.build(self.message, clean(question), model)
+        self._buttons = Buttons(prompt.settings.text(SettingName.BUTTONS))
         began_at = self._services.clock()
-        async with beside(self._writer.show_while_fed((Action.STOP,)), is_joined=True):
+        async with beside(self._show(prompt.settings), is_joined=True):
             try:
                 finished = await self._generate(prompt, indicator)
             finally:
                 self._writer.end_feed()
         seconds = (self._services.clock() - began_at).total_seconds()
         return self._finished_answer(prompt, finished, seconds)
+
+    async def _show(self, settings: Effective) -> None:
+        """Show the answer while it grows, where that is wanted."""
+        if settings.is_on(SettingName.STREAMING):
+            await self._writer.show_while_fed(_allowed((Action.STOP,), self._buttons))
 
     async def _generate(self, prompt: Prompt, indicator: WorkingIndicator) -> Finished:
         """Feed the writer. Whatever fails ends as `Finished`, so that what is shown is mended."""
@@ -264,6 +273,16 @@ def offered(answer: Answer) -> tuple[Action, ...]:
     if answer.model is None:
         return ()
     return (Action.RETRY,) if answer.is_error else (Action.RETRY, Action.GOOD, Action.BAD)
+
+
+def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:
+    match buttons:
+        case Buttons.FULL:
+            return tuple(actions)
+        case Buttons.MINIMAL:
+            return tuple(one for one in actions if one not in (Action.GOOD, Action.BAD))
+        case Buttons.NONE:
+            return ()
 
 
 def _footer(prompt: Prompt) -> str | None:

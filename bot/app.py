@@ -21,7 +21,7 @@ from bot.account_lock import account_lock
 from bot.adapter import Adapter, Services
 from bot.answering import AnswerServices
 from bot.clock import utc_now
-from bot.commands.build import build_registry
+from bot.commands.build import CommandServices, build_registry
 from bot.comparison import ModelEvent
 from bot.comparison import compare as compare_models
 from bot.conversation import Role, Turn
@@ -34,8 +34,9 @@ from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.prompt import PromptBuilder, sampling_for
 from bot.services import AdapterServices
+from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_root import Loaded, RootSettings
-from bot.settings_scope import ScopedSettings, SettingName
+from bot.settings_scope import ScopedSettings
 from bot.store.base import Recovery, Store
 from config.catalogue import Catalogue
 from config.errors import ConfigurationError
@@ -98,7 +99,7 @@ def chat(loaded: Loaded, *, model: str | None, persona: str | None, raw: bool) -
     given = {SettingName.MODEL: model, SettingName.PERSONA: persona}
     chosen = {name: value for name, value in given.items() if value is not None}
     if raw:
-        chosen[SettingName.RAW] = "true"
+        chosen[SettingName.RAW] = "on"
     return asyncio.run(_serve(loaded.settings, [CONSOLE], chosen))
 
 
@@ -181,10 +182,11 @@ def _compose(
     defaults = {
         SettingName.MODEL: models.get(settings.model).name,
         SettingName.PERSONA: settings.persona,
-        SettingName.RAW: "false",
+        SettingName.RETENTION_DAYS: f"{settings.retention_days:g}",
+        **DEFAULTS,
     }
     scoped = ScopedSettings(store.settings, defaults, utc_now, given)
-    registry = build_registry(models, scoped, store.history, utc_now)
+    registry = build_registry(CommandServices(store, scoped, models, utc_now))
     prompts = PromptBuilder(
         store.history, scoped, models, utc_now, settings.answer_timeout_s, settings.max_tokens
     )
@@ -194,7 +196,7 @@ def _compose(
     )
 
     def services_for(platform: str) -> AdapterServices:
-        return AdapterServices(platform, store, orchestrator, registry, models)
+        return AdapterServices(platform, store, orchestrator, registry, models, scoped)
 
     return Core(settings, model, store, engine, models, orchestrator, services_for)
 

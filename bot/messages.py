@@ -79,7 +79,10 @@ class Quoted:
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message that the bot should answer. `id` is the platform's, unique in its account."""
+    """A message that the bot should answer. `id` is the platform's, unique in its account.
+
+    `replies_to` is the platform's id of the message that it is a reply to.
+    """
 
     id: str
     conversation: ConversationRef
@@ -90,6 +93,7 @@ class IncomingMessage:
     target: ReplyTarget
     quoted: tuple[Quoted, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    replies_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from itertools import takewhile
 from bot.conversation import Role, Turn, name_speakers
 from bot.engine.base import GenerationRequest, SamplingParameters
 from bot.engine.families import default_sampling
-from bot.messages import ConversationRef
+from bot.messages import Answerable, Author, ConversationRef, IncomingMessage
 from bot.models import Models
 from bot.question import whole_question
-from bot.settings_scope import ScopedSettings, SettingName
+from bot.setting_specs import LANGUAGES, ContextScope, SettingName
+from bot.settings_scope import Effective, ScopedSettings
 from bot.store.base import History, StoredMessage
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
@@ -25,10 +26,14 @@ MAX_TURN_PAIRS = 100
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What to ask the engine, which model answers, and what to tell the member about it."""
+    """What to ask the engine, which model answers, and what to tell the member about it.
+
+    `settings` are those that hold for the question.
+    """
 
     request: GenerationRequest
     entry: ModelEntry
+    settings: Effective
     notice: str | None = None
 
 
@@ -57,34 +62,47 @@ class PromptBuilder:
         """Build the request for `question`; `model` overrides the conversation's own."""
         event = message.event
         where, who = event.conversation, event.author
-        entry, notice = await self._choose(where, message, model)
-        is_raw = (await self._settings.resolve(SettingName.RAW, where, who)).value == "true"
-        persona = (await self._settings.resolve(SettingName.PERSONA, where, who)).value
-        asked = Turn(Role.USER, whole_question(question, event), who.name)
-        earlier = () if is_raw else await self._history.turns(message, MAX_TURN_PAIRS)
-        turns = name_speakers([*earlier, asked])
-        if persona and not is_raw:
+        settings = await self._settings.effective(where, who)
+        entry, notice = self._choose(settings, model)
+        is_raw = settings.is_on(SettingName.RAW)
+        context = ContextScope(settings.text(SettingName.CONTEXT))
+        turns = await self._spoken(message, question, context)
+        persona = _persona(settings, entry)
+        if is_raw:
+            turns = turns[-1:]
+        elif persona:
             turns = (Turn(Role.SYSTEM, persona), *turns)
         request = GenerationRequest(
             model=entry.name,
             turns=turns,
-            sampling=sampling_for(entry, self._max_tokens),
-            cache_key=conversation_key(where),
+            sampling=_chosen_sampling(settings, entry, self._max_tokens),
+            cache_key=_context_key(where, context, who),
             fairness_key=(f"{where.platform}/{where.installation_id}", who.id),
             deadline=self._clock() + timedelta(seconds=self._answer_timeout_s),
             is_raw=is_raw,
         )
-        return Prompt(request, entry, notice)
+        return Prompt(request, entry, settings, notice)
 
-    async def _choose(
-        self, where: ConversationRef, message: StoredMessage, model: str | None
-    ) -> tuple[ModelEntry, str | None]:
+    async def _spoken(
+        self, message: StoredMessage, question: str, context: ContextScope
+    ) -> tuple[Turn, ...]:
+        """What was said before, as far as the question sees it, and the question."""
+        event, who = message.event, message.event.author
+        # In a thread the thread is the chain.
+        if context is ContextScope.REPLIES and event.conversation.thread_id is None:
+            earlier = await self._history.chain(message, MAX_TURN_PAIRS)
+            event = _without_own_quotes(event) if earlier else event
+        else:
+            is_own = context is ContextScope.MEMBER
+            earlier = await self._history.turns(message, MAX_TURN_PAIRS, only_own=is_own)
+        asked = Turn(Role.USER, whole_question(question, event), who.name)
+        return name_speakers([*earlier, asked])
+
+    def _choose(self, settings: Effective, model: str | None) -> tuple[ModelEntry, str | None]:
         """The model that holds here; a setting whose model is gone falls to the next scope."""
         if model is not None:
             return self._models.get(model), None
-        author = message.event.author
-        candidates = await self._settings.candidates(SettingName.MODEL, where, author)
-        names = [candidate.value for candidate in candidates]
+        names = [one.value or "" for one in settings.candidates(SettingName.MODEL)]
         gone = list(takewhile(lambda name: name not in self._models, names))
         entry = self._models.get(names[min(len(gone), len(names) - 1)])
         if not gone:
@@ -95,10 +113,57 @@ class PromptBuilder:
 
 def sampling_for(entry: ModelEntry, max_tokens: int | None = None) -> SamplingParameters:
     """A model's sampling defaults, its answers no longer than the owner allows."""
+    return _bounded(default_sampling(entry), max_tokens)
+
+
+def _without_own_quotes(event: Answerable) -> Answerable:
+    """The event without what it quotes of the bot: that is among the turns."""
+    if not isinstance(event, IncomingMessage):
+        return event
+    return replace(event, quoted=tuple(one for one in event.quoted if not one.is_own))
+
+
+def _chosen_sampling(
+    settings: Effective, entry: ModelEntry, max_tokens: int | None
+) -> SamplingParameters:
+    """A model's sampling with what was chosen here, within what the owner allows."""
     sampling = default_sampling(entry)
+    temperature = settings.number(SettingName.TEMPERATURE)
+    top_p = settings.number(SettingName.TOP_P)
+    length = settings.number(SettingName.LENGTH)
+    chosen = replace(
+        sampling,
+        temperature=sampling.temperature if temperature is None else temperature,
+        top_p=sampling.top_p if top_p is None else top_p,
+        max_tokens=sampling.max_tokens if length is None else int(length),
+    )
+    return _bounded(chosen, max_tokens)
+
+
+def _bounded(sampling: SamplingParameters, max_tokens: int | None) -> SamplingParameters:
     if max_tokens is None:
         return sampling
     return replace(sampling, max_tokens=min(sampling.max_tokens, max_tokens))
+
+
+def _persona(settings: Effective, entry: ModelEntry) -> str:
+    """The system prompt; a chosen language is part of it."""
+    persona = settings.text(SettingName.PERSONA)
+    chosen = settings[SettingName.LANGUAGE]
+    if chosen.scope is None or chosen.value is None:
+        return persona
+    return f"{persona}\n\nAnswer in {LANGUAGES[chosen.value]}.".strip()
+
+
+def _context_key(conversation: ConversationRef, context: ContextScope, author: Author) -> str:
+    """One string for what a question sees, for cache keys; "" where no two see the same."""
+    match context:
+        case ContextScope.CHANNEL:
+            return conversation_key(conversation)
+        case ContextScope.MEMBER:
+            return f"{conversation_key(conversation)}/{author.id}"
+        case ContextScope.REPLIES:
+            return ""
 
 
 def conversation_key(conversation: ConversationRef) -> str:

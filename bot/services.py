@@ -10,7 +10,8 @@ from bot.errors import UsageError
 from bot.messages import ConversationRef, Inbound
 from bot.models import Models
 from bot.orchestrator import Orchestrator
-from bot.settings_scope import Scope
+from bot.setting_specs import Scope, Trigger
+from bot.settings_scope import ScopedSettings
 from bot.store.base import Store
 
 MAX_CHOICES = 25
@@ -27,6 +28,7 @@ class AdapterServices(Services):
         orchestrator: Orchestrator,
         commands: CommandRegistry,
         models: Models,
+        settings: ScopedSettings,
     ) -> None:
         self.account = platform
         self._platform = platform
@@ -34,6 +36,7 @@ class AdapterServices(Services):
         self._orchestrator = orchestrator
         self._commands = commands
         self._models = models
+        self._settings = settings
 
     @property
     @override
@@ -52,6 +55,10 @@ class AdapterServices(Services):
     @override
     async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
         return await self._store.history.takes_part(conversation, before)
+
+    @override
+    async def answers_everything(self, conversation: ConversationRef) -> bool:
+        return await self._settings.trigger(conversation) is Trigger.EVERYTHING
 
     @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot.answering import AnswerServices
-from bot.commands.build import build_registry
+from bot.commands.build import CommandServices, build_registry
 from bot.errors import ModelNotInstalled
 from bot.messages import Inbound
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.prompt import PromptBuilder
 from bot.services import AdapterServices
-from bot.settings_scope import ScopedSettings, SettingName
+from bot.setting_specs import DEFAULTS, SettingName
+from bot.settings_scope import ScopedSettings
 from bot.store.base import Store
 from bot.store.sql_store import SqlStore
 from config.catalogue import Family, ModelEntry
@@ -103,13 +104,13 @@ def compose(
 ) -> tuple[Orchestrator, AdapterServices]:
     """The message flow over these parts."""
     models = Models(ENTRIES, locate, engine)
-    defaults = {SettingName.MODEL: "small", SettingName.PERSONA: "Be kind.", SettingName.RAW: ""}
+    defaults = {**DEFAULTS, SettingName.MODEL: "small", SettingName.PERSONA: "Be kind."}
     scoped = ScopedSettings(store.settings, defaults, clock)
-    registry = build_registry(models, scoped, store.history, clock)
+    registry = build_registry(CommandServices(store, scoped, models, clock))
     prompts = PromptBuilder(store.history, scoped, models, clock, 300.0, None)
     answers = AnswerServices(engine, store.inbox, prompts, registry, ["scripted:olga"], clock)
     orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)
-    return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models)
+    return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models, scoped)
 
 
 @asynccontextmanager

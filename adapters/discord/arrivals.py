@@ -19,6 +19,7 @@ from adapters.discord.parse import (
     conversation_of_message,
     is_from_a_member,
     own_in,
+    replied_to_id,
     text_of,
     why_addressed,
 )
@@ -121,6 +122,7 @@ class Arrivals:
             target=handle.target(message.created_at),
             quoted=await self._reader.quoted(message, own, is_first_in_thread=is_first),
             attachments=await self._reader.attachments(message),
+            replies_to=replied_to_id(message),
         )
 
     async def _addressed(
@@ -129,7 +131,7 @@ class Arrivals:
         reason = why_addressed(message, own)
         if reason is None and await self._is_in_its_thread(message, own, conversation):
             reason = Addressed.THREAD
-        if reason is None and conversation.channel_id in self._settings.answer_all_channels:
+        if reason is None and await self._answers_everything(conversation):
             reason = Addressed.CHANNEL
         return reason
 
@@ -142,6 +144,10 @@ class Arrivals:
             return False
         is_its_own = isinstance(channel, discord.Thread) and channel.owner_id == own.user_id
         return is_its_own or await self._services.takes_part(conversation)
+
+    async def _answers_everything(self, conversation: ConversationRef) -> bool:
+        is_configured = conversation.channel_id in self._settings.answer_all_channels
+        return is_configured or await self._services.answers_everything(conversation)
 
     def _lacking(self, message: discord.Message) -> str | None:
         """The permission without which the bot may not write there, as Discord names it."""

@@ -92,6 +92,14 @@ def replied_to(message: discord.Message) -> discord.Message | None:
     return reference.resolved if isinstance(reference.resolved, discord.Message) else None
 
 
+def replied_to_id(message: discord.Message) -> str | None:
+    """The id of the message that it replies to, also of one that Discord did not send along."""
+    reference = message.reference
+    if reference is None or reference.type is not discord.MessageReferenceType.reply:
+        return None
+    return None if reference.message_id is None else str(reference.message_id)
+
+
 def text_of(message: discord.Message, own: Own) -> str:
     """What was said, in CommonMark: the bot's own mention removed, markup as words."""
     return readable(without_own_mention(message.content, own.mentions), names_in(message, own))

@@ -1,23 +1,38 @@
 """Builds the registry of all commands: the one list of what there is."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from bot.commands.conversation import ConversationCommands
 from bot.commands.model import ModelCommands
 from bot.commands.registry import CommandRegistry
+from bot.commands.settings import SettingsCommands
 from bot.models import Models
 from bot.settings_scope import ScopedSettings
-from bot.store.base import History
+from bot.store.base import Store
 
 
-def build_registry(
-    models: Models, settings: ScopedSettings, history: History, clock: Callable[[], datetime]
-) -> CommandRegistry:
+@dataclass(frozen=True, slots=True)
+class CommandServices:
+    """What the commands work with."""
+
+    store: Store
+    settings: ScopedSettings
+    models: Models
+    clock: Callable[[], datetime]
+
+
+def build_registry(services: CommandServices) -> CommandRegistry:
     """All commands over the services they need."""
     registry: CommandRegistry
-    conversation = ConversationCommands(history, clock, lambda: registry)
+    history, settings, models = services.store.history, services.settings, services.models
+    conversation = ConversationCommands(history, services.clock, lambda: registry)
     registry = CommandRegistry(
-        [*conversation.commands(), *ModelCommands(models, settings).commands()]
+        [
+            *conversation.commands(),
+            *ModelCommands(models, settings).commands(),
+            *SettingsCommands(settings, models).commands(),
+        ]
     )
     return registry

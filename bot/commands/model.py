@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 
 from bot.commands.registry import Caller, Command, Parameter, ParameterKind, Said
+from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.engine.families import capabilities
-from bot.errors import NotPermitted
 from bot.models import Models
-from bot.settings_scope import Scope, ScopedSettings, SettingName
+from bot.setting_specs import SETTINGS, SettingName
+from bot.settings_scope import ScopedSettings, whom
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
+
+SPEC = SETTINGS[SettingName.MODEL]
 
 
 class ModelCommands:
@@ -21,17 +24,9 @@ class ModelCommands:
     def commands(self) -> tuple[Command, ...]:
         """The definitions."""
         name = Parameter("name", _("a model's name"), ParameterKind.MODEL)
-        scope = Parameter(
-            "scope",
-            _("for whom"),
-            ParameterKind.SCOPE,
-            is_required=False,
-            keyword="for",
-            choices=tuple(scope.value for scope in Scope),
-        )
         return (
             Command("model list", _("Show the models to choose from"), self.list, is_private=True),
-            Command("model use", _("Switch the model"), self.use, (name, scope)),
+            Command("model use", _("Switch the model"), self.use, (name, scope_parameter())),
             Command(
                 "model info",
                 _("What a model can and cannot do"),
@@ -58,15 +53,14 @@ class ModelCommands:
         """Switch the model for a scope; the present one stays where the new one is not here."""
         entry = self._models.get(arguments["name"])
         self._models.require_installed(entry)
-        given = arguments.get("scope")
-        scope = Scope(given.lower()) if given else _default_scope(caller)
-        _check_permission(scope, caller)
+        scope = scope_of(SPEC, caller, arguments)
+        require_may_set(SPEC, scope, caller)
         await self._settings.set(
             SettingName.MODEL, entry.name, scope, caller.conversation, caller.author
         )
         current = await self._current(caller)
         text = _("{title} ({name}) answers {whom} from the next message on.").format(
-            title=entry.title, name=entry.name, whom=_whom(scope)
+            title=entry.title, name=entry.name, whom=whom(scope)
         )
         if current != entry.name:
             text += " " + _("For you here, {current} still goes first.").format(current=current)
@@ -97,40 +91,7 @@ class ModelCommands:
         resolved = await self._settings.resolve(
             SettingName.MODEL, caller.conversation, caller.author
         )
-        return resolved.value
-
-
-def _default_scope(caller: Caller) -> Scope:
-    return Scope.CHANNEL if caller.conversation.thread_id is None else Scope.THREAD
-
-
-def _check_permission(scope: Scope, caller: Caller) -> None:
-    """Anyone for themselves and in their direct messages; managers here; owners everywhere."""
-    is_own_place = caller.conversation.is_direct and scope in (Scope.THREAD, Scope.CHANNEL)
-    is_managed = caller.author.can_manage and scope in (Scope.THREAD, Scope.CHANNEL)
-    if scope is Scope.ME or caller.is_owner or is_own_place or is_managed:
-        return
-    if scope in (Scope.WORKSPACE, Scope.GLOBAL):
-        raise NotPermitted(
-            _("Only an owner of this bot may set the model for {scope}.").format(scope=scope.value)
-        )
-    raise NotPermitted(
-        _("Only those who manage this channel may switch its model. Try `/model use NAME for me`.")
-    )
-
-
-def _whom(scope: Scope) -> str:
-    match scope:
-        case Scope.ME:
-            return _("you")
-        case Scope.THREAD:
-            return _("this thread")
-        case Scope.CHANNEL:
-            return _("this conversation")
-        case Scope.WORKSPACE:
-            return _("this workspace")
-        case Scope.GLOBAL:
-            return _("everyone")
+        return resolved.value or ""
 
 
 def _line(entry: ModelEntry, current: str, resident: frozenset[str]) -> str:

@@ -44,6 +44,11 @@ class Parameter:
     keyword: str | None = None
     choices: tuple[str, ...] = ()
 
+    @property
+    def is_free_text(self) -> bool:
+        """Whether it may be any words."""
+        return self.kind is ParameterKind.TEXT and not self.choices
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -151,7 +156,7 @@ class CommandRegistry:
             if given not in known:
                 raise UsageError(
                     _("/{name} has no parameter {parameter}. Usage: {usage}").format(
-                        name=name, parameter=_shorten(given), usage=command.usage
+                        name=name, parameter=shorten(given), usage=command.usage
                     )
                 )
         for parameter in command.parameters:
@@ -168,7 +173,7 @@ class CommandRegistry:
         near = get_close_matches(name.lower(), [*self._commands], n=1)
         hint = _("Did you mean /{near}?").format(near=near[0]) if near else ""
         text = _("There is no command /{name}. {hint} /help lists them all.")
-        return " ".join(text.format(name=_shorten(name), hint=hint).split())
+        return " ".join(text.format(name=shorten(name), hint=hint).split())
 
 
 def _shape(parameter: Parameter) -> str:
@@ -178,22 +183,27 @@ def _shape(parameter: Parameter) -> str:
 
 
 def _read_arguments(command: Command, rest: str) -> dict[str, str]:
-    """Read "NAME for SCOPE": keyword parameters from the end, then the others in order."""
+    """Read "NAME for SCOPE": keyword parameters from the end, then the others in order.
+
+    After free text a keyword counts only before one of its choices: "a helper for kids" is text.
+    """
     arguments: dict[str, str] = {}
+    has_free_text = any(one.is_free_text for one in command.parameters if not one.keyword)
     for parameter in reversed([one for one in command.parameters if one.keyword]):
         head, keyword, value = _before_keyword(rest, str(parameter.keyword))
-        if keyword:
+        is_choice = not parameter.choices or value.lower() in parameter.choices
+        if keyword and (is_choice or not has_free_text):
             rest, arguments[parameter.name] = head, value
     plain = [one for one in command.parameters if not one.keyword]
     for index, parameter in enumerate(plain):
-        takes_rest = index == len(plain) - 1 and parameter.kind is ParameterKind.TEXT
+        takes_rest = index == len(plain) - 1 and parameter.is_free_text
         value, rest = (rest, "") if takes_rest else _first_word(rest)
         if value:
             arguments[parameter.name] = value
     if rest:
         raise UsageError(
             _("I do not understand {rest}. Usage: {usage}").format(
-                rest=_shorten(rest), usage=command.usage
+                rest=shorten(rest), usage=command.usage
             )
         )
     return arguments
@@ -225,13 +235,13 @@ def _check_value(command: Command, parameter: Parameter, value: str | None) -> N
             _("{parameter} is one of {choices}, not {value}. Usage: {usage}").format(
                 parameter=parameter.name.upper(),
                 choices=", ".join(parameter.choices),
-                value=_shorten(value),
+                value=shorten(value),
                 usage=command.usage,
             )
         )
 
 
-def _shorten(text: str, limit: int = 40) -> str:
+def shorten(text: str, limit: int = 40) -> str:
     """What a member typed, short and printable, for use in an answer to them."""
     printable = "".join(character for character in text if character.isprintable())
     return printable if len(printable) <= limit else f"{printable[:limit]}…"

@@ -225,13 +225,22 @@ class Recovery(Protocol):
 class History(Protocol):
     """The turns of conversations."""
 
-    async def turns(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
+    async def turns(
+        self, message: StoredMessage, limit: int, *, only_own: bool = False
+    ) -> Sequence[Turn]:
         """The turns before a message, oldest first, as they stood when it arrived.
 
         Pairs of question and answer of its conversation since the last reset, of messages that
         arrived before it and were answered by then, or that its own author asked. At most `limit`
         pairs, the newest. Commands, failed, withdrawn and empty answers are left out, and private
-        ones that another member got.
+        ones that another member got; with `only_own` all that its own author did not ask.
+        """
+        ...
+
+    async def chain(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
+        """The turns that a message replies to, oldest first: the answer, its question, and so on.
+
+        At most `limit` pairs, the newest, of those that `turns` could give, whenever they ended.
         """
         ...
 
@@ -318,19 +327,59 @@ class StoredSetting:
     set_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a scope holds of a setting."""
+
+    value: str
+    is_locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """One change of a setting in a scope: what it held before and after, None for nothing.
+
+    `by` is who changed it, as platform:user id; `undoes` is the id of the change it takes back.
+    """
+
+    id: int
+    scope: ScopeKey
+    name: str
+    before: Held | None
+    after: Held | None
+    by: str
+    at: datetime
+    undoes: int | None = None
+
+
 class SettingsTable(Protocol):
-    """The scoped settings."""
+    """The scoped settings, and the trail of their changes."""
 
     async def read(self, name: str, scopes: Sequence[ScopeKey]) -> Sequence[StoredSetting]:
         """The values of a setting in any of these scopes, in no order."""
         ...
 
-    async def write(self, setting: StoredSetting) -> None:
-        """Set a value, replacing an earlier one of the same scope and name."""
+    async def read_all(self, scopes: Sequence[ScopeKey]) -> Sequence[StoredSetting]:
+        """The values of every setting in any of these scopes, in no order."""
         ...
 
-    async def remove(self, name: str, scope: ScopeKey) -> bool:
-        """Remove a value; False if there was none."""
+    async def write(
+        self,
+        scope: ScopeKey,
+        name: str,
+        held: Held | None,
+        by: str,
+        at: datetime,
+        undoes: int | None = None,
+    ) -> None:
+        """Let a scope hold this value, or none, and add the change to the trail.
+
+        What changes nothing leaves no trace.
+        """
+        ...
+
+    async def changes(self, scopes: Sequence[ScopeKey], limit: int) -> Sequence[SettingChange]:
+        """The last changes in any of these scopes, the newest first."""
         ...
 
 

@@ -9,14 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
 from bot.conversation import Role, Turn
-from bot.messages import ConversationRef
+from bot.messages import ConversationRef, IncomingMessage
 from bot.question import whole_question
 from bot.store.base import History, MessageState, ReplyState, StoredMessage
 from bot.store.database import Database
 from bot.store.events import MESSAGE, blank, event_columns, has_id, place_columns, stored_message
 from bot.store.schema import conversation as conversations
 from bot.store.schema import message as messages
-from bot.store.schema import removal, reply
+from bot.store.schema import removal, reply, reply_part
 from bot.store.sqlite import put
 
 
@@ -27,11 +27,33 @@ class SqlHistory(History):
         self._database = database
 
     @override
-    async def turns(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
+    async def turns(
+        self, message: StoredMessage, limit: int, *, only_own: bool = False
+    ) -> Sequence[Turn]:
+        is_own = messages.c.author_id == message.event.author.id
+        seen = and_(reply.c.finished_at <= message.received_at, ~reply.c.is_private)
+        pairs = _pairs_before(message).where(is_own if only_own else or_(is_own, seen))
         async with self._database.reading() as connection:
-            rows = await connection.execute(_pairs_before(message).limit(limit))
+            rows = await connection.execute(pairs.limit(limit))
             newest_first = rows.mappings().all()
         return [turn for row in reversed(newest_first) for turn in _turns(row)]
+
+    @override
+    async def chain(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
+        pairs: list[tuple[Turn, Turn]] = []
+        at = message
+        is_own = messages.c.author_id == message.event.author.id
+        pairs_here = _pairs_before(message).where(or_(is_own, ~reply.c.is_private))
+        async with self._database.reading() as connection:
+            while len(pairs) < limit and (replied := _replied_to(at)) is not None:
+                is_it = reply_part.c.platform_id == replied
+                pair = pairs_here.join(reply_part).where(is_it)
+                row = (await connection.execute(pair.limit(1))).mappings().first()
+                if row is None:
+                    break
+                pairs.append(_turns(row))
+                at = stored_message(row)
+        return [turn for pair in reversed(pairs) for turn in pair]
 
     @override
     async def reset(self, conversation: ConversationRef, message_id: int, now: datetime) -> None:
@@ -98,11 +120,9 @@ class SqlHistory(History):
 
 
 def _pairs_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
-    """Questions and answers that a message sees, newest first (see `History.turns`)."""
+    """Questions and answers that may come before a message, newest first (see `History.turns`)."""
     place = place_columns(message.event.conversation)
     mark = select(conversations.c.reset_mark).where(_is_at(conversations, place))
-    is_own = messages.c.author_id == message.event.author.id
-    seen = and_(reply.c.finished_at <= message.received_at, ~reply.c.is_private)
     return (
         select(messages, reply.c.text.label("answer"))
         .join(reply, reply.c.message_id == messages.c.id)
@@ -116,10 +136,14 @@ def _pairs_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
             reply.c.state.in_([ReplyState.ANSWERED, ReplyState.CANCELLED]),
             ~reply.c.is_error,
             func.trim(reply.c.text, " \t\r\n") != "",
-            or_(is_own, seen),
         )
         .order_by(messages.c.id.desc())
     )
+
+
+def _replied_to(message: StoredMessage) -> str | None:
+    event = message.event
+    return event.replies_to if isinstance(event, IncomingMessage) else None
 
 
 def _turns(row: RowMapping) -> tuple[Turn, Turn]:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     RowMapping,
+    Table,
     and_,
     delete,
     exists,
@@ -28,6 +29,7 @@ from bot.store.base import (
 from bot.store.database import Database
 from bot.store.events import stored_message
 from bot.store.schema import conversation, deduplication, message, removal, reply, setting
+from bot.store.schema import setting_change as trail
 
 KEYS_STAY = timedelta(days=7)
 """How much longer than its message a deduplication key is kept."""
@@ -96,7 +98,9 @@ class SqlRecovery(Recovery):
             await connection.execute(delete(deduplication).where(seen_at < older_than - KEYS_STAY))
             await connection.execute(delete(conversation).where(~exists().where(_is_in_it())))
             for removed in (await connection.execute(select(removal))).all():
-                await connection.execute(delete(setting).where(_is_set_in(removed)))
+                for table, at in ((setting, setting.c.set_at), (trail, trail.c.changed_at)):
+                    of_it = and_(_is_in_installation(table, removed), at <= removed.removed_at)
+                    await connection.execute(delete(table).where(of_it))
             await connection.execute(delete(removal).where(~exists().where(_is_of_removed())))
         await self._database.forget_deleted()
         return deleted
@@ -131,13 +135,12 @@ def _is_of_removed() -> ColumnElement[bool]:
     )
 
 
-def _is_set_in(removed: Row[tuple[str, str, datetime]]) -> ColumnElement[bool]:
-    """Whether a setting was made in an installation before the bot was removed from it."""
+def _is_in_installation(
+    table: Table, removed: Row[tuple[str, str, datetime]]
+) -> ColumnElement[bool]:
+    """Whether a setting, or a change of one, is of an installation's scopes."""
     place = scope_id(removed.platform, removed.installation_id)
     return and_(
-        setting.c.scope_kind != PERSONAL_SCOPE,
-        or_(
-            setting.c.scope_id == place, setting.c.scope_id.startswith(f"{place}/", autoescape=True)
-        ),
-        setting.c.set_at <= removed.removed_at,
+        table.c.scope_kind != PERSONAL_SCOPE,
+        or_(table.c.scope_id == place, table.c.scope_id.startswith(f"{place}/", autoescape=True)),
     )

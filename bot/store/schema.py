@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from typing_extensions import override
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The Alembic revision that these tables stand for."""
 
 
@@ -172,6 +172,25 @@ setting = Table(
     Column("set_by", Words, nullable=False),
     Column("set_at", UtcTime, nullable=False),
 )
+
+# The trail: who changed which setting, from what to what; null where a scope held nothing.
+setting_change = Table(
+    "setting_change",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("scope_kind", Words, nullable=False),
+    Column("scope_id", Words, nullable=False),
+    Column("value_before", Words),
+    Column("was_locked", Boolean),
+    Column("value_after", Words),
+    Column("is_locked", Boolean),
+    Column("changed_by", Words, nullable=False),
+    Column("changed_at", UtcTime, nullable=False),
+    Column("undoes", Integer),
+    sqlite_autoincrement=True,
+)
+Index(None, setting_change.c.scope_kind, setting_change.c.scope_id)
 
 adapter_state = Table(
     "adapter_state",

@@ -97,6 +97,10 @@ class RecordingServices(Services):
         return True
 
     @override
+    async def answers_everything(self, conversation: ConversationRef) -> bool:
+        return False
+
+    @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:
         known = {"name": MODELS, "scope": ("me", "channel")}.get(parameter, ())
         return [Choice(value, value.title()) for value in known if value.startswith(prefix)]

@@ -28,10 +28,12 @@ def settings_with(**given: object) -> Settings:
 
 
 class GuildServices(RecordingServices):
-    """Takes part in the threads that it is told of; /help is for its caller alone."""
+    """Takes part in the threads, and answers everything in the channels, that it is told of;
+    /help is for its caller alone."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.open_channels: set[str] = set()
         self.threads: set[ConversationRef] = set()
         self.kept = DictState()
 
@@ -50,6 +52,10 @@ class GuildServices(RecordingServices):
     @override
     async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
         return conversation in self.threads and before is None
+
+    @override
+    async def answers_everything(self, conversation: ConversationRef) -> bool:
+        return conversation.channel_id in self.open_channels
 
 
 class SimulatedDiscord:

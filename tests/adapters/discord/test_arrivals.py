@@ -91,6 +91,7 @@ async def test_a_reply_to_its_own_message_is_submitted() -> None:
     assert reply.addressed is Addressed.REPLY
     assert [quoted.text for quoted in reply.quoted] == ["an answer"]
     assert reply.quoted[0].is_own
+    assert reply.replies_to is not None
 
 
 async def test_a_reply_to_another_member_is_passed_over() -> None:
@@ -164,6 +165,16 @@ async def test_in_a_configured_channel_every_message_is_answered() -> None:
     async with simulated(settings_with(answer_all_channels=[channel_id])) as double:
         assert str(double.channel.id) == channel_id
         await double.ann.send(double.channel, "hello all")
+
+        assert double.only.addressed is Addressed.CHANNEL
+
+
+async def test_where_the_trigger_is_everything_every_message_is_answered() -> None:
+    async with simulated() as double:
+        await double.ann.send(double.channel, "hello all")
+        assert double.submitted == []
+        double.services.open_channels.add(str(double.channel.id))
+        await double.ann.send(double.channel, "hello again")
 
         assert double.only.addressed is Addressed.CHANNEL
 

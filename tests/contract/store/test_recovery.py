@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.errors import LeaseLost
-from bot.store.base import Claim, ScopeKey, Store, StoredSetting, scope_id
+from bot.store.base import Claim, Held, ScopeKey, Store, scope_id
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import (
     ACCOUNT,
@@ -148,12 +148,12 @@ async def test_what_was_set_in_a_removed_installation_goes_with_the_next_purge(
         "everywhere": ScopeKey("global", scope_id()),
     }
     for value, scope in scopes.items():
-        await store.settings.write(StoredSetting(scope, "model", value, False, "test:ann", at(1)))
+        await store.settings.write(scope, "model", Held(value), "test:ann", at(1))
     await store.history.mark_removed("test", "my/home", at(5))
-    back = StoredSetting(
-        replace(scopes["gone"], id=f"{scopes['gone'].id}/later"), "model", "kept", False, "-", at(6)
-    )
-    await store.settings.write(back)
+    back = replace(scopes["gone"], id=f"{scopes['gone'].id}/later")
+    await store.settings.write(back, "model", Held("kept"), "-", at(6))
     await store.recovery.purge(START)
-    left = await store.settings.read("model", [*scopes.values(), back.scope])
+    left = await store.settings.read("model", [*scopes.values(), back])
     assert {row.value for row in left} == {"of a member", "elsewhere", "everywhere", "kept"}
+    trail = await store.settings.changes([*scopes.values(), back], 10)
+    assert {change.after.value for change in trail if change.after} == {row.value for row in left}
