@@ -6,12 +6,10 @@ writer's. Whatever goes wrong here ends as a text that the member reads.
 
 import asyncio
 import logging
-import traceback
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import assert_never
 
 from typing_extensions import override
@@ -28,6 +26,7 @@ from bot.engine.base import (
     Usage,
 )
 from bot.errors import NotPermitted, PlatformError, UserFacingError
+from bot.failures import without_text
 from bot.messages import Action, CommandInvoked, IncomingMessage
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder
 from bot.reply import ReplyWriter
@@ -243,13 +242,6 @@ class Answering:
             seconds=seconds,
             tokens_per_s=finished.usage.tokens_per_s,
         )
-
-
-def without_text(error: BaseException) -> str:
-    """An error for the log: its type and where it rose, not its message, which may quote people."""
-    places = traceback.extract_tb(error.__traceback__)[-4:]
-    path = " < ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in reversed(places))
-    return f"{type(error).__name__} at {path}"
 
 
 def _note(finished: Finished, *, has_text: bool) -> str:

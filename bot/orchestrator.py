@@ -15,9 +15,10 @@ from datetime import timedelta
 from typing import assert_never
 
 from bot.adapter import Adapter
-from bot.answering import Answering, AnswerServices, without_text
+from bot.answering import Answering, AnswerServices
 from bot.earlier_replies import EarlierReplies
 from bot.errors import Busy, LeaseLost, StoreUnavailable, UserFacingError
+from bot.failures import without_text
 from bot.messages import (
     Action,
     ActionInvoked,

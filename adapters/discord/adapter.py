@@ -17,7 +17,6 @@ from adapters.discord.client import FiresideClient, use_addresses
 from adapters.discord.errors import connection_errors, discord_errors
 from adapters.discord.handle import Handle, fallback_of, handle_of
 from adapters.discord.own_messages import find, part_index, replies_to
-from adapters.discord.pace import Pace
 from adapters.discord.parse import PLATFORM
 from adapters.discord.render import MAX_CHARS, PLACEHOLDER, content, length
 from adapters.discord.settings import Settings
@@ -26,6 +25,7 @@ from adapters.discord.views import buttons
 from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
 from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
 from bot.messages import ReplyTarget, ReplyView
+from bot.pace import Pace
 from bot.tasks import beside
 
 EDIT_INTERVAL_S = 1.2

@@ -7,8 +7,6 @@ import asyncio
 import logging
 import re
 import sys
-import traceback
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,13 +22,14 @@ from adapters.discord.commands import digest, payload
 from adapters.discord.errors import discord_errors
 from adapters.discord.interactions import Interactions
 from adapters.discord.missed import Missed
-from adapters.discord.pace import Pace
 from adapters.discord.reading import Reader
 from adapters.discord.settings import Settings
 from adapters.discord.views import ActionButton
 from bot.adapter import Services
 from bot.errors import PlatformError, StoreUnavailable
+from bot.failures import without_text
 from bot.messages import Action
+from bot.pace import Pace
 
 COMMANDS_KEY = "commands"
 MAX_RATE_LIMIT_S = 60.0
@@ -134,7 +133,9 @@ class FiresideClient(discord.AutoShardedClient):
     @override
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         """The top of every event: say where it failed, and nothing of what somebody wrote."""
-        log.error("%s failed: %s", event_method, where_it_failed())
+        error = sys.exc_info()[1]
+        assert error is not None, "called while an error is handled"
+        log.error("%s failed: %s", event_method, without_text(error))
 
     def _file_session(self) -> aiohttp.ClientSession:
         """One session for all files, beside discord.py's own, which carries the token."""
@@ -189,15 +190,6 @@ def use_addresses(settings: Settings) -> None:
     discord.Asset.BASE = settings.cdn_url  # pyright: ignore[reportAttributeAccessIssue]
     if settings.gateway_url is not None:
         DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(settings.gateway_url)
-
-
-def where_it_failed() -> str:
-    """The present error's type and place; its words may quote somebody."""
-    error = sys.exc_info()[1]
-    assert error is not None, "asked while an error is handled"
-    places = reversed(traceback.extract_tb(error.__traceback__)[-4:])
-    path = " < ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in places)
-    return f"{type(error).__name__} at {path}"
 
 
 def _trace(pace: Pace) -> aiohttp.TraceConfig:

@@ -14,6 +14,7 @@ from adapters.discord.parse import conversation_of, conversation_of_message, own
 from adapters.discord.reading import Reader
 from adapters.discord.settings import Settings
 from bot.adapter import Services
+from bot.appearance import STEERING
 from bot.errors import PlatformError, StoreUnavailable, UsageError
 from bot.messages import (
     Action,
@@ -30,8 +31,6 @@ from bot.translations import gettext as _
 MAX_CHOICE_CHARS = 100
 QUOTED_TIMEOUT_S = 1.5
 """A button has to be acknowledged within 3 s."""
-STEERING = (Action.STOP, Action.RETRY)
-"""Buttons for who asked, and for those who manage the channel; the others are for everyone."""
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,8 @@ Nothing of it is stored but the text of the asker's own files.
 """
 
 import asyncio
-import codecs
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import PurePosixPath
+from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,6 +16,7 @@ from adapters.discord.parse import Own, quoted_of, replied_to
 from adapters.discord.settings import Settings
 from bot.errors import PlatformError
 from bot.messages import Attachment, Quoted
+from bot.text_files import collected, decoded, is_text, media_type_of
 
 MAX_REPLY_CHAIN = 5
 MAX_FILES = 4
@@ -25,52 +24,6 @@ FETCH_TIMEOUT_S = 20.0
 
 MEDIA_HOST = "media.discordapp.net"
 """Discord's second host of attachments, which its own messages link to."""
-
-_TEXT_TYPES = frozenset(
-    {"application/json", "application/xml", "application/toml", "application/yaml"}
-    | {"application/javascript", "application/x-sh", "application/sql"}
-)
-_TEXT_SUFFIXES = frozenset(
-    [
-        ".c",
-        ".cfg",
-        ".cpp",
-        ".cs",
-        ".css",
-        ".csv",
-        ".go",
-        ".h",
-        ".html",
-        ".ini",
-        ".java",
-        ".js",
-        ".json",
-        ".kt",
-        ".log",
-        ".lua",
-        ".md",
-        ".php",
-        ".py",
-        ".rb",
-        ".rs",
-        ".rst",
-        ".sh",
-        ".sql",
-        ".tex",
-        ".toml",
-        ".ts",
-        ".tsv",
-        ".txt",
-        ".xml",
-        ".yaml",
-        ".yml",
-    ]
-)
-_BYTE_ORDER_MARKS: Mapping[bytes, str] = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 log = logging.getLogger(__name__)
 
@@ -131,10 +84,14 @@ class Reader:
     async def _read(self, file: discord.Attachment) -> Attachment:
         named = _named(file)
         limit = self._settings.max_attachment_bytes
-        if not _is_text(file) or file.size > limit or not self._is_from_discord(file.url):
+        if (
+            not is_text(named.name, named.media_type)
+            or file.size > limit
+            or not self._is_from_discord(file.url)
+        ):
             return named
         data = await self._fetch(file.url, limit)
-        text = _decoded(data) if data is not None else None
+        text = decoded(data) if data is not None else None
         return Attachment(named.name, named.media_type, named.size_bytes, text)
 
     def _is_from_discord(self, url: str) -> bool:
@@ -146,7 +103,6 @@ class Reader:
 
     async def _fetch(self, url: str, limit: int) -> bytes | None:
         """The file's bytes; None where it cannot be had or is larger than it said."""
-        data = bytearray()
         try:
             async with (
                 asyncio.timeout(FETCH_TIMEOUT_S),
@@ -156,40 +112,11 @@ class Reader:
             ):
                 if response.status != 200:
                     return None
-                async for chunk in response.content.iter_chunked(16_384):
-                    data += chunk
-                    if len(data) > limit:
-                        return None
+                return await collected(response.content.iter_chunked(16_384), limit)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             log.info("a file could not be fetched: %s", type(error).__name__)
             return None
-        return bytes(data)
 
 
 def _named(file: discord.Attachment) -> Attachment:
-    return Attachment(file.filename, _media_type(file), file.size)
-
-
-def _media_type(file: discord.Attachment) -> str:
-    return (file.content_type or "application/octet-stream").partition(";")[0].strip().lower()
-
-
-def _is_text(file: discord.Attachment) -> bool:
-    media_type = _media_type(file)
-    suffix = PurePosixPath(file.filename.lower()).suffix
-    return media_type.startswith("text/") or media_type in _TEXT_TYPES or suffix in _TEXT_SUFFIXES
-
-
-def _decoded(data: bytes) -> str | None:
-    """The text of a file; None if it is none."""
-    for mark, encoding in _BYTE_ORDER_MARKS.items():
-        if data.startswith(mark):
-            return _decoded_as(data, encoding)
-    return None if b"\0" in data else _decoded_as(data, "utf-8")
-
-
-def _decoded_as(data: bytes, encoding: str) -> str | None:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return None
+    return Attachment(file.filename, media_type_of(file.content_type), file.size)

@@ -1,10 +1,9 @@
 """One message of an answer as Discord shows it (pure)."""
 
 import re
-from typing import Literal
 
+from bot.appearance import Footer, footer_line
 from bot.messages import ReplyView
-from bot.translations import gettext as _
 
 MAX_MESSAGE_CHARS = 2000
 FOOTER_CHARS = 160
@@ -18,8 +17,6 @@ _SUBTEXT = "\n-# "
 _DEEP_HEADING = re.compile(r"^(#{4,6})[ \t]+(\S.*?)[ \t]*#*[ \t]*$")
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})")
 
-Footer = Literal["full", "minimal", "none"]
-
 
 def length(text: str) -> int:
     """The length of a text in UTF-16 units: Discord counts no character as more than that."""
@@ -31,25 +28,12 @@ def content(view: ReplyView, footer: Footer) -> str:
     text = _headings(view.text)
     if not text.strip():
         text = PLACEHOLDER
-    line = "" if footer == "none" else _footer_of(view, is_full=footer == "full")
+    line = footer_line(view, footer)
     return f"{text}{_SUBTEXT}{_one_line(line)}" if line else text
 
 
-def _footer_of(view: ReplyView, *, is_full: bool) -> str:
-    """The model and what belongs under its answer; in full also the time and the speed."""
-    parts: list[str] = []
-    if view.figures is not None:
-        parts.append(view.figures.model)
-        if is_full:
-            parts.append(_("{seconds:.1f} s").format(seconds=view.figures.seconds))
-            if view.figures.tokens_per_s is not None:
-                speed = view.figures.tokens_per_s
-                parts.append(_("{speed:.0f} tokens/s").format(speed=speed))
-    return " · ".join([*parts, view.footer] if view.footer else parts)
-
-
 def _one_line(footer: str) -> str:
-    line = " ".join(footer.split())
+    line = footer
     room = FOOTER_CHARS - len(_SUBTEXT)
     while length(line) > room:
         line = f"{line[:-2]}…"

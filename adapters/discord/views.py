@@ -1,17 +1,16 @@
 """The buttons under an answer. Their ids tell everything, so that they outlive a restart."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, assert_never, cast
+from collections.abc import Sequence
+from typing import Any, Protocol, assert_never, cast
 
 import discord
 from typing_extensions import override
 
 from adapters.discord.handle import Handle
+from bot.appearance import Buttons, shown_actions
 from bot.messages import Action
 from bot.translations import gettext as _
-
-Buttons = Literal["full", "minimal", "none"]
 
 
 class Pressed(Protocol):
@@ -61,16 +60,9 @@ class ActionButton(
         await client.pressed(interaction, self._action, self._question_id, self._asker_id)
 
 
-SHOWN: Mapping[Buttons, frozenset[Action]] = {
-    "full": frozenset(Action),
-    "minimal": frozenset({Action.STOP, Action.RETRY}),
-    "none": frozenset(),
-}
-
-
 def buttons(handle: Handle, actions: Sequence[Action], wanted: Buttons) -> discord.ui.View | None:
     """The buttons for an answer's actions; None for no buttons."""
-    shown = [action for action in actions if action in SHOWN[wanted]]
+    shown = shown_actions(actions, wanted)
     if not shown:
         return None
     view = discord.ui.View(timeout=None)

@@ -1,19 +1,19 @@
-"""How often a channel may be written to: one budget for all replies in it.
+"""How often a platform may be written to: one budget for all replies that share it.
 
-Discord limits the messages that are created and edited in a channel; discord.py waits where a
-limit is hit. This keeps below it, so that final texts do not queue behind passing ones.
+Platforms limit what is written to a place (a channel, a workspace). This keeps below such a limit,
+so that final texts do not queue behind passing ones.
 
-A write counts from its beginning until a window after its end: somewhere in between Discord
+A write counts from its beginning until a window after its end: somewhere in between the platform
 counted it.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Hashable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-MAX_CHANNELS = 1000
+MAX_PLACES = 1000
 MAX_LIMIT = 50
 UNDER_WAY_S = 0.05
 """How often a write that waits for others under way looks again."""
@@ -34,8 +34,8 @@ class _Write:
     ended_at: float | None = None
 
 
-class ChannelPace:
-    """The budget of one channel: at most `limit` writes in any `window_s` seconds."""
+class Budget:
+    """The budget of one place: at most `limit` writes in any `window_s` seconds."""
 
     def __init__(self, limit: int, window_s: float) -> None:
         self._limit = limit
@@ -96,10 +96,14 @@ class ChannelPace:
         self._growing.pop(reply, None)
 
     def learn(self, now: float, limit: int, remaining: int, reset_after_s: float) -> None:
-        """Take over what Discord's headers say of a route of this channel."""
+        """Take over what the platform says of this place."""
         self._limit = max(1, min(limit, MAX_LIMIT))
         if remaining <= 0:
-            self._closed_until = max(self._closed_until, now + reset_after_s)
+            self.close(now + reset_after_s)
+
+    def close(self, until: float) -> None:
+        """Allow nothing before then."""
+        self._closed_until = max(self._closed_until, until)
 
     def _begin(self) -> _Write:
         write = _Write()
@@ -119,7 +123,7 @@ class ChannelPace:
 
 
 class Pace:
-    """The budgets of all channels, the idle ones forgotten."""
+    """The budgets of all places, the idle ones forgotten."""
 
     def __init__(
         self,
@@ -132,43 +136,47 @@ class Pace:
         self._window_s = window_s
         self._clock = clock
         self._sleep = sleep
-        self._channels: OrderedDict[int, ChannelPace] = OrderedDict()
+        self._budgets: OrderedDict[Hashable, Budget] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._channels)
+        return len(self._budgets)
 
     @asynccontextmanager
-    async def turn(self, channel_id: int) -> AsyncGenerator[None]:
-        """Wait until the channel may be written to, and count the write in the block."""
-        write = await self._of(channel_id).take(self._clock, self._sleep)
+    async def turn(self, place: Hashable) -> AsyncGenerator[None]:
+        """Wait until the place may be written to, and count the write in the block."""
+        write = await self._of(place).take(self._clock, self._sleep)
         try:
             yield
         finally:
             write.ended_at = self._clock()
 
     @contextmanager
-    def passing(self, channel_id: int, reply: str) -> Generator[bool]:
+    def passing(self, place: Hashable, reply: str) -> Generator[bool]:
         """Whether a passing text may be shown in the block; if not, it is left out."""
-        write = self._of(channel_id).try_take(reply, self._clock())
+        write = self._of(place).try_take(reply, self._clock())
         try:
             yield write is not None
         finally:
             if write is not None:
                 write.ended_at = self._clock()
 
-    def end(self, channel_id: int, reply: str) -> None:
+    def end(self, place: Hashable, reply: str) -> None:
         """A reply has its final text."""
-        self._of(channel_id).end(reply)
+        self._of(place).end(reply)
 
-    def learn(self, channel_id: int, limit: int, remaining: int, reset_after_s: float) -> None:
-        """Take over a channel's rate-limit headers."""
-        self._of(channel_id).learn(self._clock(), limit, remaining, reset_after_s)
+    def learn(self, place: Hashable, limit: int, remaining: int, reset_after_s: float) -> None:
+        """Take over what the platform says of a place: how many writes it takes, and till when."""
+        self._of(place).learn(self._clock(), limit, remaining, reset_after_s)
 
-    def _of(self, channel_id: int) -> ChannelPace:
-        pace = self._channels.pop(channel_id, None) or ChannelPace(self._limit, self._window_s)
-        self._channels[channel_id] = pace
-        if len(self._channels) > MAX_CHANNELS:
-            oldest, its_pace = next(iter(self._channels.items()))
+    def close(self, place: Hashable, for_s: float) -> None:
+        """Write nothing there for a time."""
+        self._of(place).close(self._clock() + for_s)
+
+    def _of(self, place: Hashable) -> Budget:
+        pace = self._budgets.pop(place, None) or Budget(self._limit, self._window_s)
+        self._budgets[place] = pace
+        if len(self._budgets) > MAX_PLACES:
+            oldest, its_pace = next(iter(self._budgets.items()))
             if not its_pace.is_busy:
-                del self._channels[oldest]
+                del self._budgets[oldest]
         return pace

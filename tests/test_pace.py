@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from adapters.discord.client import learn
-from adapters.discord.pace import MAX_CHANNELS, Pace
+from bot.pace import MAX_PLACES, Pace
 
 
 class Time:
@@ -129,10 +129,10 @@ def test_a_reply_that_ended_without_a_final_text_holds_nobody_up() -> None:
 
 async def test_idle_channels_are_forgotten() -> None:
     pace, _ = paced()
-    for channel in range(MAX_CHANNELS + 50):
+    for channel in range(MAX_PLACES + 50):
         await post(pace, channel)
 
-    assert len(pace) == MAX_CHANNELS
+    assert len(pace) == MAX_PLACES
 
 
 async def test_a_write_counts_from_its_end_since_nobody_knows_when_it_arrived() -> None:

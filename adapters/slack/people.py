@@ -1,0 +1,156 @@
+"""Who people are and what channels are called, as Slack says it, kept for a while."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from adapters.slack.parse import Json, Own, Post
+from adapters.slack.readable import Names, mentioned_users, readable, unnamed_channels
+from adapters.slack.settings import Settings
+from adapters.slack.web_api import WebApi
+from bot.errors import PlatformError
+from bot.messages import Author
+
+KEPT_S = 600.0
+MAX_KEPT = 2000
+LOOKUP_TIMEOUT_S = 1.0
+"""An event has to be acknowledged within 3 seconds; names are not worth more of them."""
+MAX_NAMES = 20
+
+Value = TypeVar("Value")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member of a workspace. A guest is restricted there; `team_id` is their own workspace."""
+
+    name: str
+    team_id: str | None = None
+    is_bot: bool = False
+    is_admin: bool = False
+    is_guest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel, and who made it."""
+
+    name: str | None = None
+    creator_id: str | None = None
+
+
+class People:
+    """Members and channels, looked up when they are first asked for."""
+
+    def __init__(
+        self, api: WebApi, settings: Settings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._persons = _Kept(self._ask_person, clock)
+        self._channels = _Kept(self._ask_channel, clock)
+
+    async def author(self, user_id: str, channel_id: str, *, is_direct: bool) -> Author:
+        """Who wrote, and whether they manage the channel."""
+        person = await self.person(user_id)
+        manages = is_direct or await self._manages(user_id, person, channel_id)
+        name = person.name if person is not None else "someone"
+        is_bot = person is not None and person.is_bot
+        return Author(user_id, name, is_bot, can_manage=manages)
+
+    async def person(self, user_id: str) -> Person | None:
+        """A member; None where Slack does not say in time."""
+        return await self._persons.get(user_id)
+
+    async def is_stranger(self, post: Post, own: Own) -> bool:
+        """Whether somebody is a guest, or of another workspace (Slack Connect), and not listed."""
+        if self._settings.guests == "answer" or post.user_id in self._settings.guest_ids:
+            return False
+        if post.user_team_id not in {post.team_id, own.team_id}:
+            return True
+        person = await self.person(post.user_id)
+        return person is not None and person.is_guest
+
+    async def readable(self, text: str, own: Own) -> str:
+        """A text with Slack's markup as words."""
+        users = sorted(mentioned_users(text) - {own.user_id})[:MAX_NAMES]
+        channels = sorted(unnamed_channels(text))[:MAX_NAMES]
+        persons, places = await asyncio.gather(
+            self._persons.all_of(users), self._channels.all_of(channels)
+        )
+        names = {user: person.name for user, person in persons.items()}
+        called = {channel: place.name for channel, place in places.items() if place.name}
+        return readable(text, Names({**names, own.user_id: own.name}, called))
+
+    async def _manages(self, user_id: str, person: Person | None, channel_id: str) -> bool:
+        managers = self._settings.managers
+        if "everyone" in managers or user_id in self._settings.manager_ids:
+            return True
+        if "admin" in managers and person is not None and person.is_admin:
+            return True
+        if "creator" not in managers:
+            return False
+        channel = await self._channels.get(channel_id)
+        return channel is not None and channel.creator_id == user_id
+
+    async def _ask_person(self, user_id: str) -> Person:
+        answer = await self._api.call("users.info", user=user_id)
+        user = cast("Json", answer["user"])
+        return person_of(user)
+
+    async def _ask_channel(self, channel_id: str) -> Channel:
+        answer = await self._api.call("conversations.info", channel=channel_id)
+        channel = cast("Json", answer["channel"])
+        return Channel(channel.get("name"), channel.get("creator"))
+
+
+def person_of(user: Json) -> Person:
+    """A member as `users.info` tells of them."""
+    profile = cast("Json", user.get("profile") or {})
+    names = (profile.get("display_name"), profile.get("real_name"), user.get("name"))
+    return Person(
+        name=next((str(name) for name in names if name), "someone"),
+        team_id=user.get("team_id"),
+        is_bot=bool(user.get("is_bot")),
+        is_admin=bool(user.get("is_admin") or user.get("is_owner")),
+        is_guest=any(
+            user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger")
+        ),
+    )
+
+
+class _Kept(Generic[Value]):
+    """What was looked up, for a while; what failed is not kept."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[Value]], clock: Callable[[], float]) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._values: OrderedDict[str, tuple[float, Value]] = OrderedDict()
+
+    async def get(self, key: str) -> Value | None:
+        known = self._values.get(key)
+        if known is not None and known[0] > self._clock():
+            return known[1]
+        try:
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+                value = await self._ask(key)
+        except (PlatformError, TimeoutError) as error:
+            log.info("a name could not be looked up: %s", error or type(error).__name__)
+            return None
+        self._values[key] = (self._clock() + KEPT_S, value)
+        self._values.move_to_end(key)
+        if len(self._values) > MAX_KEPT:
+            self._values.popitem(last=False)
+        return value
+
+    async def all_of(self, keys: Iterable[str]) -> dict[str, Value]:
+        """Those that could be looked up."""
+        wanted = list(keys)
+        found: list[Any] = await asyncio.gather(*(self.get(key) for key in wanted))
+        return {key: value for key, value in zip(wanted, found, strict=True) if value is not None}
