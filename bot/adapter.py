@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bot.commands.registry import CommandRegistry
-from bot.messages import ConversationRef, Inbound, ReplyTarget, ReplyView
+from bot.messages import Addressed, ConversationRef, Inbound, ReplyTarget, ReplyView
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,11 @@ class Services(Protocol):
         """Whether the bot was addressed in this thread before (the message with this id)."""
         ...
 
-    async def answers_everything(self, conversation: ConversationRef) -> bool:
-        """Whether every message here is to be answered, by the setting `trigger`."""
+    async def unaddressed(self, conversation: ConversationRef) -> Addressed | None:
+        """What becomes of a message here that nothing addresses to the bot, by setting `trigger`.
+
+        It is answered (`CHANNEL`), kept for later questions (`OVERHEARD`) or passed over (None).
+        """
         ...
 
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

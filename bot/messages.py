@@ -44,6 +44,8 @@ class Addressed(StrEnum):
     THREAD = "thread"
     COMMAND = "command"
     CHANNEL = "channel"
+    OVERHEARD = "overheard"
+    """It should not: the channel's admins let it listen, so that later questions see this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from bot.failures import without_text
 from bot.messages import (
     Action,
     ActionInvoked,
+    Addressed,
     CommandInvoked,
     ConversationRef,
     Inbound,
@@ -140,6 +141,9 @@ class Orchestrator:
     async def _admit(self, account: str, event: IncomingMessage | CommandInvoked) -> None:
         if isinstance(event, IncomingMessage):
             event = replace(event, text=clean(event.text))
+            if event.addressed is Addressed.OVERHEARD:
+                await self._store.inbox.hear(account, event, self._services.clock())
+                return
         message = await self._store.inbox.admit(account, event, self._services.clock())
         if message is not None and not self._enqueue(message):
             self._refuse(message)

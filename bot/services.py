@@ -7,7 +7,7 @@ from typing_extensions import override
 from bot.adapter import AdapterState, Choice, Services
 from bot.commands.registry import CommandRegistry, ParameterKind
 from bot.errors import UsageError
-from bot.messages import ConversationRef, Inbound
+from bot.messages import Addressed, ConversationRef, Inbound
 from bot.models import Models
 from bot.orchestrator import Orchestrator
 from bot.setting_specs import Scope, Trigger
@@ -57,8 +57,14 @@ class AdapterServices(Services):
         return await self._store.history.takes_part(conversation, before)
 
     @override
-    async def answers_everything(self, conversation: ConversationRef) -> bool:
-        return await self._settings.trigger(conversation) is Trigger.EVERYTHING
+    async def unaddressed(self, conversation: ConversationRef) -> Addressed | None:
+        match await self._settings.trigger(conversation):
+            case Trigger.MENTION:
+                return None
+            case Trigger.LISTEN:
+                return Addressed.OVERHEARD
+            case Trigger.EVERYTHING:
+                return Addressed.CHANNEL
 
     @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

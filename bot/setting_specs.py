@@ -166,9 +166,14 @@ class ContextScope(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What is answered in a channel: what addresses the bot, or every message."""
+    """What is answered in a channel: what addresses the bot, or every message.
+
+    With `listen` the bot answers what addresses it, and what people say to each other is kept as
+    well, so that its answers know of it.
+    """
 
     MENTION = "mention"
+    LISTEN = "listen"
     EVERYTHING = "everything"
 
 

@@ -64,6 +64,9 @@ class Arrivals:
         addressed = await self._addressed(message, own, conversation)
         if addressed is None:
             return
+        if addressed is Addressed.OVERHEARD:
+            await self._overheard(message, own, conversation)
+            return
         if (lacking := self._lacking(message)) is not None:
             await self._tell_about_permission(message, lacking)
             return
@@ -75,6 +78,24 @@ class Arrivals:
         except StoreUnavailable as error:
             log.error("%s", error.text)
             await self._say(message, error.text)
+
+    async def _knows(self, conversation: ConversationRef) -> bool:
+        """Whether what was said there before is in the context anyway."""
+        if await self._services.takes_part(conversation):
+            return True
+        return await self._services.unaddressed(conversation) is Addressed.OVERHEARD
+
+    async def _overheard(
+        self, message: discord.Message, own: Own, conversation: ConversationRef
+    ) -> None:
+        """Submit what people say to each other, where Discord shows it; nobody waits for it."""
+        if not message.content:
+            return
+        event = await self._event(message, own, conversation, Addressed.OVERHEARD)
+        try:
+            await self._services.submit(event)
+        except StoreUnavailable as error:
+            log.error("%s", error.text)
 
     async def edited(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Submit the new text of a member's message; embeds that Discord adds are no edit."""
@@ -111,7 +132,11 @@ class Arrivals:
         handle = Handle(message.channel.id, message.id, message.author.id)
         is_first = conversation.thread_id is not None and addressed is Addressed.MENTION
         if is_first:
-            is_first = not await self._services.takes_part(conversation)
+            is_first = not await self._knows(conversation)
+        quoted, attachments = (), ()
+        if addressed is not Addressed.OVERHEARD:
+            quoted = await self._reader.quoted(message, own, is_first_in_thread=is_first)
+            attachments = await self._reader.attachments(message)
         return IncomingMessage(
             id=str(message.id),
             conversation=conversation,
@@ -120,8 +145,8 @@ class Arrivals:
             addressed=addressed,
             sent_at=message.created_at,
             target=handle.target(message.created_at),
-            quoted=await self._reader.quoted(message, own, is_first_in_thread=is_first),
-            attachments=await self._reader.attachments(message),
+            quoted=quoted,
+            attachments=attachments,
             replies_to=replied_to_id(message),
         )
 
@@ -131,9 +156,9 @@ class Arrivals:
         reason = why_addressed(message, own)
         if reason is None and await self._is_in_its_thread(message, own, conversation):
             reason = Addressed.THREAD
-        if reason is None and await self._answers_everything(conversation):
+        if reason is None and conversation.channel_id in self._settings.answer_all_channels:
             reason = Addressed.CHANNEL
-        return reason
+        return reason or await self._services.unaddressed(conversation)
 
     async def _is_in_its_thread(
         self, message: discord.Message, own: Own, conversation: ConversationRef
@@ -144,10 +169,6 @@ class Arrivals:
             return False
         is_its_own = isinstance(channel, discord.Thread) and channel.owner_id == own.user_id
         return is_its_own or await self._services.takes_part(conversation)
-
-    async def _answers_everything(self, conversation: ConversationRef) -> bool:
-        is_configured = conversation.channel_id in self._settings.answer_all_channels
-        return is_configured or await self._services.answers_everything(conversation)
 
     def _lacking(self, message: discord.Message) -> str | None:
         """The permission without which the bot may not write there, as Discord names it."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bot.adapter import AdapterState
 from bot.conversation import Turn
-from bot.messages import Answerable, ConversationRef, Figures
+from bot.messages import Answerable, ConversationRef, Figures, IncomingMessage
 
 
 class MessageState(StrEnum):
@@ -23,6 +23,7 @@ class MessageState(StrEnum):
     ANSWERED = "answered"
     FAILED = "failed"
     WITHDRAWN = "withdrawn"
+    HEARD = "heard"
 
 
 class ReplyState(StrEnum):
@@ -128,6 +129,10 @@ class Inbox(Protocol):
         """
         ...
 
+    async def hear(self, account: str, event: IncomingMessage, received_at: datetime) -> None:
+        """Store what people said to each other, for later turns; as `admit`, but to no answer."""
+        ...
+
     async def reopen(
         self, account: str, message_id: str, action_id: str, now: datetime
     ) -> StoredMessage | None:
@@ -231,9 +236,10 @@ class History(Protocol):
         """The turns before a message, oldest first, as they stood when it arrived.
 
         Pairs of question and answer of its conversation since the last reset, of messages that
-        arrived before it and were answered by then, or that its own author asked. At most `limit`
-        pairs, the newest. Commands, failed, withdrawn and empty answers are left out, and private
-        ones that another member got; with `only_own` all that its own author did not ask.
+        arrived before it and were answered by then, or that its own author asked; and what was
+        heard before it. At most `limit` of both, the newest. Commands, failed, withdrawn and
+        empty answers are left out, and private ones that another member got; with `only_own` all
+        that its own author did not say.
         """
         ...
 

@@ -18,6 +18,7 @@ from bot.store.schema import message
 
 MESSAGE = "message"
 COMMAND = "command"
+HEARD = "heard"
 
 
 def event_columns(event: Answerable) -> dict[str, str]:
@@ -49,7 +50,7 @@ def stored_message(row: RowMapping) -> StoredMessage:
     """The message of a row of `message`. Raises pydantic's `ValidationError` on a damaged one."""
     rest: dict[str, Any] = json.loads(row["event"])
     event: Answerable
-    if row["kind"] == MESSAGE:
+    if row["kind"] != COMMAND:
         event = _messages().validate_python({**rest, "text": row["text"]})
     else:
         event = _commands().validate_python({**rest, "arguments": json.loads(row["text"])})

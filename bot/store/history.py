@@ -13,7 +13,15 @@ from bot.messages import ConversationRef, IncomingMessage
 from bot.question import whole_question
 from bot.store.base import History, MessageState, ReplyState, StoredMessage
 from bot.store.database import Database
-from bot.store.events import MESSAGE, blank, event_columns, has_id, place_columns, stored_message
+from bot.store.events import (
+    HEARD,
+    MESSAGE,
+    blank,
+    event_columns,
+    has_id,
+    place_columns,
+    stored_message,
+)
 from bot.store.schema import conversation as conversations
 from bot.store.schema import message as messages
 from bot.store.schema import removal, reply, reply_part
@@ -32,18 +40,19 @@ class SqlHistory(History):
     ) -> Sequence[Turn]:
         is_own = messages.c.author_id == message.event.author.id
         seen = and_(reply.c.finished_at <= message.received_at, ~reply.c.is_private)
-        pairs = _pairs_before(message).where(is_own if only_own else or_(is_own, seen))
+        is_heard = messages.c.state == MessageState.HEARD
+        said = _said_before(message).where(is_own if only_own else or_(is_own, seen, is_heard))
         async with self._database.reading() as connection:
-            rows = await connection.execute(pairs.limit(limit))
+            rows = await connection.execute(said.limit(limit))
             newest_first = rows.mappings().all()
         return [turn for row in reversed(newest_first) for turn in _turns(row)]
 
     @override
     async def chain(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
-        pairs: list[tuple[Turn, Turn]] = []
+        pairs: list[tuple[Turn, ...]] = []
         at = message
         is_own = messages.c.author_id == message.event.author.id
-        pairs_here = _pairs_before(message).where(or_(is_own, ~reply.c.is_private))
+        pairs_here = _said_before(message).where(or_(is_own, ~reply.c.is_private))
         async with self._database.reading() as connection:
             while len(pairs) < limit and (replied := _replied_to(at)) is not None:
                 is_it = reply_part.c.platform_id == replied
@@ -67,7 +76,7 @@ class SqlHistory(History):
             update(messages)
             .where(
                 has_id(account, message_id),
-                messages.c.kind == MESSAGE,
+                messages.c.kind.in_([MESSAGE, HEARD]),
                 messages.c.state != MessageState.WITHDRAWN,
                 messages.c.text != text,
             )
@@ -119,23 +128,29 @@ class SqlHistory(History):
             await connection.execute(put(removal, row))
 
 
-def _pairs_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
-    """Questions and answers that may come before a message, newest first (see `History.turns`)."""
+def _said_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
+    """Questions with their answers, and what was heard, that may come before a message.
+
+    The newest come first (see `History.turns`).
+    """
     place = place_columns(message.event.conversation)
     mark = select(conversations.c.reset_mark).where(_is_at(conversations, place))
+    is_answered = and_(
+        messages.c.kind == MESSAGE,
+        messages.c.state == MessageState.ANSWERED,
+        reply.c.state.in_([ReplyState.ANSWERED, ReplyState.CANCELLED]),
+        ~reply.c.is_error,
+        func.trim(reply.c.text, " \t\r\n") != "",
+    )
     return (
         select(messages, reply.c.text.label("answer"))
-        .join(reply, reply.c.message_id == messages.c.id)
+        .outerjoin(reply, reply.c.message_id == messages.c.id)
         .where(
             _is_at(messages, place),
             messages.c.account == message.account,
-            messages.c.kind == MESSAGE,
-            messages.c.state == MessageState.ANSWERED,
             messages.c.id < message.id,
             messages.c.id > func.coalesce(mark.scalar_subquery(), 0),
-            reply.c.state.in_([ReplyState.ANSWERED, ReplyState.CANCELLED]),
-            ~reply.c.is_error,
-            func.trim(reply.c.text, " \t\r\n") != "",
+            or_(messages.c.state == MessageState.HEARD, is_answered),
         )
         .order_by(messages.c.id.desc())
     )
@@ -146,9 +161,11 @@ def _replied_to(message: StoredMessage) -> str | None:
     return event.replies_to if isinstance(event, IncomingMessage) else None
 
 
-def _turns(row: RowMapping) -> tuple[Turn, Turn]:
+def _turns(row: RowMapping) -> tuple[Turn, ...]:
     asked = stored_message(row)
     question = Turn(Role.USER, whole_question(row["text"], asked.event), asked.event.author.name)
+    if row["answer"] is None:
+        return (question,)
     return question, Turn(Role.ASSISTANT, row["answer"])
 
 

@@ -1,5 +1,6 @@
 """Messages to answer and the claims on them, over the database."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
 from bot.errors import LeaseLost
-from bot.messages import Answerable
+from bot.messages import Answerable, IncomingMessage
 from bot.store.base import (
     Answer,
     Claim,
@@ -20,7 +21,7 @@ from bot.store.base import (
     StoredMessage,
 )
 from bot.store.database import Database
-from bot.store.events import event_columns, has_id, place_columns, stored_message
+from bot.store.events import HEARD, event_columns, has_id, place_columns, stored_message
 from bot.store.schema import deduplication, message, reply, reply_part
 from bot.store.sqlite import put, put_once
 
@@ -37,22 +38,18 @@ class SqlInbox(Inbox):
     async def admit(
         self, account: str, event: Answerable, received_at: datetime
     ) -> StoredMessage | None:
-        key = {"account": account, "event_id": event.id}
-        row = {
-            **key,
-            **place_columns(event.conversation),
-            **event_columns(event),
-            "author_id": event.author.id,
-            "state": MessageState.RECEIVED,
-            "received_at": received_at,
-        }
+        state = {"state": MessageState.RECEIVED}
         async with self._database.writing() as connection:
-            seen = put_once(deduplication, {**key, "seen_at": received_at})
-            if (await connection.execute(seen)).rowcount == 0:
-                return None
-            added = insert(message).values(row).returning(message.c.id)
-            message_id: int = (await connection.execute(added)).scalar_one()
+            message_id = await _add(connection, account, event, received_at, state)
+        if message_id is None:
+            return None
         return StoredMessage(message_id, account, event, received_at)
+
+    @override
+    async def hear(self, account: str, event: IncomingMessage, received_at: datetime) -> None:
+        state = {"kind": HEARD, "state": MessageState.HEARD}
+        async with self._database.writing() as connection:
+            await _add(connection, account, event, received_at, state)
 
     @override
     async def reopen(
@@ -125,6 +122,30 @@ class SqlInbox(Inbox):
     async def release(self, claim: Claim) -> None:
         async with self._database.writing() as connection:
             await _hold(connection, claim, state=ReplyState.FAILED, lease_until=None)
+
+
+async def _add(
+    connection: AsyncConnection,
+    account: str,
+    event: Answerable,
+    received_at: datetime,
+    state: Mapping[str, str],
+) -> int | None:
+    """Add a message with its deduplication key; None if it was seen before."""
+    key = {"account": account, "event_id": event.id}
+    seen = put_once(deduplication, {**key, "seen_at": received_at})
+    if (await connection.execute(seen)).rowcount == 0:
+        return None
+    row = {
+        **key,
+        **place_columns(event.conversation),
+        **event_columns(event),
+        "author_id": event.author.id,
+        "received_at": received_at,
+        **state,
+    }
+    added = insert(message).values(row).returning(message.c.id)
+    return (await connection.execute(added)).scalar_one()
 
 
 async def _hold(connection: AsyncConnection, claim: Claim, **values: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bot.conversation import Role
 from bot.engine.base import GenerationRequest
-from bot.messages import Author, ConversationRef, IncomingMessage
+from bot.messages import Addressed, Author, ConversationRef, IncomingMessage
 from bot.setting_specs import SettingName
 from tests.commands.test_commands import MANAGER, OWNER, answer, model_of
 from tests.flow import Flow, running_flow
@@ -187,10 +187,24 @@ async def test_the_buttons_are_those_that_are_wanted(
 
 async def test_the_trigger_of_a_channel_is_told_to_its_adapter(tmp_path: Path) -> None:
     async with running_flow(tmp_path) as flow:
-        assert not await flow.services.answers_everything(CHANNEL)
+        assert await flow.services.unaddressed(CHANNEL) is None
         await change(flow, "trigger", "everything", MANAGER, "channel")
-        assert await flow.services.answers_everything(CHANNEL)
-        assert not await flow.services.answers_everything(DIRECT)
+        assert await flow.services.unaddressed(CHANNEL) is Addressed.CHANNEL
+        assert await flow.services.unaddressed(DIRECT) is None
+
+
+async def test_a_channel_whose_admins_let_it_listen_gives_context_and_no_answers(
+    tmp_path: Path,
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        await change(flow, "trigger", "listen", MANAGER, "channel")
+        heard = await flow.services.unaddressed(CHANNEL)
+        assert heard is Addressed.OVERHEARD
+        said = replace(question("soup\x00 at noon", "h1", BEN), addressed=heard)
+        await flow.submit(said, said)
+        request = await asked(flow, "when is soup?")
+        assert flow.platform.messages("h1") == []
+        assert words(request) == ["Ben: soup at noon", "Ann: when is soup?"]
 
 
 async def test_a_persona_may_end_in_words_that_look_like_a_scope(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from bot.commands.registry import (
     Said,
 )
 from bot.errors import UserFacingError
-from bot.messages import ConversationRef, Inbound
+from bot.messages import Addressed, ConversationRef, Inbound
 
 MODELS = ("fireside", "flan-t5-base", "flan-t5-small")
 
@@ -97,8 +97,8 @@ class RecordingServices(Services):
         return True
 
     @override
-    async def answers_everything(self, conversation: ConversationRef) -> bool:
-        return False
+    async def unaddressed(self, conversation: ConversationRef) -> Addressed | None:
+        return None
 
     @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

@@ -15,7 +15,7 @@ from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import Settings
 from bot.adapter import AdapterState
 from bot.commands.registry import CommandRegistry
-from bot.messages import CommandInvoked, ConversationRef, Inbound, IncomingMessage
+from bot.messages import Addressed, CommandInvoked, ConversationRef, Inbound, IncomingMessage
 from tests.contract.recording_services import DictState, RecordingServices
 
 BOT_ID = 123456789012345678
@@ -33,7 +33,7 @@ class GuildServices(RecordingServices):
 
     def __init__(self) -> None:
         super().__init__()
-        self.open_channels: set[str] = set()
+        self.channels: dict[str, Addressed] = {}
         self.threads: set[ConversationRef] = set()
         self.kept = DictState()
 
@@ -54,8 +54,8 @@ class GuildServices(RecordingServices):
         return conversation in self.threads and before is None
 
     @override
-    async def answers_everything(self, conversation: ConversationRef) -> bool:
-        return conversation.channel_id in self.open_channels
+    async def unaddressed(self, conversation: ConversationRef) -> Addressed | None:
+        return self.channels.get(conversation.channel_id)
 
 
 class SimulatedDiscord:

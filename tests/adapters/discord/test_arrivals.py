@@ -173,10 +173,47 @@ async def test_where_the_trigger_is_everything_every_message_is_answered() -> No
     async with simulated() as double:
         await double.ann.send(double.channel, "hello all")
         assert double.submitted == []
-        double.services.open_channels.add(str(double.channel.id))
+        double.services.channels[str(double.channel.id)] = Addressed.CHANNEL
         await double.ann.send(double.channel, "hello again")
 
         assert double.only.addressed is Addressed.CHANNEL
+
+
+async def test_where_it_may_listen_what_people_say_to_each_other_is_submitted_as_that() -> None:
+    async with simulated() as double:
+        double.services.channels[str(double.channel.id)] = Addressed.OVERHEARD
+        first = await double.ann.send(double.channel, "soup at noon?")
+        await double.ben.send(double.channel, "yes", reply_to=first)
+        heard = double.submitted
+
+        assert [isinstance(one, IncomingMessage) and one.text for one in heard] == [
+            "soup at noon?",
+            "yes",
+        ]
+        assert all(isinstance(one, IncomingMessage) and not one.quoted for one in heard)
+        assert {one.addressed for one in heard if isinstance(one, IncomingMessage)} == {
+            Addressed.OVERHEARD
+        }
+
+
+async def test_where_it_listens_a_thread_is_not_read_a_second_time() -> None:
+    async with simulated() as double:
+        double.services.channels[str(double.channel.id)] = Addressed.OVERHEARD
+        thread = await thread_in(double)
+        await double.ben.send(thread, "which soup?")
+        await double.ann.send(thread, f"{double.me} say")
+        event = double.submitted[-1]
+
+    assert isinstance(event, IncomingMessage)
+    assert (event.addressed, event.quoted) == (Addressed.MENTION, ())
+
+
+async def test_what_it_could_not_keep_of_a_talk_troubles_nobody() -> None:
+    async with simulated() as double:
+        double.services.channels[str(double.channel.id)] = Addressed.OVERHEARD
+        double.services.refusals.append(StoreUnavailable("The database is away."))
+        await double.ann.send(double.channel, "soup at noon?")
+        assert double.shown() == ""
 
 
 async def test_an_empty_mention_is_submitted_and_raises_nothing() -> None:

@@ -81,6 +81,32 @@ async def test_what_arrived_later_is_not_seen(scene: Scene) -> None:
     assert await scene.store.history.turns(first, 9) == []
 
 
+async def test_what_was_heard_is_a_turn_without_an_answer(scene: Scene) -> None:
+    await scene.store.inbox.hear(ACCOUNT, question("h1", "soup!", BEN), at(1))
+    await scene.store.inbox.hear(ACCOUNT, question("h1", "soup!", BEN), at(1))
+    await scene.exchange(question("q1"), "because", 2)
+    assert await scene.turns(question("q2")) == [
+        user("soup!", "Ben"),
+        user("why?"),
+        said("because"),
+    ]
+    waiting = await scene.store.recovery.unanswered(ACCOUNT, at(60))
+    assert [one.event.id for one in waiting] == ["q2"]
+    assert not await scene.store.history.takes_part(THREAD)
+
+
+async def test_what_was_heard_is_edited_withdrawn_and_purged_like_a_question(scene: Scene) -> None:
+    history = scene.store.history
+    for name in ("h1", "h2"):
+        await scene.store.inbox.hear(ACCOUNT, question(name, name, BEN, THREAD), at(1))
+    assert not await history.takes_part(THREAD)
+    await history.edit(ACCOUNT, "h1", "stew!")
+    await history.withdraw(ACCOUNT, "h2")
+    assert await scene.turns(question("q1", where=THREAD)) == [user("stew!", "Ben")]
+    await scene.store.recovery.purge(at(2))
+    assert await scene.turns(question("q2", where=THREAD), 61) == []
+
+
 async def test_commands_are_no_turns(scene: Scene) -> None:
     await scene.exchange(command("c1", question="why?"), "because")
     assert await scene.turns() == []
