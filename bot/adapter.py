@@ -24,6 +24,7 @@ class Capabilities:
     edit_interval_s: float
     is_append_only: bool = False
     has_buttons: bool = False
+    has_pictures: bool = False
     max_parts: int | None = None
     length: Callable[[str], int] = len
 
@@ -124,8 +125,11 @@ class Services(Protocol):
         """The adapter's own durable state."""
         ...
 
-    async def submit(self, event: Inbound) -> None:
+    async def submit(self, event: Inbound) -> ReplyView | None:
         """Hand over an event; once it returns, the event is stored and may be acknowledged.
+
+        For a button it gives what to show in private to who pressed it, if there is anything to
+        say; its own buttons are about the same question.
 
         Raises `StoreUnavailable` when it could not be stored: then do not acknowledge it.
         Submitting the same event again does nothing.

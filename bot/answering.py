@@ -15,7 +15,16 @@ from typing import assert_never
 from typing_extensions import override
 
 from bot.adapter import Adapter, Progress, WorkingIndicator
-from bot.commands.registry import Ask, Caller, CommandRegistry, Outcome, Said, Who
+from bot.commands.registry import (
+    Ask,
+    Caller,
+    CommandRegistry,
+    Outcome,
+    Said,
+    Stage,
+    Who,
+    Work,
+)
 from bot.engine.base import (
     Engine,
     Finished,
@@ -27,7 +36,7 @@ from bot.engine.base import (
 )
 from bot.errors import NotPermitted, PlatformError, UserFacingError
 from bot.failures import without_text
-from bot.messages import Action, CommandInvoked, IncomingMessage
+from bot.messages import Action, CommandInvoked, IncomingMessage, Picture
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder
 from bot.reply import ReplyWriter
 from bot.setting_specs import Buttons, SettingName
@@ -81,6 +90,7 @@ class Answering:
         self._stopping: asyncio.Timeout | None = None
         self._is_stopped = False
         self._buttons = Buttons.FULL
+        self._picture: Picture | None = None
 
     @property
     def message(self) -> StoredMessage:
@@ -104,7 +114,8 @@ class Answering:
             await self._services.inbox.save_answer(self._claim, answer)
         self.is_delivering = True
         try:
-            await self._writer.finish(answer, _allowed(offered(answer), self._buttons))
+            actions = _allowed(answer.actions, self._buttons)
+            await self._writer.finish(answer, actions, self._picture)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
@@ -157,10 +168,12 @@ class Answering:
             case CommandInvoked():
                 outcome = await self._run_command(event)
         match outcome:
-            case Said(text, is_private):
-                return Answer(text, is_private=is_private)
+            case Said():
+                return self._said(outcome)
             case Ask(question, model):
                 return await self._ask(question, model, indicator)
+            case Work():
+                return await self._work(outcome, indicator)
             case _:
                 assert_never(outcome)
 
@@ -177,6 +190,27 @@ class Answering:
         if not allowed[command.who]:
             raise NotPermitted(_("Only a {who} may use that.").format(who=command.who.value))
         return await command.run(caller, event.arguments)
+
+    def _said(self, said: Said) -> Answer:
+        self._picture = said.picture
+        return Answer(said.text, is_private=said.is_private, actions=said.actions)
+
+    async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
+        """Do what a command does while it is shown; who stops it keeps what there is."""
+        stage = _Stage(self._adapter, self._writer, indicator)
+        showing = self._writer.show_while_fed((Action.STOP,), is_private=work.is_private)
+        async with beside(showing, is_joined=True):
+            try:
+                async with asyncio.timeout(0 if self._is_stopped else None) as self._stopping:
+                    return self._said(await work.do(stage))
+            except TimeoutError:
+                if not self._is_stopped:
+                    raise
+                said = self._writer.text.strip()
+                return Answer(said, is_private=work.is_private, notice=_stopped())
+            finally:
+                self._stopping = None
+                self._writer.end_feed()
 
     async def _ask(self, question: str, model: str | None, indicator: WorkingIndicator) -> Answer:
         _refuse_the_long(question)
@@ -231,16 +265,18 @@ class Answering:
     def _finished_answer(self, prompt: Prompt, finished: Finished, seconds: float) -> Answer:
         said = self._writer.text.strip()
         notices = (_note(finished, has_text=bool(said)), prompt.notice)
+        is_error = finished.reason is FinishReason.ERROR
         return Answer(
             said,
             model=prompt.entry.name,
             finish_reason=finished.reason.value,
             generated_tokens=finished.usage.generated_tokens,
-            is_error=finished.reason is FinishReason.ERROR,
+            is_error=is_error,
             notice="\n\n".join(notice for notice in notices if notice) or None,
             footer=_footer(prompt),
             seconds=seconds,
             tokens_per_s=finished.usage.tokens_per_s,
+            actions=(Action.RETRY,) if is_error else (Action.RETRY, Action.GOOD, Action.BAD),
         )
 
 
@@ -255,16 +291,13 @@ def _note(finished: Finished, *, has_text: bool) -> str:
                 return _("(The answer reached its time limit.)")
             return _("I had too much to do to answer in time, sorry. Please try again later.")
         case FinishReason.CANCELLED:
-            return _("(Stopped.)")
+            return _stopped()
         case FinishReason.ERROR:
             return finished.error or _("Something went wrong while I answered. Please try again.")
 
 
-def offered(answer: Answer) -> tuple[Action, ...]:
-    """What may be done about an answer: a command's own words can be neither rated nor retried."""
-    if answer.model is None:
-        return ()
-    return (Action.RETRY,) if answer.is_error else (Action.RETRY, Action.GOOD, Action.BAD)
+def _stopped() -> str:
+    return _("(Stopped.)")
 
 
 def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:
@@ -312,6 +345,28 @@ async def _working(adapter: Adapter, message: StoredMessage) -> AsyncGenerator[W
     finally:
         with _unimportant():
             await stack.aclose()
+
+
+class _Stage(Stage):
+    """What a command's work shows, through the reply writer and the sign of work."""
+
+    def __init__(self, adapter: Adapter, writer: ReplyWriter, indicator: WorkingIndicator) -> None:
+        self._adapter = adapter
+        self._writer = writer
+        self._indicator = indicator
+
+    @property
+    @override
+    def has_buttons(self) -> bool:
+        return self._adapter.capabilities.has_buttons
+
+    @override
+    def feed(self, text: str) -> None:
+        self._writer.feed(text)
+
+    @override
+    async def tell(self, text: str, fraction: float | None = None) -> None:
+        await self._indicator.update(Progress(text, fraction))
 
 
 class _Indicator(WorkingIndicator):

@@ -25,7 +25,7 @@ from bot.commands.build import CommandServices, build_registry
 from bot.comparison import ModelEvent
 from bot.comparison import compare as compare_models
 from bot.conversation import Role, Turn
-from bot.engine.base import Engine
+from bot.engine.base import Engine, GenerationRequest
 from bot.engine.failures import GIB
 from bot.errors import StoreUnavailable, UserFacingError
 from bot.installed_adapters import adapter_modules
@@ -118,9 +118,14 @@ async def _compare(settings: RootSettings, question: str, names: Sequence[str]) 
         installed = [one for one in core.models if core.models.is_installed(one)]
         entries = [core.models.get(name) for name in names] or installed[:MAX_COMPARED]
         chosen = [entry.name for entry in entries]
-        turns = [Turn(Role.SYSTEM, settings.persona), Turn(Role.USER, question)]
-        sampling = {entry.name: sampling_for(entry, settings.max_tokens) for entry in entries}
-        events = compare_models(core.engine, turns, chosen, sampling.__getitem__)
+        turns = (Turn(Role.SYSTEM, settings.persona), Turn(Role.USER, question))
+        requests = {
+            entry.name: GenerationRequest(
+                entry.name, turns, sampling_for(entry, settings.max_tokens)
+            )
+            for entry in entries
+        }
+        events = compare_models(core.engine, chosen, requests.__getitem__)
         return 0 if await view.show(events, chosen) else 1
 
 
@@ -186,10 +191,10 @@ def _compose(
         **DEFAULTS,
     }
     scoped = ScopedSettings(store.settings, defaults, utc_now, given)
-    registry = build_registry(CommandServices(store, scoped, models, utc_now))
     prompts = PromptBuilder(
         store.history, scoped, models, utc_now, settings.answer_timeout_s, settings.max_tokens
     )
+    registry = build_registry(CommandServices(store, scoped, models, engine, prompts, utc_now))
     services = AnswerServices(engine, store.inbox, prompts, registry, settings.owners, utc_now)
     orchestrator = Orchestrator(
         store, services, uuid.uuid4().hex, Limits(max_waiting=settings.max_waiting)

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from bot.conversation import Turn
 from bot.engine.base import (
     Engine,
     EngineEvent,
@@ -16,7 +15,6 @@ from bot.engine.base import (
     GenerationRequest,
     Loading,
     ReasoningDelta,
-    SamplingParameters,
     TextDelta,
     Usage,
 )
@@ -27,12 +25,9 @@ ModelEvent = tuple[str, EngineEvent]
 
 
 async def compare(
-    engine: Engine,
-    turns: Sequence[Turn],
-    models: Sequence[str],
-    sampling: Callable[[str], SamplingParameters],
+    engine: Engine, models: Sequence[str], request: Callable[[str], GenerationRequest]
 ) -> AsyncGenerator[ModelEvent, None]:
-    """Put `turns`, which end with the question, to each model and yield what they do.
+    """Ask each model what `request` makes for it and yield what they do.
 
     One model after another, each once: each has the whole machine, so that their times can be
     compared, and no two need fit into memory at once. A model that cannot answer, for whatever
@@ -41,8 +36,7 @@ async def compare(
     """
     for model in dict.fromkeys(models):
         try:
-            request = GenerationRequest(model, tuple(turns), sampling(model))
-            async with engine.stream(request) as events:
+            async with engine.stream(request(model)) as events:
                 async for event in events:
                     yield model, event
         except UserFacingError as error:

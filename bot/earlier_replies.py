@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.adapter import Adapter
-from bot.answering import offered
 from bot.messages import Action
 from bot.reply import views_of
 from bot.store.base import Replies, ShownReply, StoredMessage
@@ -40,7 +39,7 @@ class EarlierReplies:
         shown = await self._replies.to(edited.account, edited.event.id)
         if shown is not None:
             noted = _with_note(shown, has_buttons=adapter.capabilities.has_buttons)
-            await self._show(adapter, noted, offered(noted.answer))
+            await self._show(adapter, noted, noted.answer.actions)
 
     async def _show(self, adapter: Adapter, shown: ShownReply, actions: Sequence[Action]) -> None:
         """Show the last message of an answer again."""

@@ -130,12 +130,20 @@ class MessageDeleted:
 
 
 class Action(StrEnum):
-    """What a button under a reply can ask for."""
+    """What a button under a reply can ask for; what it says on it stands in `bot.appearance`.
+
+    VOTE_A to VOTE_D prefer one answer of a comparison, VOTE_TIE none of them.
+    """
 
     STOP = "stop"
     RETRY = "retry"
     GOOD = "good"
     BAD = "bad"
+    VOTE_A = "vote-a"
+    VOTE_B = "vote-b"
+    VOTE_C = "vote-c"
+    VOTE_D = "vote-d"
+    VOTE_TIE = "vote-tie"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +188,15 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that goes with an answer: a PNG, and in words what it shows."""
+
+    name: str
+    png: bytes = field(repr=False)
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyView:
     """One message of a reply as it should look now.
 
@@ -187,7 +204,8 @@ class ReplyView:
     characters never change again: an append-only platform shows just those. `is_complete` says
     that this part will not change any more, `is_last` that the whole answer ends with it. `footer`
     is a line that belongs under it; `figures` may be shown with it. `document` is a very long
-    answer as a whole, in Markdown, of which `text` is the beginning.
+    answer as a whole, in Markdown, of which `text` is the beginning. `picture` goes with it where
+    the platform has pictures; the text says all of it too.
     """
 
     text: str
@@ -201,3 +219,4 @@ class ReplyView:
     figures: Figures | None = None
     document: str | None = None
     actions: tuple[Action, ...] = field(default=())
+    picture: Picture | None = None

@@ -1,6 +1,6 @@
 """The models as the core sees them: which may be chosen, which are here, which are in memory."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -44,6 +44,12 @@ class Models:
                 )
             )
         return entry
+
+    def expand(self, name: str) -> Sequence[ModelEntry]:
+        """The models of a preset, or the one model of that name. Raises `UnknownModel`."""
+        wanted = name.strip().lower()
+        members = [entry for entry in self if wanted in entry.presets]
+        return members or [self.get(name)]
 
     def is_installed(self, entry: ModelEntry) -> bool:
         """Whether the model's files are on this machine."""

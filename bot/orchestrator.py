@@ -16,8 +16,16 @@ from typing import assert_never
 
 from bot.adapter import Adapter
 from bot.answering import Answering, AnswerServices
+from bot.appearance import STEERING
 from bot.earlier_replies import EarlierReplies
-from bot.errors import Busy, LeaseLost, StoreUnavailable, UserFacingError
+from bot.errors import (
+    Busy,
+    LeaseLost,
+    NotPermitted,
+    StoreUnavailable,
+    UsageError,
+    UserFacingError,
+)
 from bot.failures import without_text
 from bot.messages import (
     Action,
@@ -31,11 +39,13 @@ from bot.messages import (
     MessageEdited,
     Quoted,
     Removed,
+    ReplyView,
 )
 from bot.store.base import Claim, Rating, ReplyState, Store, StoredMessage
 from bot.tasks import beside
 from bot.text import clean
 from bot.translations import gettext as _
+from bot.voting import Voting
 
 LaneKey = tuple[str, ConversationRef, str]
 """Account, conversation and author: one queue each."""
@@ -76,6 +86,7 @@ class Orchestrator:
         self._limits = limits or Limits()
         self._sleep = sleep
         self._earlier = EarlierReplies(store.replies, services.clock)
+        self._voting = Voting(store.comparisons, services.clock)
         self._adapters: dict[str, Adapter] = {}
         self._lanes: dict[LaneKey, deque[StoredMessage]] = {}
         self._known: dict[int, StoredMessage] = {}
@@ -120,8 +131,11 @@ class Orchestrator:
         """How many messages and queues are held in memory: 0 when nothing is to be done."""
         return len(self._known) + len(self._lanes)
 
-    async def submit(self, account: str, event: Inbound) -> None:
-        """Take an event; stored when this returns. Raises `StoreUnavailable`."""
+    async def submit(self, account: str, event: Inbound) -> ReplyView | None:
+        """Take an event; stored when this returns. Raises `StoreUnavailable`.
+
+        Gives what to tell who pressed a button.
+        """
         match event:
             case IncomingMessage() | CommandInvoked():
                 await self._admit(account, event)
@@ -130,13 +144,14 @@ class Orchestrator:
             case MessageDeleted():
                 await self._withdraw(account, event)
             case ActionInvoked():
-                await self._act(account, event)
+                return await self._act(account, event)
             case Removed():
                 await self._store.history.mark_removed(
                     event.platform, event.installation_id, self._services.clock()
                 )
             case _:
                 assert_never(event)
+        return None
 
     async def _admit(self, account: str, event: IncomingMessage | CommandInvoked) -> None:
         if isinstance(event, IncomingMessage):
@@ -163,30 +178,60 @@ class Orchestrator:
         for answering in running:
             answering.stop()
 
-    async def _act(self, account: str, event: ActionInvoked) -> None:
+    async def _act(self, account: str, event: ActionInvoked) -> ReplyView | None:
+        """Do what a button asks for; an error is told to who pressed it."""
+        try:
+            asked = await self._store.history.find(account, event.message_id)
+            if asked is None:
+                raise UsageError(
+                    _("That question is not kept any more, so there is nothing to do.")
+                )
+            return await self._press(asked, event)
+        except StoreUnavailable:
+            raise
+        except UserFacingError as error:
+            return _private(error.text)
+
+    async def _press(self, asked: StoredMessage, event: ActionInvoked) -> ReplyView | None:
+        if event.action in STEERING and not _may_steer(event, asked):
+            text = _("Only who asked, or who manages this channel, can do that with this answer.")
+            raise NotPermitted(text)
         match event.action:
             case Action.STOP:
-                for message in self._unanswered_of(account, event.message_id):
-                    if _may_steer(event, message):
-                        self._stop(message)
+                for message in self._unanswered_of(asked.account, event.message_id):
+                    self._stop(message)
             case Action.RETRY:
-                await self._retry(account, event)
+                await self._reopen(asked, event)
             case Action.GOOD | Action.BAD:
-                rating, now = Rating(event.action.value), self._services.clock()
-                await self._store.ratings.rate(
-                    account, event.message_id, event.author.id, rating, now
-                )
+                return await self._rate(asked, event, Rating(event.action.value))
+            case Action.VOTE_A | Action.VOTE_B | Action.VOTE_C | Action.VOTE_D | Action.VOTE_TIE:
+                return await self._vote(asked, event)
             case _:
                 assert_never(event.action)
+        return None
 
-    async def _retry(self, account: str, event: ActionInvoked) -> None:
-        """Answer a question anew, as it reads now; what a full queue leaves, a rescan takes up."""
-        asked = await self._store.history.find(account, event.message_id)
-        if asked is None or not _may_steer(event, asked):
-            return
-        await self._until_recorded(account, event.message_id)
+    async def _rate(self, asked: StoredMessage, event: ActionInvoked, rating: Rating) -> ReplyView:
         now = self._services.clock()
-        message = await self._store.inbox.reopen(account, event.message_id, event.id, now)
+        await self._store.ratings.rate(
+            asked.account, event.message_id, event.author.id, rating, now
+        )
+        return _private(_("Noted, thank you."))
+
+    async def _vote(self, asked: StoredMessage, event: ActionInvoked) -> ReplyView:
+        """Count a vote; once who asked has voted, the comparison shows its models to everyone."""
+        round_ = await self._store.comparisons.find(asked.id)
+        if round_ is None:
+            raise UsageError(_("These answers are being made anew; vote when they are there."))
+        counted = await self._voting.cast(round_, event.author, event.action)
+        if counted.is_by_asker:
+            await self._reopen(asked, event)
+        return _private(counted.text)
+
+    async def _reopen(self, asked: StoredMessage, event: ActionInvoked) -> None:
+        """Answer a question anew, as it reads now; what a full queue leaves, a rescan takes up."""
+        await self._until_recorded(asked.account, event.message_id)
+        now = self._services.clock()
+        message = await self._store.inbox.reopen(asked.account, event.message_id, event.id, now)
         if message is not None:
             self._enqueue(_with_quoted(message, event.quoted))
 
@@ -377,6 +422,11 @@ class Orchestrator:
                 await self._store.inbox.renew(claim, lease_until)
             except StoreUnavailable as error:
                 log.warning("a lease was not renewed: %s", error.text)
+
+
+def _private(text: str) -> ReplyView:
+    """What is told to one member alone."""
+    return ReplyView(text, stable_chars=len(text), is_complete=True, is_last=True, is_private=True)
 
 
 def _may_steer(event: ActionInvoked, message: StoredMessage) -> bool:

@@ -1,6 +1,6 @@
 """From a stored question to a generation request: settings, persona, context and sampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -62,26 +62,42 @@ class PromptBuilder:
         """Build the request for `question`; `model` overrides the conversation's own."""
         event = message.event
         where, who = event.conversation, event.author
-        settings = await self._settings.effective(where, who)
+        settings = await self.settings(where, who)
         entry, notice = self._choose(settings, model)
-        is_raw = settings.is_on(SettingName.RAW)
         context = ContextScope(settings.text(SettingName.CONTEXT))
         turns = await self._spoken(message, question, context)
+        request = self.request(where, who, settings, entry, turns)
+        key = _context_key(where, context, who)
+        return Prompt(replace(request, cache_key=key), entry, settings, notice)
+
+    async def settings(self, where: ConversationRef, who: Author) -> Effective:
+        """What holds for a member in a conversation."""
+        return await self._settings.effective(where, who)
+
+    def request(
+        self,
+        where: ConversationRef,
+        who: Author,
+        settings: Effective,
+        entry: ModelEntry,
+        spoken: Sequence[Turn],
+    ) -> GenerationRequest:
+        """A member's request for an answer to these turns; its time runs from now on."""
+        is_raw = settings.is_on(SettingName.RAW)
         persona = _persona(settings, entry)
+        turns = tuple(spoken)
         if is_raw:
             turns = turns[-1:]
         elif persona:
             turns = (Turn(Role.SYSTEM, persona), *turns)
-        request = GenerationRequest(
+        return GenerationRequest(
             model=entry.name,
             turns=turns,
             sampling=_chosen_sampling(settings, entry, self._max_tokens),
-            cache_key=_context_key(where, context, who),
             fairness_key=(f"{where.platform}/{where.installation_id}", who.id),
             deadline=self._clock() + timedelta(seconds=self._answer_timeout_s),
             is_raw=is_raw,
         )
-        return Prompt(request, entry, settings, notice)
 
     async def _spoken(
         self, message: StoredMessage, question: str, context: ContextScope

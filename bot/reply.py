@@ -14,7 +14,7 @@ from dataclasses import replace
 from bot.adapter import Adapter, Capabilities
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable
 from bot.markdown import Chunk, split
-from bot.messages import Action, ReplyTarget, ReplyView
+from bot.messages import Action, Picture, ReplyTarget, ReplyView
 from bot.store.base import Answer, Claim, Inbox, ReplyPart
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -62,27 +62,36 @@ class ReplyWriter:
         self._ended.set()
         self._grew.set()
 
-    async def show_while_fed(self, actions: Sequence[Action] = ()) -> None:
+    async def show_while_fed(
+        self, actions: Sequence[Action] = (), *, is_private: bool = False
+    ) -> None:
         """Show the text as it grows; a platform that fails meanwhile is left to `finish`."""
         while not self._ended.is_set():
             await self._grew.wait()
             self._grew.clear()
             if self._text.strip() and not self._ended.is_set():
                 try:
-                    await self._show(self._views(Answer(self._text), actions, is_final=False))
+                    growing = Answer(self._text, is_private=is_private)
+                    await self._show(self._views(growing, actions, is_final=False))
                 except PlatformError as error:
                     log.info("a reply could not be shown while it grew: %s", type(error).__name__)
             with suppress(TimeoutError):
                 interval_s = self._adapter.capabilities.edit_interval_s
                 await asyncio.wait_for(self._ended.wait(), interval_s)
 
-    async def finish(self, answer: Answer, actions: Sequence[Action] = ()) -> None:
+    async def finish(
+        self, answer: Answer, actions: Sequence[Action] = (), picture: Picture | None = None
+    ) -> None:
         """Show the final text, whole; messages of an earlier attempt beyond its end go.
+
+        A picture goes with the last message where the platform has pictures.
 
         Raises `PlatformError` when the platform refuses for good. A platform that is away is
         tried again until the caller is cancelled.
         """
         views = self._views(answer, actions, is_final=True)
+        if self._adapter.capabilities.has_pictures:
+            views[-1] = replace(views[-1], picture=picture)
         await self._persevere(lambda: self._show(views))
         await self._persevere(lambda: self._remove_from(len(views)))
 

@@ -7,7 +7,7 @@ from typing_extensions import override
 from bot.adapter import AdapterState, Choice, Services
 from bot.commands.registry import CommandRegistry, ParameterKind
 from bot.errors import UsageError
-from bot.messages import Addressed, ConversationRef, Inbound
+from bot.messages import Addressed, ConversationRef, Inbound, ReplyView
 from bot.models import Models
 from bot.orchestrator import Orchestrator
 from bot.setting_specs import Scope, Trigger
@@ -49,8 +49,8 @@ class AdapterServices(Services):
         return self._store.adapter_state(self._platform)
 
     @override
-    async def submit(self, event: Inbound) -> None:
-        await self._orchestrator.submit(self.account, event)
+    async def submit(self, event: Inbound) -> ReplyView | None:
+        return await self._orchestrator.submit(self.account, event)
 
     @override
     async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
@@ -69,8 +69,13 @@ class AdapterServices(Services):
     @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:
         choices = self._choices(command, parameter)
-        wanted = prefix.lower()
-        return [choice for choice in choices if choice.value.startswith(wanted)][:MAX_CHOICES]
+        # Of names with commas between them the last one is completed.
+        before, comma, wanted = prefix.lower().rpartition(",")
+        found = [choice for choice in choices if choice.value.startswith(wanted.strip())]
+        return [
+            Choice(f"{before}{comma}{choice.value}", f"{before}{comma}{choice.label}")
+            for choice in found[:MAX_CHOICES]
+        ]
 
     def _choices(self, command: str, parameter: str) -> list[Choice]:
         try:
@@ -82,6 +87,10 @@ class AdapterServices(Services):
                 match known.kind:
                     case ParameterKind.MODEL:
                         return [Choice(entry.name, entry.title) for entry in self._models]
+                    case ParameterKind.MODELS:
+                        presets = {name for entry in self._models for name in entry.presets}
+                        names = [entry.name for entry in self._models]
+                        return [Choice(name, name) for name in (*sorted(presets), *names)]
                     case ParameterKind.SCOPE:
                         return [Choice(scope.value, scope.value) for scope in Scope]
                     case ParameterKind.TEXT:

@@ -106,8 +106,8 @@ def compose(
     models = Models(ENTRIES, locate, engine)
     defaults = {**DEFAULTS, SettingName.MODEL: "small", SettingName.PERSONA: "Be kind."}
     scoped = ScopedSettings(store.settings, defaults, clock)
-    registry = build_registry(CommandServices(store, scoped, models, clock))
     prompts = PromptBuilder(store.history, scoped, models, clock, 300.0, None)
+    registry = build_registry(CommandServices(store, scoped, models, engine, prompts, clock))
     answers = AnswerServices(engine, store.inbox, prompts, registry, ["scripted:olga"], clock)
     orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)
     return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models, scoped)

@@ -92,6 +92,7 @@ class FusedStore:
         self.history = FusedPort(store.history, fuse)
         self.replies = FusedPort(store.replies, fuse)
         self.ratings = FusedPort(store.ratings, fuse)
+        self.comparisons = FusedPort(store.comparisons, fuse)
         self.settings = FusedPort(store.settings, fuse)
 
 

@@ -40,20 +40,20 @@ class HalfInstalledEngine(ScriptedEngine):
             yield events
 
 
-def sampling(model: str) -> SamplingParameters:
+def request(model: str) -> GenerationRequest:
     if model == "nonsense":
         raise UnknownModel("There is no model nonsense.")
-    return SamplingParameters(max_tokens=len(model))
+    return GenerationRequest(model, QUESTION, SamplingParameters(max_tokens=len(model)))
 
 
 async def asked(engine: ScriptedEngine, *models: str) -> dict[str, list[EngineEvent]]:
     found: dict[str, list[EngineEvent]] = {model: [] for model in models}
-    async for model, event in compare(engine, QUESTION, models, sampling):
+    async for model, event in compare(engine, models, request):
         found[model].append(event)
     return found
 
 
-async def test_each_model_gets_the_question_with_its_own_sampling() -> None:
+async def test_each_model_gets_its_own_request() -> None:
     engine = ScriptedEngine()
     found = await asked(engine, "fireside", "flan", "fireside")
 
@@ -76,7 +76,7 @@ async def test_a_model_that_cannot_answer_says_so_and_the_next_is_asked() -> Non
 
 async def test_leaving_early_stops_the_model_that_is_answering() -> None:
     engine = ScriptedEngine()
-    async with aclosing(compare(engine, QUESTION, ["fireside", "flan"], sampling)) as events:
+    async with aclosing(compare(engine, ["fireside", "flan"], request)) as events:
         await anext(events)
 
     assert engine.left_early == 1

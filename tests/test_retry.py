@@ -193,3 +193,24 @@ async def test_an_answer_that_is_gone_is_neither_rated_nor_asked_for_again(tmp_p
         await flow.submit(press(Action.GOOD), press(Action.RETRY))
         assert await flow.store.ratings.of(ACCOUNT, "q1") == {}
         assert flow.engine.requests == []
+
+
+@pytest.mark.parametrize("action", [Action.STOP, Action.RETRY])
+async def test_who_may_not_steer_an_answer_is_told_so_alone(tmp_path: Path, action: Action) -> None:
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(question("hello"))
+        await said(flow, "You said")
+        told = await flow.services.submit(press(action, BEN))
+
+        assert told is not None
+        assert told.is_private
+        assert told.text.startswith("Only who asked")
+        assert len(flow.engine.requests) == 1
+
+
+async def test_a_button_of_a_forgotten_question_says_so(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        told = await flow.services.submit(press(Action.GOOD))
+
+        assert told is not None
+        assert told.text == "That question is not kept any more, so there is nothing to do."

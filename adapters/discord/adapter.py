@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from io import BytesIO
 from itertools import chain, repeat
 from typing import Any
 
@@ -18,7 +17,7 @@ from adapters.discord.errors import connection_errors, discord_errors
 from adapters.discord.handle import Handle, fallback_of, handle_of
 from adapters.discord.own_messages import find, part_index, replies_to
 from adapters.discord.parse import PLATFORM
-from adapters.discord.render import MAX_CHARS, PLACEHOLDER, content, length
+from adapters.discord.render import MAX_CHARS, PLACEHOLDER, content, files_of, length
 from adapters.discord.settings import Settings
 from adapters.discord.typing_sign import TypingSigns
 from adapters.discord.views import buttons
@@ -72,6 +71,7 @@ class DiscordAdapter:
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
             has_buttons=self._settings.buttons != "none",
+            has_pictures=True,
             max_parts=self._settings.max_messages or None,
             length=length,
         )
@@ -192,8 +192,8 @@ class DiscordAdapter:
         text, shown = self._content(view), self._buttons(handle, view)
         if shown is not None:
             extra["view"] = shown
-        if view.document is not None:
-            extra["file"] = _file(view.document)
+        if files := files_of(view):
+            extra["files"] = files
         message: discord.Message = await self._channel(handle).send(
             text, nonce=key, allowed_mentions=mentions, **extra
         )
@@ -222,7 +222,7 @@ class DiscordAdapter:
             ephemeral=view.is_private or handle.is_private,
             allowed_mentions=NO_PINGS,
             view=self._buttons(handle, view) or discord.utils.MISSING,
-            file=discord.utils.MISSING if view.document is None else _file(view.document),
+            files=files_of(view),
             wait=True,
         )
         return message.id
@@ -294,7 +294,8 @@ class DiscordAdapter:
         return content(view, self._settings.footer)
 
     def _buttons(self, handle: Handle, view: ReplyView) -> discord.ui.View | None:
-        return buttons(handle, view.actions, self._settings.buttons)
+        wanted = self._settings.buttons
+        return buttons(handle.question_id, handle.asker_id, view.actions, wanted)
 
     def _channel(self, handle: Handle) -> discord.PartialMessageable:
         return self.client.get_partial_messageable(handle.channel_id)
@@ -326,13 +327,7 @@ class _Silent:
 
 def _attachments(view: ReplyView) -> Any:
     """The files of a message: those of an earlier answer stay until the new one is complete."""
-    if view.document is not None:
-        return [_file(view.document)]
-    return [] if view.is_complete else discord.utils.MISSING
-
-
-def _file(document: str) -> discord.File:
-    return discord.File(BytesIO(document.encode()), "answer.md")
+    return files_of(view) if view.is_complete else discord.utils.MISSING
 
 
 def build(settings: Settings, services: Services) -> Adapter:

@@ -125,10 +125,10 @@ class FiresideClient(discord.AutoShardedClient):
         await self.interactions.arrived(interaction)
 
     async def pressed(
-        self, interaction: discord.Interaction, action: Action, question_id: int, asker_id: int
+        self, interaction: discord.Interaction, action: Action, question_id: int
     ) -> None:
         """A button under an answer."""
-        await self.interactions.pressed(interaction, action, question_id, asker_id)
+        await self.interactions.pressed(interaction, action, question_id)
 
     @override
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:

@@ -12,9 +12,10 @@ from adapters.discord.errors import discord_errors
 from adapters.discord.handle import Handle
 from adapters.discord.parse import conversation_of, conversation_of_message, own_in, quoted_of
 from adapters.discord.reading import Reader
+from adapters.discord.render import content, files_of
 from adapters.discord.settings import Settings
+from adapters.discord.views import buttons
 from bot.adapter import Services
-from bot.appearance import STEERING
 from bot.errors import PlatformError, StoreUnavailable, UsageError
 from bot.messages import (
     Action,
@@ -25,8 +26,8 @@ from bot.messages import (
     ConversationRef,
     IncomingMessage,
     Quoted,
+    ReplyView,
 )
-from bot.translations import gettext as _
 
 MAX_CHOICE_CHARS = 100
 QUOTED_TIMEOUT_S = 1.5
@@ -58,24 +59,38 @@ class Interactions:
                 pass
 
     async def pressed(
-        self, interaction: discord.Interaction, action: Action, question_id: int, asker_id: int
+        self, interaction: discord.Interaction, action: Action, question_id: int
     ) -> None:
         """Submit a press of a button under an answer, and tell who pressed what came of it."""
-        author = self._author(interaction)
-        if action in STEERING and interaction.user.id != asker_id and not author.can_manage:
-            text = _("Only who asked, or who manages this channel, can do that with this answer.")
-            await _acknowledge(interaction, text)
-            return
-        where = self._conversation(interaction)
+        where, author = self._conversation(interaction), self._author(interaction)
         quoted = await self._quoted(interaction, question_id) if action is Action.RETRY else ()
         event = ActionInvoked(str(interaction.id), where, author, action, str(question_id), quoted)
         try:
-            await self._services.submit(event)
+            told = await self._services.submit(event)
         except StoreUnavailable as error:
             log.error("%s", error.text)
-            await _acknowledge(interaction, error.text)
-        else:
-            await _acknowledge(interaction, None if action in STEERING else _("Noted, thank you."))
+            told = ReplyView(error.text, is_complete=True, is_error=True)
+        await self._acknowledge(interaction, question_id, told)
+
+    async def _acknowledge(
+        self, interaction: discord.Interaction, question_id: int, told: ReplyView | None
+    ) -> None:
+        """Answer a button within Discord's 3 seconds: in private to who pressed, or silently."""
+        try:
+            with discord_errors("answering a button"):
+                if told is None:
+                    await interaction.response.defer()
+                    return
+                shown = buttons(question_id, interaction.user.id, told.actions, "full")
+                await interaction.response.send_message(
+                    content(told, "none"),
+                    ephemeral=True,
+                    allowed_mentions=discord.AllowedMentions.none(),
+                    view=shown or discord.utils.MISSING,
+                    files=files_of(told),
+                )
+        except PlatformError as error:
+            log.info("%s", error)
 
     async def _quoted(
         self, interaction: discord.Interaction, question_id: int
@@ -215,15 +230,3 @@ class Interactions:
             interaction.user.bot,
             can_manage=bool(can_manage),
         )
-
-
-async def _acknowledge(interaction: discord.Interaction, text: str | None) -> None:
-    """Answer a button within Discord's 3 seconds, with a line for who pressed it, or silently."""
-    try:
-        with discord_errors("answering a button"):
-            if text is None:
-                await interaction.response.defer()
-            else:
-                await interaction.response.send_message(text, ephemeral=True)
-    except PlatformError as error:
-        log.info("%s", error)

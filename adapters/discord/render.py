@@ -1,6 +1,9 @@
 """One message of an answer as Discord shows it (pure)."""
 
 import re
+from io import BytesIO
+
+import discord
 
 from bot.appearance import Footer, footer_line
 from bot.messages import ReplyView
@@ -9,6 +12,8 @@ MAX_MESSAGE_CHARS = 2000
 FOOTER_CHARS = 160
 MAX_CHARS = MAX_MESSAGE_CHARS - FOOTER_CHARS
 """What is left for an answer's text beside its footer."""
+
+MAX_ALT_CHARS = 1024
 
 PLACEHOLDER = "…"
 """Discord refuses a message without a visible character."""
@@ -30,6 +35,18 @@ def content(view: ReplyView, footer: Footer) -> str:
         text = PLACEHOLDER
     line = footer_line(view, footer)
     return f"{text}{_SUBTEXT}{_one_line(line)}" if line else text
+
+
+def files_of(view: ReplyView) -> list[discord.File]:
+    """What goes with the message: the whole of a very long answer, a picture."""
+    files: list[discord.File] = []
+    if view.document is not None:
+        files.append(discord.File(BytesIO(view.document.encode()), "answer.md"))
+    if view.picture is not None:
+        description = view.picture.description[:MAX_ALT_CHARS]
+        data = BytesIO(view.picture.png)
+        files.append(discord.File(data, view.picture.name, description=description))
+    return files
 
 
 def _one_line(footer: str) -> str:

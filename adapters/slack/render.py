@@ -11,7 +11,7 @@ from typing import Any
 from adapters.slack.handle import Handle
 from adapters.slack.mrkdwn import mrkdwn
 from adapters.slack.settings import Settings
-from bot.appearance import footer_line, shown_actions
+from bot.appearance import face, footer_line, shown_actions
 from bot.markdown import split
 from bot.messages import Action, ReplyView
 from bot.translations import gettext as _
@@ -127,12 +127,10 @@ def _footer(view: ReplyView, settings: Settings) -> list[Block]:
 
 
 def _button(action: Action, handle: Handle) -> Block:
-    labels = {Action.STOP: _("Stop"), Action.RETRY: _("Retry")}
-    thumbs = {Action.GOOD: "👍", Action.BAD: "👎"}
-    label = {**labels, **thumbs}.get(action, action.value.capitalize())
+    shown = face(action)
     return {
         "type": "button",
-        "text": {"type": "plain_text", "text": label},
+        "text": {"type": "plain_text", "text": shown.label or shown.emoji or action.value},
         "action_id": f"{ACTION}:{action.value}",
         "value": button_value(action, handle),
     }

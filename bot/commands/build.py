@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.commands.compare import CompareCommands
 from bot.commands.conversation import ConversationCommands
 from bot.commands.model import ModelCommands
 from bot.commands.registry import CommandRegistry
 from bot.commands.settings import SettingsCommands
+from bot.engine.base import Engine
 from bot.models import Models
+from bot.prompt import PromptBuilder
 from bot.settings_scope import ScopedSettings
 from bot.store.base import Store
 
@@ -20,6 +23,8 @@ class CommandServices:
     store: Store
     settings: ScopedSettings
     models: Models
+    engine: Engine
+    prompts: PromptBuilder
     clock: Callable[[], datetime]
 
 
@@ -28,11 +33,15 @@ def build_registry(services: CommandServices) -> CommandRegistry:
     registry: CommandRegistry
     history, settings, models = services.store.history, services.settings, services.models
     conversation = ConversationCommands(history, services.clock, lambda: registry)
+    compare = CompareCommands(
+        models, services.store.comparisons, services.engine, services.prompts, services.clock
+    )
     registry = CommandRegistry(
         [
             *conversation.commands(),
             *ModelCommands(models, settings).commands(),
             *SettingsCommands(settings, models).commands(),
+            *compare.commands(),
         ]
     )
     return registry

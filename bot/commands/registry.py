@@ -3,14 +3,14 @@
 It describes and parses; what the commands do stands in the modules beside it.
 """
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Protocol
 
 from bot.errors import UsageError
-from bot.messages import Author, ConversationRef
+from bot.messages import Action, Author, ConversationRef, Picture
 from bot.translations import gettext as _
 
 
@@ -23,10 +23,14 @@ class Who(StrEnum):
 
 
 class ParameterKind(StrEnum):
-    """What a parameter takes; MODEL and SCOPE complete from what is there."""
+    """What a parameter takes; MODEL, MODELS and SCOPE complete from what is there.
+
+    MODELS are names with commas between them, or a preset's name.
+    """
 
     TEXT = "text"
     MODEL = "model"
+    MODELS = "models"
     SCOPE = "scope"
 
 
@@ -62,10 +66,12 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A command's outcome: this text is the answer."""
+    """A command's outcome: this text is the answer, with these buttons under it."""
 
     text: str
     is_private: bool = False
+    actions: tuple[Action, ...] = ()
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,35 @@ class Ask:
     model: str | None = None
 
 
-Outcome = Said | Ask
+class Stage(Protocol):
+    """Where a command that takes time shows what it does."""
+
+    @property
+    def has_buttons(self) -> bool:
+        """Whether the platform shows the buttons of an answer."""
+        ...
+
+    def feed(self, text: str) -> None:
+        """Add to the text that is shown meanwhile."""
+        ...
+
+    async def tell(self, text: str, fraction: float | None = None) -> None:
+        """Say why nothing comes just now; `fraction` is between 0 and 1 where it is known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A command's outcome: it takes time, and its answer may be shown as it grows.
+
+    `do` is cancelled when the member stops it: what it fed by then is the answer.
+    """
+
+    do: Callable[[Stage], Awaitable[Said]]
+    is_private: bool = False
+
+
+Outcome = Said | Ask | Work
 
 
 class Run(Protocol):

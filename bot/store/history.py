@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
@@ -22,9 +33,9 @@ from bot.store.events import (
     place_columns,
     stored_message,
 )
+from bot.store.schema import comparison, removal, reply, reply_part
 from bot.store.schema import conversation as conversations
 from bot.store.schema import message as messages
-from bot.store.schema import removal, reply, reply_part
 from bot.store.sqlite import put
 
 
@@ -183,5 +194,6 @@ async def _blank_replies(connection: AsyncConnection, message_id: int) -> None:
     mine = update(reply).where(reply.c.message_id == message_id)
     said = mine.where(reply.c.text.is_not(None))
     await connection.execute(said.values(text="", notice=None, footer=None))
+    await connection.execute(delete(comparison).where(comparison.c.message_id == message_id))
     running = mine.where(reply.c.state == ReplyState.ANSWERING)
     await connection.execute(running.values(state=ReplyState.CANCELLED, lease_until=None))

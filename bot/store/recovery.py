@@ -9,6 +9,7 @@ from sqlalchemy import (
     Row,
     RowMapping,
     Table,
+    Update,
     and_,
     delete,
     exists,
@@ -28,7 +29,7 @@ from bot.store.base import (
 )
 from bot.store.database import Database
 from bot.store.events import stored_message
-from bot.store.schema import conversation, deduplication, message, removal, reply, setting
+from bot.store.schema import conversation, deduplication, message, removal, reply, setting, vote
 from bot.store.schema import setting_change as trail
 
 KEYS_STAY = timedelta(days=7)
@@ -97,10 +98,12 @@ class SqlRecovery(Recovery):
             seen_at = deduplication.c.seen_at
             await connection.execute(delete(deduplication).where(seen_at < older_than - KEYS_STAY))
             await connection.execute(delete(conversation).where(~exists().where(_is_in_it())))
+            await connection.execute(_forget_voters())
             for removed in (await connection.execute(select(removal))).all():
                 for table, at in ((setting, setting.c.set_at), (trail, trail.c.changed_at)):
                     of_it = and_(_is_in_installation(table, removed), at <= removed.removed_at)
                     await connection.execute(delete(table).where(of_it))
+                await connection.execute(delete(vote).where(_was_cast_in(removed)))
             await connection.execute(delete(removal).where(~exists().where(_is_of_removed())))
         await self._database.forget_deleted()
         return deleted
@@ -111,6 +114,23 @@ class SqlRecovery(Recovery):
         batch = delete(message).where(message.c.id.in_(gone.limit(BATCH)))
         async with self._database.writing() as connection:
             return (await connection.execute(batch)).rowcount
+
+
+def _forget_voters() -> Update:
+    """Votes whose comparison is gone count on, as nobody's."""
+    asked = exists().where(
+        message.c.account == vote.c.account, message.c.event_id == vote.c.event_id
+    )
+    return update(vote).where(vote.c.voter_id.is_not(None), ~asked).values(voter_id=None)
+
+
+def _was_cast_in(removed: Row[tuple[str, str, datetime]]) -> ColumnElement[bool]:
+    """Whether a vote was cast in an installation before the bot was removed from it."""
+    return and_(
+        vote.c.platform == removed.platform,
+        vote.c.installation_id == removed.installation_id,
+        vote.c.voted_at <= removed.removed_at,
+    )
 
 
 def _readable(row: RowMapping) -> StoredMessage | None:

@@ -23,7 +23,9 @@ from sqlalchemy import (
 )
 from typing_extensions import override
 
-REVISION: Final = "0003"
+from bot.messages import Action
+
+REVISION: Final = "0004"
 """The Alembic revision that these tables stand for."""
 
 
@@ -43,6 +45,21 @@ class UtcTime(TypeDecorator[datetime]):
     @override
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=value.tzinfo or UTC)
+
+
+class Actions(TypeDecorator[tuple[Action, ...]]):
+    """Buttons, as their names with spaces between them; NULL is none."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: tuple[Action, ...] | None, dialect: Dialect) -> str | None:
+        return " ".join(value) if value else None
+
+    @override
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Action, ...]:
+        return tuple(Action(name) for name in (value or "").split())
 
 
 class Words(TypeDecorator[str]):
@@ -117,6 +134,7 @@ reply = Table(
     Column("footer", Words),
     Column("seconds", Float),
     Column("tokens_per_s", Float),
+    Column("actions", Actions),
     UniqueConstraint("message_id", "attempt"),
     # Nor are these: a late writer with the claim of a purged attempt must not meet another one.
     sqlite_autoincrement=True,
@@ -139,6 +157,50 @@ rating = Table(
     Column("rater_id", Words, primary_key=True),
     Column("rating", Text, nullable=False),
     Column("rated_at", UtcTime, nullable=False),
+)
+
+# One question to several models, and each one's answer in the order shown.
+comparison = Table(
+    "comparison",
+    metadata,
+    Column("message_id", Integer, ForeignKey("message.id", ondelete="CASCADE"), primary_key=True),
+    Column("is_blind", Boolean, nullable=False),
+    Column("is_revealed", Boolean, nullable=False),
+)
+
+contender = Table(
+    "contender",
+    metadata,
+    Column(
+        "message_id",
+        Integer,
+        ForeignKey("comparison.message_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("position", Integer, primary_key=True),
+    Column("model", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("is_error", Boolean, nullable=False),
+    Column("seconds", Float),
+    Column("tokens_per_s", Float),
+)
+
+# A vote outlives its comparison: without a word of it, and then without its voter either.
+vote = Table(
+    "vote",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("event_id", Words, nullable=False),
+    Column("platform", Words, nullable=False),
+    Column("installation_id", Words, nullable=False),
+    Column("voter_id", Words),
+    # Names with spaces between them; the winner is null where none was better.
+    Column("models", Words, nullable=False),
+    Column("winner", Words),
+    Column("was_blind", Boolean, nullable=False),
+    Column("voted_at", UtcTime, nullable=False),
+    UniqueConstraint("account", "event_id", "voter_id"),
 )
 
 deduplication = Table(

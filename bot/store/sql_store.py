@@ -8,7 +8,17 @@ from typing_extensions import override
 
 from bot.adapter import AdapterState
 from bot.store.adapter_state import SqlAdapterState
-from bot.store.base import History, Inbox, Ratings, Recovery, Replies, SettingsTable, Store
+from bot.store.base import (
+    Comparisons,
+    History,
+    Inbox,
+    Ratings,
+    Recovery,
+    Replies,
+    SettingsTable,
+    Store,
+)
+from bot.store.comparisons import SqlComparisons
 from bot.store.database import Database
 from bot.store.history import SqlHistory
 from bot.store.inbox import SqlInbox
@@ -31,6 +41,7 @@ class SqlStore(Store):
         self._history = SqlHistory(database)
         self._replies = SqlReplies(database)
         self._ratings = SqlRatings(database)
+        self._comparisons = SqlComparisons(database)
         self._settings = SqlSettingsTable(database)
 
     @classmethod
@@ -71,6 +82,11 @@ class SqlStore(Store):
     @override
     def ratings(self) -> Ratings:
         return self._ratings
+
+    @property
+    @override
+    def comparisons(self) -> Comparisons:
+        return self._comparisons
 
     @property
     @override

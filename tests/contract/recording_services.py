@@ -16,7 +16,7 @@ from bot.commands.registry import (
     Said,
 )
 from bot.errors import UserFacingError
-from bot.messages import Addressed, ConversationRef, Inbound
+from bot.messages import ActionInvoked, Addressed, ConversationRef, Inbound, ReplyView
 
 MODELS = ("fireside", "flan-t5-base", "flan-t5-small")
 
@@ -60,11 +60,15 @@ class DictState(AdapterState):
 
 
 class RecordingServices(Services):
-    """Remembers events; each of `refusals` is raised instead of storing one."""
+    """Remembers events; each of `refusals` is raised instead of storing one.
+
+    `told` is said to who presses a button.
+    """
 
     def __init__(self) -> None:
         self.submitted: list[Inbound] = []
         self.refusals: list[UserFacingError] = []
+        self.told: ReplyView | None = None
         self._state = DictState()
         self._arrived = asyncio.Condition()
 
@@ -79,12 +83,13 @@ class RecordingServices(Services):
         return self._state
 
     @override
-    async def submit(self, event: Inbound) -> None:
+    async def submit(self, event: Inbound) -> ReplyView | None:
         if self.refusals:
             raise self.refusals.pop(0)
         async with self._arrived:
             self.submitted.append(event)
             self._arrived.notify_all()
+        return self.told if isinstance(event, ActionInvoked) else None
 
     async def arrival(self, number: int) -> Inbound:
         """The event of that number, counted from 1, once it is there."""
