@@ -222,7 +222,8 @@ def _one_model(run: Invocation, name: str) -> str:
                 name=name, several=several
             )
         )
-    run.library.path(entries[0])
+    if not entries[0].is_remote:
+        run.library.path(entries[0])
     return entries[0].name
 
 

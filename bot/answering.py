@@ -37,6 +37,7 @@ from bot.engine.base import (
 from bot.errors import NotPermitted, PlatformError, UserFacingError
 from bot.failures import without_text
 from bot.messages import Action, CommandInvoked, IncomingMessage, Picture
+from bot.models import is_on_this_machine, place_of
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder
 from bot.reply import ReplyWriter
 from bot.setting_specs import Buttons, SettingName
@@ -311,10 +312,13 @@ def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:
 
 
 def _footer(prompt: Prompt) -> str | None:
-    label = prompt.entry.label
-    if label is None:
-        return None
-    return _("{label}: `fireside models list` shows better ones").format(label=label)
+    entry, parts = prompt.entry, list[str]()
+    if entry.label is not None:
+        text = _("{label}: `fireside models list` shows better ones")
+        parts.append(text.format(label=entry.label))
+    if entry.is_remote and not is_on_this_machine(entry):
+        parts.append(_("runs on {place}").format(place=place_of(entry)))
+    return ", ".join(parts) or None
 
 
 def _refuse_the_long(question: str) -> None:

@@ -38,7 +38,7 @@ from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_root import Loaded, RootSettings
 from bot.settings_scope import ScopedSettings
 from bot.store.base import Recovery, Store
-from config.catalogue import Catalogue
+from config.catalogue import Catalogue, EngineKind
 from config.errors import ConfigurationError
 
 CONSOLE = "console"
@@ -150,21 +150,12 @@ async def running_core(
 
     `given` are settings from the command line: they hold until somebody sets them anew.
     """
-    # Imported here: SQLAlchemy and the engine's worker stay out of --help and of errors.
-    from bot.engine.transformers_engine import TransformersEngine
+    # Imported here: SQLAlchemy stays out of --help and of errors.
     from bot.store.sql_store import SqlStore
 
     catalogue = Catalogue.load(settings.models)
     library = ModelLibrary(settings.models_dir, settings.hub)
-    budget_gb = settings.memory_budget_gb
-    engine = TransformersEngine(
-        catalogue.entries,
-        library.path,
-        memory_budget_bytes=None if budget_gb is None else int(budget_gb * GIB),
-        max_waiting=settings.max_waiting,
-        max_rows=settings.max_rows,
-        exact=settings.exact,
-    )
+    engine = _engine(settings, catalogue, library)
     models = Models(catalogue.entries, library.path, engine)
     store = await SqlStore.open(settings.data_dir)
     try:
@@ -174,6 +165,29 @@ async def running_core(
             await engine.close()
         finally:
             await store.close()
+
+
+def _engine(settings: RootSettings, catalogue: Catalogue, library: ModelLibrary) -> Engine:
+    """The engines that the catalogue needs, as one."""
+    # Imported here: the engine's worker and the client of servers stay out of --help.
+    from bot.engine.routing_engine import RoutingEngine
+    from bot.engine.transformers_engine import TransformersEngine
+
+    budget_gb = settings.memory_budget_gb
+    here = TransformersEngine(
+        catalogue.entries,
+        library.path,
+        memory_budget_bytes=None if budget_gb is None else int(budget_gb * GIB),
+        max_waiting=settings.max_waiting,
+        max_rows=settings.max_rows,
+        exact=settings.exact,
+    )
+    if not any(entry.is_remote for entry in catalogue):
+        return here
+    from bot.engine.openai_engine import OpenAIEngine
+
+    engines = {EngineKind.TRANSFORMERS: here, EngineKind.OPENAI: OpenAIEngine(catalogue.entries)}
+    return RoutingEngine(catalogue.entries, engines)
 
 
 def _compose(

@@ -62,9 +62,12 @@ class ModelLibrary:
         self._now = now
 
     def path(self, entry: ModelEntry) -> Path:
-        """The folder of a model's files. Raises `ModelNotInstalled`, which says what to do."""
+        """The folder of a model's files. Raises `ModelNotInstalled`, which says what to do.
+
+        A remote model has none.
+        """
         folder = self._folder(entry)
-        if not (folder / "config.json").is_file():
+        if entry.is_remote or not (folder / "config.json").is_file():
             raise ModelNotInstalled(_absent(entry))
         return folder
 
@@ -89,7 +92,7 @@ class ModelLibrary:
         """Bring a model, or its newest commit, to this machine; nothing happens if it is here.
 
         An interrupted pull goes on where it ended. Every file is verified before the model
-        appears. Raises `DownloadFailed` with what to do.
+        appears. Raises `DownloadFailed` with what to do, `ModelNotInstalled` for a remote model.
         """
         if entry.repository is not None:
             with self._hub.session(entry) as session:
@@ -106,6 +109,8 @@ class ModelLibrary:
         """
         if entry.builtin:
             raise UsageError(_("The embedded model is a part of Fireside and stays."))
+        if entry.is_remote:
+            raise UsageError(_absent(entry))
         if entry.folder is not None:
             raise UsageError(
                 _("{name} is a folder of yours: take it out of fireside.toml instead.").format(
@@ -253,6 +258,8 @@ def _held(file: Path, entry: ModelEntry) -> Generator[None]:
 def _absent(entry: ModelEntry) -> str:
     if entry.builtin:
         return _("The embedded model is missing. Install Fireside again.")
+    if entry.is_remote:
+        return _("{name} runs on a server: no file of it is here.").format(name=entry.name)
     if entry.folder is not None:
         text = _("The model {name} is not in {folder}. Correct the folder in fireside.toml.")
         return text.format(name=entry.name, folder=entry.folder)

@@ -7,7 +7,24 @@ from pathlib import Path
 from bot.engine.base import Engine
 from bot.errors import ModelNotInstalled, UnknownModel
 from bot.translations import gettext as _
+from config.addresses import host_of, is_loopback
 from config.catalogue import ModelEntry
+
+
+def place_of(entry: ModelEntry) -> str | None:
+    """Where a remote model runs, for members; None for a model that Fireside runs itself."""
+    if not entry.is_remote:
+        return None
+    if entry.place is not None:
+        return entry.place
+    if is_on_this_machine(entry):
+        return _("this machine, in another program")
+    return ", ".join(dict.fromkeys(host_of(url) for url in entry.endpoints))
+
+
+def is_on_this_machine(entry: ModelEntry) -> bool:
+    """Whether what members write stays on this machine."""
+    return all(is_loopback(url) for url in entry.endpoints)
 
 
 class Models:
@@ -52,16 +69,17 @@ class Models:
         return members or [self.get(name)]
 
     def is_installed(self, entry: ModelEntry) -> bool:
-        """Whether the model's files are on this machine."""
+        """Whether the model can be used: its files are on this machine, or a server runs it."""
         try:
-            self._locate(entry)
+            self.require_installed(entry)
         except ModelNotInstalled:
             return False
         return True
 
     def require_installed(self, entry: ModelEntry) -> None:
         """Raise `ModelNotInstalled`, which names the command to run, if it is not here."""
-        self._locate(entry)
+        if not entry.is_remote:
+            self._locate(entry)
 
     def resident(self) -> frozenset[str]:
         """The names of the models in memory."""

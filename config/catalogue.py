@@ -11,8 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from config.addresses import WebAddress
 from config.errors import ConfigurationError, UnknownModelName
 
 BUILTIN = "fireside"
@@ -27,6 +28,8 @@ REPOSITORY = r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$"
 
 BYTES_PER_PARAMETER = 2
 
+MAX_TIMEOUT_S = 86_400
+
 
 class Family(StrEnum):
     """How a model is fed."""
@@ -34,6 +37,13 @@ class Family(StrEnum):
     CHAT = "chat"
     BLENDERBOT = "blenderbot"
     FLAN_T5 = "flan-t5"
+
+
+class EngineKind(StrEnum):
+    """What runs a model: torch on this machine, or a server that speaks OpenAI's protocol."""
+
+    TRANSFORMERS = "transformers"
+    OPENAI = "openai"
 
 
 class Sampling(BaseModel):
@@ -54,9 +64,10 @@ class Sampling(BaseModel):
 class ModelEntry(BaseModel):
     """One model of the catalogue.
 
-    Exactly one of `repository` (a hub id), `folder` and `builtin` says where its files come from.
-    `context_tokens` is the window that prompt and answer share (for encoder-decoder models: the
-    longest input). `weight_bytes` is an estimate until the model is pulled.
+    Exactly one of `repository` (a hub id), `folder`, `builtin` and `endpoints` says where it comes
+    from. `context_tokens` is the window that prompt and answer share (for encoder-decoder models:
+    the longest input); with `assumes_context` the server's word goes before it. `weight_bytes` is
+    an estimate until the model is pulled, and 0 for a remote model: none of it is here.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -71,9 +82,20 @@ class ModelEntry(BaseModel):
     revision: str = "main"
     folder: Path | None = None
     builtin: bool = False
+    engine: EngineKind = EngineKind.TRANSFORMERS
+    endpoints: tuple[WebAddress, ...] = ()
+    remote_model: str | None = None
+    """What the server calls it; None where it is called as here."""
+    api_key: SecretStr | None = None
+    place: str | None = None
+    """Where a remote model runs, in the owner's words."""
+    connect_timeout_s: float = 5
+    read_timeout_s: float = 120
+    total_timeout_s: float = 600
     context_tokens: int = Field(ge=16)
+    assumes_context: bool = False
     has_system_prompt: bool = False
-    weight_bytes: int = Field(gt=0)
+    weight_bytes: int = Field(ge=0)
     parameters: int | None = None
     fits_gb: int | None = None
     """The memory class the entry is meant for: 4, 8 or 12 GB."""
@@ -85,12 +107,18 @@ class ModelEntry(BaseModel):
     """Shown under each answer ("starter model")."""
     sampling: Sampling = Sampling.model_validate({})
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server runs it, so that what members write leaves Fireside."""
+        return self.engine is EngineKind.OPENAI
+
 
 class OwnerModel(BaseModel):
     """A model that the owner adds or changes: `[models.NAME]` in fireside.toml.
 
-    A model to add needs `repository` (a hub id) or `folder`; everything else has a default. The
-    size is read from a folder's files, or guessed from a repository's name ("…-0.6B").
+    A model to add needs `repository` (a hub id) or `folder`, or, with `engine = "openai"`,
+    `endpoints`; everything else has a default. The size is read from a folder's files, or guessed
+    from a repository's name ("…-0.6B").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -108,6 +136,60 @@ class OwnerModel(BaseModel):
     )
     revision: str = Field(
         default="main", description="A branch, tag or commit on the hub.", examples=["main"]
+    )
+    engine: EngineKind = Field(
+        default=EngineKind.TRANSFORMERS,
+        description="What runs it: `transformers` here, `openai` a server at `endpoints`.",
+        examples=["openai"],
+    )
+    endpoints: tuple[WebAddress, ...] = Field(
+        default=(),
+        description="The servers that run it, each an address that ends before `/chat`.",
+        examples=[["http://127.0.0.1:8000/v1"]],
+    )
+    remote_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What the servers call it. By default its repository or its name.",
+        examples=["Qwen/Qwen3-8B"],
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="The servers' key. Better kept out of the file, see `api_key_variable`.",
+        examples=["sk-..."],
+    )
+    api_key_variable: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="The variable that holds the key, in the environment or `.env`; with `_FILE` "
+        "after its name it may name a file.",
+        examples=["VLLM_API_KEY"],
+    )
+    place: str | None = Field(
+        default=None,
+        description="Where a remote model runs, as members are told. By default the host's name.",
+        examples=["our GPU server"],
+    )
+    connect_timeout_s: float = Field(
+        default=5,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+        description="How long connecting to a server may take.",
+        examples=[2],
+    )
+    read_timeout_s: float = Field(
+        default=120,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+        description="How long a server may be silent, before the first word and between words.",
+        examples=[60],
+    )
+    total_timeout_s: float = Field(
+        default=600,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+        description="How long an answer of a server may take, all attempts together.",
+        examples=[300],
     )
     family: Family = Field(
         default=Family.CHAT, description="How the model is fed.", examples=["chat"]
@@ -174,7 +256,8 @@ class Catalogue:
         """Read the catalogue's file and add the owner's models.
 
         A table that names neither repository nor folder changes the entry of that name, say its
-        sampling; else it replaces one of the file with the same name, except the embedded one.
+        sampling, or where it runs; else it replaces one of the file with the same name, except the
+        embedded one.
         Raises `ConfigurationError` where an owner's model is wrong.
         """
         tables: dict[str, dict[str, Any]] = tomllib.loads(CATALOGUE_FILE.read_text("utf-8"))
@@ -183,6 +266,7 @@ class Catalogue:
             for name, table in tables.items()
         }
         for name, model in (owners or {}).items():
+            _check_place(name, model)
             is_change = name in entries and model.repository is None and model.folder is None
             changed = _changed(entries[name], model) if is_change else _owner_entry(name, model)
             entries[name] = changed
@@ -220,23 +304,34 @@ class Catalogue:
 
 def _changed(entry: ModelEntry, model: OwnerModel) -> ModelEntry:
     """An entry with what the owner states of it; sampling parameters one by one."""
-    stated = {name: getattr(model, name) for name in model.model_fields_set}
+    stated = {name: getattr(model, name) for name in model.model_fields_set & ENTRY_FIELDS}
     sampling = model.sampling.model_dump(exclude_unset=True)
-    return entry.model_copy(
+    changed = entry.model_copy(
         update={**stated, "sampling": entry.sampling.model_copy(update=sampling)}
     )
+    if model.engine is not EngineKind.OPENAI:
+        return changed
+    moved = {
+        "repository": None,
+        "remote_model": model.remote_model or entry.repository,
+        "assumes_context": model.context_tokens is None,
+        "weight_bytes": 0,
+        "fits_gb": None,
+        "presets": (),
+    }
+    return changed.model_copy(update=moved)
+
+
+ENTRY_FIELDS = frozenset(ModelEntry.model_fields)
 
 
 def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
     key = f"models.{name}"
-    if name == BUILTIN:
-        raise ConfigurationError(
-            key, "is the embedded model's name; choose another", "[models.mine]"
-        )
     if not NAME.fullmatch(name):
         problem = "is not a model name: small letters, digits, dots and dashes"
         raise ConfigurationError(key, problem, "[models.my-model]")
-    if (model.repository is None) == (model.folder is None):
+    is_remote = model.engine is EngineKind.OPENAI
+    if not is_remote and (model.repository is None) == (model.folder is None):
         problem = "needs either a repository or a folder"
         raise ConfigurationError(key, problem, 'repository = "Qwen/Qwen3-0.6B"')
     folder = model.folder.expanduser().absolute() if model.folder else None
@@ -245,12 +340,37 @@ def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
         "name": name,
         "title": name,
         "context_tokens": CONTEXT_TOKENS[model.family],
+        "assumes_context": is_remote and model.context_tokens is None,
         "has_system_prompt": is_chat,
-        "weight_bytes": _size(key, model, folder),
-        "parameters": _parameters_in(model.repository),
+        "weight_bytes": 0 if is_remote else _size(key, model, folder),
+        "parameters": _parameters_in(model.repository or model.remote_model),
     }
-    stated = {**model.model_dump(exclude_none=True), "folder": folder}
+    stated = {**model.model_dump(exclude_none=True, include=set(ENTRY_FIELDS)), "folder": folder}
     return ModelEntry.model_validate(filled | stated)
+
+
+def _check_place(name: str, model: OwnerModel) -> None:
+    """What says where a model runs must agree."""
+    key = f"models.{name}"
+    is_moved = model.repository or model.folder or model.engine is EngineKind.OPENAI
+    if name == BUILTIN and is_moved:
+        raise ConfigurationError(
+            key, "is the embedded model's name; choose another", "[models.mine]"
+        )
+    if model.engine is EngineKind.TRANSFORMERS:
+        if model.endpoints:
+            problem = "has endpoints, and does not say that servers run it"
+            raise ConfigurationError(f"{key}.engine", problem, 'engine = "openai"')
+        return
+    if not model.endpoints:
+        example = 'endpoints = ["http://127.0.0.1:8000/v1"]'
+        raise ConfigurationError(f"{key}.endpoints", "is missing: where does it run?", example)
+    if model.repository or model.folder:
+        problem = "is run by servers: what they call it is `remote_model`"
+        raise ConfigurationError(key, problem, 'remote_model = "Qwen/Qwen3-8B"')
+    if model.family is not Family.CHAT:
+        problem = "must be chat: servers are sent the turns of a conversation"
+        raise ConfigurationError(f"{key}.family", problem, 'family = "chat"')
 
 
 def _size(key: str, model: OwnerModel, folder: Path | None) -> int:

@@ -17,7 +17,14 @@ from config.errors import ConfigurationError
 from config.leaves import Leaf, as_text, leaves, section_of
 from config.problems import problem_of
 from config.settings import RootSettings
-from config.sources import Source, config_file, dotenv, environment, secret_files
+from config.sources import (
+    Source,
+    config_file,
+    dotenv,
+    environment,
+    secret_files,
+    with_api_keys,
+)
 
 COMMAND_LINE = "command line"
 DEFAULT = "default"
@@ -49,7 +56,8 @@ class Loaded:
 
     def secrets(self) -> tuple[str, ...]:
         """The secrets themselves, for the log to mask."""
-        found = (leaf.value(self.settings) for leaf in leaves(type(self.settings)))
+        found = [leaf.value(self.settings) for leaf in leaves(type(self.settings))]
+        found += [model.api_key for model in self.settings.models.values()]
         return tuple(
             value.get_secret_value()
             for value in found
@@ -75,6 +83,7 @@ def load(root: type[RootSettings], **overrides: Any) -> Loaded:
         settings = root(**values)
     except ValidationError as error:
         raise _translated(error, known, sources) from None
+    settings = settings.model_copy(update={"models": with_api_keys(settings.models)})
     return Loaded(_with_platforms(settings, root, sources), origins)
 
 

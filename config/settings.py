@@ -11,13 +11,11 @@ from typing import Annotated, Any, Literal, cast
 from platformdirs import user_data_path
 from pydantic import (
     AfterValidator,
-    AnyHttpUrl,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
-    TypeAdapter,
     create_model,
 )
 from pydantic.config import JsonDict
@@ -29,6 +27,7 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
+from config.addresses import WebAddress
 from config.catalogue import BUILTIN, OwnerModel
 
 PREFIX = "FIRESIDE_"
@@ -47,8 +46,6 @@ MAX_SHUTDOWN_S = 3_600
 
 ONLY_IN_FILE: JsonDict = {"only_in_file": True}
 """Marks a field that `fireside.toml` alone can set."""
-
-_HTTP_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
 
 def _split(value: object) -> object:
@@ -75,31 +72,10 @@ def _expand(value: Path) -> Path:
     return value.expanduser()
 
 
-def _parse_url(value: str) -> AnyHttpUrl:
-    if value != value.strip() or not value.startswith(("http://", "https://")):
-        raise ValueError("must be a web address that begins with https:// or http://")
-    return _HTTP_URL.validate_python(value)
-
-
-def _check_secret_url(value: SecretStr) -> SecretStr:
-    return SecretStr(str(_parse_url(value.get_secret_value())).rstrip("/"))
-
-
-def _check_url(value: str) -> str:
-    address = _parse_url(value)
-    if address.username or address.password:
-        # Addresses are shown and logged; secrets have settings of their own, which are masked.
-        raise ValueError("must be without user name and password; for the hub there is a token")
-    return str(address).rstrip("/")
-
-
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list of words: JSON or separated by commas in the environment, a list in TOML."""
 
 FilePath = Annotated[Path, AfterValidator(_expand)]
-WebAddress = Annotated[str, AfterValidator(_check_url)]
-SecretAddress = Annotated[SecretStr, AfterValidator(_check_secret_url)]
-"""A web address that may hold a user name and a password, and is masked for that."""
 
 Owner = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*:\S+$")]
 Owners = Annotated[tuple[Owner, ...], NoDecode, BeforeValidator(_split)]

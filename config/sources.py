@@ -16,9 +16,10 @@ from typing import Any, cast
 
 from dotenv.parser import parse_stream
 from platformdirs import user_config_path
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
+from config.catalogue import OwnerModel
 from config.errors import ConfigurationError
 from config.leaves import Leaf, section_of
 from config.settings import PREFIX, RootSettings
@@ -100,6 +101,33 @@ def secret_files(leaves: Sequence[Leaf]) -> list[Source]:
                 found.append(Source(f"file {file}", values, file))
                 break
     return found
+
+
+def with_api_keys(models: Mapping[str, OwnerModel]) -> dict[str, OwnerModel]:
+    """The owner's models, each with the key that its `api_key_variable` stands for.
+
+    Raises `ConfigurationError` where that variable is not set, or is one of Fireside's own.
+    """
+    return {name: _with_api_key(name, model) for name, model in models.items()}
+
+
+def _with_api_key(name: str, model: OwnerModel) -> OwnerModel:
+    variable = model.api_key_variable
+    if variable is None:
+        return model
+    key = f"models.{name}.api_key_variable"
+    if variable.startswith(PREFIX):
+        problem = "must not begin with FIRESIDE_: those are Fireside's own settings"
+        raise ConfigurationError(key, problem, 'api_key_variable = "VLLM_API_KEY"')
+    given = {**dotenv_variables(), **{name: value for name, value in os.environ.items() if value}}
+    file = given.get(variable + FILE_SUFFIX)
+    found = given.get(variable) or (
+        _text(Path(file).expanduser(), variable + FILE_SUFFIX).strip() if file else None
+    )
+    if not found:
+        problem = f"names a variable that is not set: {variable}"
+        raise ConfigurationError(key, problem, f"{variable}=sk-...")
+    return model.model_copy(update={"api_key": SecretStr(found)})
 
 
 def config_file(root: type[RootSettings]) -> Source | None:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from config.addresses import SecretAddress, WebAddress
 from config.errors import ConfigurationError
-from config.settings import SecretAddress, WebAddress, Words
+from config.settings import Words
 
 TOKEN_KEY = "FIRESIDE_DISCORD__TOKEN"  # noqa: S105 - the name of the setting
 TOKEN_EXAMPLE = f"{TOKEN_KEY}=(the token that the page Bot of the developer portal shows)"

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Coroutine, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import typer
 
@@ -14,9 +14,12 @@ from bot.adapter import Finding
 from bot.cli.invocation import Invocation, invocation
 from bot.engine.failures import GIB, size_text
 from bot.engine.memory import available_bytes
-from bot.errors import ModelError, StoreUnavailable
+from bot.errors import ModelError, StoreUnavailable, UserFacingError
 from bot.installed_adapters import adapter_modules
 from bot.translations import gettext as _
+
+if TYPE_CHECKING:
+    from config.catalogue import ModelEntry
 
 MIN_FREE_DISK = GIB
 
@@ -85,6 +88,8 @@ def _disk(folder: Path) -> Finding:
 
 def _model(run: Invocation) -> Finding:
     entry = run.catalogue.get(run.loaded.settings.model)
+    if entry.is_remote:
+        return asyncio.run(_remote_model(entry))
     try:
         folder = run.library.path(entry)
     except ModelError as error:
@@ -92,9 +97,29 @@ def _model(run: Invocation) -> Finding:
     return Finding(_("model"), f"{entry.name}, {folder}")
 
 
+async def _remote_model(entry: "ModelEntry") -> Finding:
+    """Whether a server of the model is there and serves it."""
+    # Imported here: --help does without the client.
+    from bot.engine.openai_engine import OpenAIEngine
+    from config.addresses import host_of
+
+    engine = OpenAIEngine({entry.name: entry})
+    try:
+        await engine.load(entry.name)
+    except UserFacingError as error:
+        return Finding(_("model"), error.text, _("Check [models.{name}] in fireside.toml.").format(
+            name=entry.name))  # fmt: skip
+    finally:
+        await engine.close()
+    return Finding(_("model"), _("{name} is served at {hosts}.").format(
+        name=entry.name, hosts=", ".join(map(host_of, entry.endpoints))))  # fmt: skip
+
+
 def _memory(run: Invocation) -> Finding:
     """Whether the default model fits, by the estimate that a load is admitted by: its weights."""
     entry = run.catalogue.get(run.loaded.settings.model)
+    if entry.is_remote:
+        return Finding(_("memory"), _("{name} takes none here.").format(name=entry.name))
     here = run.library.installed(entry)
     need, free_bytes = here.size_bytes if here else entry.weight_bytes, available_bytes()
     sizes = {"free": size_text(free_bytes), "name": entry.name, "need": size_text(need)}

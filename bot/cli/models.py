@@ -35,14 +35,14 @@ Names = Annotated[
 def list_models(
     context: typer.Context,
     installed: Annotated[
-        bool, typer.Option("--installed", help=_("Only those on this machine."))
+        bool, typer.Option("--installed", help=_("Only those that can be used now."))
     ] = False,
 ) -> None:
     """Show the models that can be chosen; * marks the default, ~ an estimated size."""
     run = invocation(context)
     default = run.catalogue.get(run.loaded.settings.model).name
     here = {entry.name: run.library.installed(entry) for entry in run.catalogue}
-    shown = [entry for entry in run.catalogue if here[entry.name] or not installed]
+    shown = [one for one in run.catalogue if here[one.name] or one.is_remote or not installed]
     columns = (
         Column(_("name")),
         Column(_("title"), can_fold=True),
@@ -123,12 +123,12 @@ def _confirm(entry: "ModelEntry") -> None:
 
 
 def _row(entry: "ModelEntry", here: "InstalledModel | None", default: str) -> tuple[str, ...]:
-    estimate = f"~{size_text(entry.weight_bytes)}"
+    size = size_text(here.size_bytes) if here else f"~{size_text(entry.weight_bytes)}"
     return (
         f"{entry.name} *" if entry.name == default else entry.name,
         f"{entry.title} ({entry.label})" if entry.label else entry.title,
-        size_text(here.size_bytes) if here else estimate,
-        _("yes") if here else "-",
+        "-" if entry.is_remote else size,
+        _("remote") if entry.is_remote else _("yes") if here else "-",
         f"{entry.fits_gb} GB" if entry.fits_gb else "-",
         entry.licence,
     )
@@ -166,6 +166,13 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
 
 
 def _place(entry: "ModelEntry", here: "InstalledModel | None") -> Iterator[tuple[str, str]]:
+    if entry.is_remote:
+        # Imported here: see `_facts`.
+        from bot.models import place_of
+
+        yield _("Runs on"), f"{place_of(entry)}: {', '.join(entry.endpoints)}"
+        yield _("Name there"), entry.remote_model or entry.name
+        return
     if here is None:
         size = size_text(entry.weight_bytes)
         text = _("not installed (about {size}): fireside models pull {name}")

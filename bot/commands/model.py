@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.commands.registry import Caller, Command, Parameter, ParameterKind, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.engine.families import capabilities
-from bot.models import Models
+from bot.models import Models, is_on_this_machine, place_of
 from bot.setting_specs import SETTINGS, SettingName
 from bot.settings_scope import ScopedSettings, whom
 from bot.translations import gettext as _
@@ -42,7 +42,7 @@ class ModelCommands:
         here = [entry for entry in self._models if self._models.is_installed(entry)]
         others = [entry for entry in self._models if not self._models.is_installed(entry)]
         resident = self._models.resident()
-        lines = [_("Installed models:")]
+        lines = [_("Models to choose from:")]
         lines += [_line(entry, current, resident) for entry in here]
         if others:
             lines += ["", _("Not installed yet (the owner runs `fireside models pull NAME`):")]
@@ -70,10 +70,16 @@ class ModelCommands:
         """The catalogue's word on one model."""
         entry = self._models.get(arguments["name"])
         facts = capabilities(entry)
+        place = place_of(entry)
         state = _("installed") if self._models.is_installed(entry) else _("not installed")
+        if place is not None:
+            state = _("remote")
         lines = [
             f"**{entry.title}** (`{entry.name}`, {state})",
             entry.description,
+            _("Runs on: {place}. {privacy}").format(place=place, privacy=_privacy(entry))
+            if place
+            else "",
             _("Limits: {limits}").format(limits=entry.limits) if entry.limits else "",
             _("Kind: {kind}; context window: {tokens} tokens; languages: {languages}").format(
                 kind=facts.kind,
@@ -94,10 +100,20 @@ class ModelCommands:
         return resolved.value or ""
 
 
+def _privacy(entry: ModelEntry) -> str:
+    """What becomes of a question to a remote model."""
+    if is_on_this_machine(entry):
+        return _("What you ask it stays on this machine.")
+    return _("What you ask it, and the conversation before it, is sent there.")
+
+
 def _line(entry: ModelEntry, current: str, resident: frozenset[str]) -> str:
+    place = place_of(entry)
+    is_loaded = entry.name in resident and place is None
     marks = [
         _("in use here") if entry.name == current else "",
-        _("loaded") if entry.name in resident else "",
+        _("loaded") if is_loaded else "",
+        _("runs on {place}").format(place=place) if place else "",
         entry.label or "",
     ]
     said = ", ".join(mark for mark in marks if mark)

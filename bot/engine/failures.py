@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.errors import BrokenModel, EngineUnavailable, ModelTooLarge, UserFacingError
+from bot.errors import (
+    BrokenModel,
+    EngineUnavailable,
+    ModelTooLarge,
+    UnknownModel,
+    UserFacingError,
+)
 from bot.translations import gettext as _
 
 if TYPE_CHECKING:
@@ -40,6 +46,29 @@ def out_of_memory(entry: "ModelEntry") -> ModelTooLarge:
         _("The memory ran out while {name} was at work. Try again, or choose a smaller model.")
         .format(name=entry.name)
     )  # fmt: skip
+
+
+def unknown_model(name: str) -> UnknownModel:
+    """No engine runs a model of that name."""
+    return UnknownModel(
+        _("There is no model {name}. `/model list` shows those there are.").format(name=name)
+    )
+
+
+def broke_off(entry: "ModelEntry") -> str:
+    """The connection to a remote model's server ended within an answer."""
+    return _("The connection to the server that runs {name} broke in the middle of this answer. "
+             "Ask again.").format(name=entry.name)  # fmt: skip
+
+
+def withheld() -> str:
+    """A server's filter stopped the answer."""
+    return _("The server's filter held this answer back. Put the question another way.")
+
+
+def gave_up() -> str:
+    """A server ended the answer before it was whole."""
+    return _("The server gave this answer up. Ask again.")
 
 
 def gave_no_numbers(entry: "ModelEntry") -> BrokenModel:

@@ -92,7 +92,7 @@ class ChatFeed:
 
     def encode(self, turns: Sequence[Turn], tokenizer: PromptTokenizer) -> list[int]:
         """Turns of one role in a row become one: many templates demand that roles alternate."""
-        return tokenizer.render(_merged(turns))
+        return tokenizer.render(merged(turns))
 
     def encode_raw(self, text: str, tokenizer: PromptTokenizer) -> list[int]:
         """The template around the text alone: without it a chat model would only continue it."""
@@ -184,11 +184,12 @@ def _ended(text: str, tokenizer: PromptTokenizer) -> list[int]:
     return ids if eos_id is None or ids[-1:] == [eos_id] else [*ids, eos_id]
 
 
-def _merged(turns: Sequence[Turn]) -> list[Turn]:
-    merged: list[Turn] = []
+def merged(turns: Sequence[Turn]) -> list[Turn]:
+    """Turns of one role in a row made one."""
+    joined: list[Turn] = []
     for turn in turns:
-        if merged and merged[-1].role is turn.role:
-            merged[-1] = Turn(turn.role, f"{merged[-1].text}\n{turn.text}")
+        if joined and joined[-1].role is turn.role:
+            joined[-1] = Turn(turn.role, f"{joined[-1].text}\n{turn.text}")
         else:
-            merged.append(turn)
-    return merged
+            joined.append(turn)
+    return joined

@@ -32,13 +32,14 @@ class Prompt:
 
     `dropped_turns` of the oldest turns were left out, `cut_tokens` of the question were cut from
     its beginning (what people ask stands mostly at the end of what they paste). The answer may
-    have `max_tokens`.
+    have `max_tokens`. `turns` are those that are left, for who sends words instead of `ids`.
     """
 
     ids: tuple[int, ...]
     max_tokens: int
     dropped_turns: int = 0
     cut_tokens: int = 0
+    turns: tuple[Turn, ...] = ()
 
 
 def build_prompt(
@@ -92,10 +93,12 @@ class _Builder:
         while len(ids) > self._budget and dropped < len(spoken) - 1:
             dropped += 1
             ids = self._encode(system, spoken[dropped:])
-        cut = 0
+        cut, left = 0, spoken[dropped:]
         if len(ids) > self._budget:
-            ids, cut = self._cut_question(system, spoken[-1], len(ids))
-        return Prompt(tuple(ids), self._answer_tokens(len(ids)), dropped, cut)
+            ids, cut, question = self._cut_question(system, spoken[-1], len(ids))
+            left = [question]
+        answer_tokens = self._answer_tokens(len(ids))
+        return Prompt(tuple(ids), answer_tokens, dropped, cut, (*system, *left))
 
     def _first_guess(self, system: list[Turn], spoken: list[Turn]) -> int:
         if len(spoken) == 1:
@@ -121,14 +124,14 @@ class _Builder:
 
     def _cut_question(
         self, system: list[Turn], question: Turn, length: int
-    ) -> tuple[list[int], int]:
+    ) -> tuple[list[int], int, Turn]:
         before = count = len(self._tokenizer.encode(question.text))
         ids: list[int] = []
         while length > self._budget and question.text:
             question = self._end(question, max(0, count - (length - self._budget)))
             ids = self._encode(system, [question])
             count, length = len(self._tokenizer.encode(question.text)), len(ids)
-        return ids[-self._budget :], before - count
+        return ids[-self._budget :], before - count, question
 
     def _end(self, turn: Turn, max_tokens: int) -> Turn:
         """The end of a turn, within `max_tokens` and shorter than it was."""

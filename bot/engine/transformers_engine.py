@@ -32,7 +32,7 @@ from bot.engine.base import (
 )
 from bot.engine.jobs import AnswerJob, LoadJob, UnloadJob
 from bot.engine.worker import WorkerState, WorkerThread
-from bot.errors import EngineUnavailable, UnknownModel, UserFacingError
+from bot.errors import EngineUnavailable, UserFacingError
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 
@@ -182,11 +182,7 @@ class TransformersEngine(Engine):
     def _entry(self, model: str) -> ModelEntry:
         entry = self._entries().get(model)
         if entry is None:
-            raise UnknownModel(
-                _("There is no model {name}. `/model list` shows those there are.").format(
-                    name=model
-                )
-            )
+            raise failures.unknown_model(model)
         return entry
 
     async def _start_worker(self) -> None:

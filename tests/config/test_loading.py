@@ -164,7 +164,7 @@ WRONG_VARIABLES = [
     (
         "FIRESIDE_HUB__ENDPOINT",
         "https://bob:hunter2@hub.example.org",
-        "FIRESIDE_HUB__ENDPOINT: must be without user name and password; for the hub there is",
+        "FIRESIDE_HUB__ENDPOINT: must be without user name and password; tokens are settings",
     ),
     (
         "FIRESIDE_HUB__ENDPOINT",

@@ -1,7 +1,6 @@
-"""What the engine's tests share: requests, and reading a stream to its end."""
+"""What the tests of the engine that runs models here share, beside asking it (`reading`)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,24 +8,25 @@ import safetensors.torch
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from bot.conversation import Role, Turn
-from bot.engine.base import (
-    Engine,
-    EngineEvent,
-    Finished,
-    GenerationRequest,
-    Loading,
-    ReasoningDelta,
-    SamplingParameters,
-    TextDelta,
-)
 from bot.engine.tokenizer import ModelTokenizer
 from bot.engine.transformers_engine import TransformersEngine
 from config.catalogue import ModelEntry
+from tests.engine.reading import GREEDY, Read, read, request_for
+
+__all__ = [
+    "GREEDY",
+    "MakeEngine",
+    "Read",
+    "folder_of",
+    "load_tensors",
+    "loaded_tokenizer",
+    "read",
+    "request_for",
+    "save_tensors",
+    "tokenizer_of",
+]
 
 MakeEngine = Callable[..., TransformersEngine]
-
-GREEDY = SamplingParameters(temperature=0.0, max_tokens=12)
 
 
 def folder_of(entry: ModelEntry) -> Path:
@@ -54,46 +54,3 @@ def load_tensors(file: Path) -> dict[str, torch.Tensor]:
 def save_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
     """Write a safetensors file as transformers does."""
     cast("Any", safetensors.torch).save_file(tensors, file, {"format": "pt"})
-
-
-def request_for(
-    model: str, text: str, sampling: SamplingParameters = GREEDY, **changes: Any
-) -> GenerationRequest:
-    """A request with one question."""
-    request = GenerationRequest(model, (Turn(Role.USER, text),), sampling)
-    return replace(request, **changes)
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A stream read to its end."""
-
-    events: tuple[EngineEvent, ...]
-
-    @property
-    def text(self) -> str:
-        """The answer."""
-        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
-
-    @property
-    def reasoning(self) -> str:
-        """The reasoning."""
-        return "".join(e.text for e in self.events if isinstance(e, ReasoningDelta))
-
-    @property
-    def loads(self) -> list[Loading]:
-        """What was said of loading."""
-        return [event for event in self.events if isinstance(event, Loading)]
-
-    @property
-    def finished(self) -> Finished:
-        """The last event."""
-        last = self.events[-1]
-        assert isinstance(last, Finished)
-        return last
-
-
-async def read(engine: Engine, request: GenerationRequest) -> Read:
-    """Everything that comes of a request."""
-    async with engine.stream(request) as stream:
-        return Read(tuple([event async for event in stream]))

@@ -13,6 +13,8 @@ LIGHT = (
     "bot.engine.prompt",
     "bot.engine.worker",
     "bot.engine.transformers_engine",
+    "bot.engine.openai_engine",
+    "bot.engine.routing_engine",
 )
 
 
