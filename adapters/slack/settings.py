@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from config.addresses import SecretAddress, WebAddress
 from config.errors import ConfigurationError
-from config.settings import SecretAddress, WebAddress, Words
+from config.settings import Words
 
 BOT_TOKEN_KEY = "FIRESIDE_SLACK__BOT_TOKEN"  # noqa: S105 - the name of the setting
 BOT_TOKEN_EXAMPLE = f"{BOT_TOKEN_KEY}=(the token that begins with xoxb-, page OAuth & Permissions)"
