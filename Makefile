@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 TYPES = types-3.11 types-3.12 types-3.13 types-3.14
 .PHONY: help chat run bench test setup setup-dev check format lint types contracts other-pythons \
-	unit constraints clean $(TYPES)
+	unit fuzz constraints clean $(TYPES)
 
 # The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -53,6 +53,9 @@ other-pythons: setup-dev ## Run the tests that need no torch under every other P
 
 unit: setup-dev ## Run the tests with their coverage, or some of them (ARGS="-k name")
 	$(BIN)/pytest $(or $(ARGS),--cov --cov-report=term)
+
+fuzz: setup-dev ## Ten thousand random sequences of joins, leaves, cancels and unloads in the engine
+	FUZZ_SEQUENCES=10000 $(BIN)/pytest -q tests/engine/test_fuzz.py
 
 check: lint types contracts ## Run the checks without the tests
 

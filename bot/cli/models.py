@@ -151,6 +151,7 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
         yield _("Limits"), entry.limits
     yield _("Kind"), f"{facts.kind}, {facts.family}; {_('fed with')} {facts.feeding}"
     shared = _("prompt and answer together") if facts.shares_window else _("prompt")
+    yield _("Together"), _together(entry, here)
     yield _("Context"), _("{tokens} tokens ({of})").format(tokens=facts.context_tokens, of=shared)
     yield _("Persona"), _("followed") if facts.has_system_prompt else _("ignored by this model")
     yield _("Languages"), ", ".join(facts.languages)
@@ -163,6 +164,22 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
     if entry.repository:
         yield _("Source"), f"{entry.repository} ({entry.revision})"
     yield from _place(entry, here)
+
+
+def _together(entry: "ModelEntry", here: "InstalledModel | None") -> str:
+    # Imported here: see `_facts`.
+    from bot.engine.families import answers_together, model_type_in
+
+    model_type = model_type_in(here.folder) if here is not None else None
+    match answers_together(entry, model_type):
+        case True:
+            return _("many conversations at once")
+        case False:
+            return _("one conversation after another, for {kind} models are not batched").format(
+                kind=model_type
+            )
+        case None:
+            return _("known once it is installed")
 
 
 def _place(entry: "ModelEntry", here: "InstalledModel | None") -> Iterator[tuple[str, str]]:

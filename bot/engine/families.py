@@ -3,10 +3,12 @@
 Pure: no torch, no transformers. A family gets a `PromptTokenizer` and gives token ids.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, cast
 
 from bot.conversation import Role, Turn
 from bot.engine.base import SamplingParameters
@@ -152,6 +154,15 @@ FEEDS: dict[Family, FamilyFeed] = {
 }
 """Every family that can be fed."""
 
+BATCHED_MODEL_TYPES = frozenset(
+    {
+        "blenderbot", "gemma", "gemma2", "gemma3_text", "granite", "llama", "mistral", "olmo2",
+        "phi3", "qwen2", "qwen3", "smollm3", "starcoder2", "t5",
+    }
+)  # fmt: skip
+"""The architectures, in checkpoints' terms, whose rows go through the model together; all others
+answer one question at a time."""
+
 BLENDERBOT_POSITIONS = 128
 """Blenderbot has learned positions: neither its input nor its answer can be longer."""
 
@@ -171,6 +182,26 @@ def capabilities(entry: ModelEntry) -> Capability:
         languages=entry.languages,
         feeding=feed.feeding,
     )
+
+
+def model_type_in(folder: Path) -> str | None:
+    """The architecture that a checkpoint's configuration names; None where it cannot be read."""
+    try:
+        config: object = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(config, dict):
+        return None
+    named = cast("dict[str, object]", config).get("model_type")
+    return named if isinstance(named, str) else None
+
+
+def answers_together(entry: ModelEntry, model_type: str | None) -> bool | None:
+    """Whether a model's rows go through it together; None where its architecture is not known."""
+    known = FEEDS[entry.family].model_types
+    if known is not None:
+        return known <= BATCHED_MODEL_TYPES
+    return None if model_type is None else model_type in BATCHED_MODEL_TYPES
 
 
 def default_sampling(entry: ModelEntry) -> SamplingParameters:

@@ -3,8 +3,7 @@
 Only the engine's worker thread imports this module.
 """
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from bot.engine import failures
 from bot.engine.base import (
@@ -14,12 +13,14 @@ from bot.engine.base import (
     TextDelta,
     Usage,
 )
-from bot.engine.checkpoint import Blueprint, Checkpoint
-from bot.engine.decoding import CausalFeeding, EncoderDecoderFeeding, Feeding, Row
+from bot.engine.batch import Batch
+from bot.engine.checkpoint import Checkpoint
+from bot.engine.decoding import Row
 from bot.engine.detokenizer import AnswerSplitter, Detokenizer
-from bot.engine.families import ModelKind, capabilities
+from bot.engine.families import capabilities
 from bot.engine.jobs import AnswerJob
 from bot.engine.kv_cache import PrefixCache
+from bot.engine.prefixes import Prefix
 from bot.engine.prompt import Prompt, build_prompt
 
 
@@ -38,13 +39,17 @@ def prompt_for(checkpoint: Checkpoint, request: GenerationRequest) -> Prompt:
 
 
 class Candidate:
-    """One row and what its tokens become. `reason` is set once it has ended."""
+    """One row and what its tokens become.
+
+    `reason` is set once it has ended, `prefix` once its row has left the batch.
+    """
 
     def __init__(self, row: Row, checkpoint: Checkpoint, request: GenerationRequest,
                  prompt: Prompt) -> None:  # fmt: skip
         tokenizer = checkpoint.tokenizer
         self.row = row
         self.reason: FinishReason | None = None
+        self.prefix: Prefix | None = None
         self.deltas: list[TextDelta | ReasoningDelta] = []
         self._max_tokens = prompt.max_tokens
         self._detokenizer = Detokenizer(tokenizer.decode, tokenizer.special_ids, tokenizer.tags)
@@ -81,7 +86,8 @@ class Candidate:
 class Generation:
     """An answer from its prompt to its last event.
 
-    With one candidate the deltas go out as they come; with several (`best_of`) all run first, and
+    Its rows are in the model's batch, which steps them beside those of other answers. With one
+    candidate the deltas go out as they come; with several (`best_of`) all run first, and
     of those that ended by themselves (of all, if none did) the one with the highest mean
     log-probability is emitted. The candidates share the prompt's prefill.
     """
@@ -90,18 +96,20 @@ class Generation:
         self,
         job: AnswerJob,
         checkpoint: Checkpoint,
+        batch: Batch,
         prefixes: PrefixCache,
         rows: int,
         monotonic: Callable[[], float],
     ) -> None:
         self._job = job
         self._checkpoint = checkpoint
+        self._batch = batch
         self._prefixes = prefixes
         self._rows = rows
         self._monotonic = monotonic
         self._prompt = prompt_for(checkpoint, job.request)
         self._candidates: list[Candidate] = []
-        self._turn: deque[Candidate] = deque()
+        self._in_batch: set[Row] = set()
         self._cached_tokens = 0
         self._first_delta_at_s: float | None = None
         self._first_token_at_s: float | None = None
@@ -112,29 +120,30 @@ class Generation:
         return self._job.entry.name
 
     @property
-    def blueprint(self) -> Blueprint:
-        """What that model is."""
-        return self._checkpoint.blueprint
-
-    @property
-    def cache_bytes(self) -> int:
-        """What its rows' caches take at most."""
+    def batch_bytes(self) -> int:
+        """What the model's rows would take with this answer's among them."""
         prompt = self._prompt
-        row = self._checkpoint.blueprint.cache_bytes(len(prompt.ids), prompt.max_tokens)
-        return row * self._rows
+        return self._batch.bytes_with(self._rows, len(prompt.ids), prompt.max_tokens)
 
-    def step(self) -> bool:
-        """One forward pass of one row; whether the answer goes on."""
-        if not self._candidates:
-            self._begin()
-        candidate = self._turn[0]
-        self._turn.rotate(-1)
-        if candidate.row.advance():
-            self._choose(candidate)
-        if self._turn:
+    def begin(self) -> None:
+        """Join the batch."""
+        row = self._add(0).row
+        self._cached_tokens = self._batch.join(row, self._prefixes.find(self._prefix_key))
+        self._in_batch.add(row)
+
+    def take(self, ready: Collection[Row]) -> bool:
+        """Choose tokens for those of the `ready` rows that are its own; whether it goes on."""
+        for candidate in self._running():
+            if candidate.row in ready:
+                self._choose(candidate)
+        if self._running():
             return True
         self.finish(None)
         return False
+
+    def owns(self, rows: Collection[Row]) -> bool:
+        """Whether one of the rows is its own."""
+        return any(candidate.row in rows for candidate in self._candidates)
 
     def finish(self, reason: FinishReason | None) -> None:
         """Emit the chosen answer's rest and the last event; None takes the answer's own reason."""
@@ -145,7 +154,9 @@ class Generation:
         if best.reason is None:
             best.end(reason or FinishReason.STOP)
         self._emit(best)
-        self._keep_cache(best.row.feeding)
+        self.leave()
+        if best.prefix is not None:
+            self._prefixes.keep(self._prefix_key, best.prefix)
         ended = reason or best.reason or FinishReason.STOP
         if best.splitter.is_reasoning and ended is not FinishReason.CANCELLED:
             error = failures.only_reasoning()
@@ -153,43 +164,46 @@ class Generation:
         else:
             self._job.finish(ended, self._usage(best))
 
-    def _begin(self) -> None:
-        feeding = self._feeding()
-        row = Row(self._checkpoint, feeding, self._job.request.sampling)
-        self._add(row)
+    def leave(self) -> None:
+        """Take what still runs out of the batch."""
+        for candidate in self._candidates:
+            self._leave(candidate)
 
-    def _feeding(self) -> Feeding:
-        if self._checkpoint.blueprint.feed.kind is ModelKind.ENCODER_DECODER:
-            return EncoderDecoderFeeding(self._checkpoint, self._prompt.ids)
-        reused = self._prefixes.take(self._prefix_key, self._prompt.ids)
-        self._cached_tokens = 0 if reused is None else reused[1]
-        return CausalFeeding(self._checkpoint, self._prompt.ids, reused)
+    def _leave(self, candidate: Candidate) -> None:
+        if candidate.row in self._in_batch:
+            self._in_batch.remove(candidate.row)
+            keep = bool(self._job.request.cache_key)
+            candidate.prefix = self._batch.leave(candidate.row, keep=keep)
 
-    def _add(self, row: Row) -> Candidate:
+    def _running(self) -> list[Candidate]:
+        return [candidate for candidate in self._candidates if candidate.reason is None]
+
+    def _add(self, index: int) -> Candidate:
+        row = Row(self._checkpoint, self._prompt.ids, self._job.request.sampling, index)
         candidate = Candidate(row, self._checkpoint, self._job.request, self._prompt)
         self._candidates.append(candidate)
-        self._turn.append(candidate)
         return candidate
 
     def _choose(self, candidate: Candidate) -> None:
         if self._first_token_at_s is None:
             self._first_token_at_s = self._monotonic()
             self._fork(candidate.row)
+        self._take_token(candidate)
+
+    def _take_token(self, candidate: Candidate) -> None:
         candidate.choose()
-        if candidate.reason is not None:
-            self._turn.remove(candidate)
         if self._rows == 1:
             self._emit(candidate)
+        if candidate.reason is not None:
+            self._leave(candidate)
 
     def _fork(self, first: Row) -> None:
         for index in range(1, self._rows):
-            feeding = first.feeding.fork()
-            row = Row(self._checkpoint, feeding, self._job.request.sampling, index)
-            row.logits = first.logits
-            candidate = self._add(row)
-            candidate.choose()
-            if candidate.reason is not None:
-                self._turn.remove(candidate)
+            candidate = self._add(index)
+            self._batch.fork(candidate.row, first)
+            self._in_batch.add(candidate.row)
+            candidate.row.logits = first.logits
+            self._take_token(candidate)
 
     def _best(self) -> Candidate:
         whole = [candidate for candidate in self._candidates if candidate.is_whole]
@@ -205,10 +219,6 @@ class Generation:
     @property
     def _prefix_key(self) -> tuple[str, str]:
         return self.model, self._job.request.cache_key
-
-    def _keep_cache(self, feeding: Feeding) -> None:
-        if isinstance(feeding, CausalFeeding):
-            self._prefixes.keep(self._prefix_key, feeding.cached_ids, feeding.cache)
 
     def _usage(self, best: Candidate | None) -> Usage:
         generated = 0 if best is None else len(best.row.tokens)

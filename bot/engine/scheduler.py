@@ -78,7 +78,7 @@ class Scheduler(Generic[J]):
                     yield from jobs
 
     def active(self) -> tuple[J, ...]:
-        """The generating jobs, the one whose step is next first."""
+        """The generating jobs, in the order in which they were admitted."""
         return tuple(self._active)
 
     def head(self) -> J | None:
@@ -99,14 +99,6 @@ class Scheduler(Generic[J]):
             if place.user in workspaces[place.workspace]:
                 workspaces[place.workspace].move_to_end(place.user)
         self._active.append(job)
-
-    def next_step(self) -> J | None:
-        """The generating job whose step it is; the others come before it does again."""
-        if not self._active:
-            return None
-        job = self._active[0]
-        self._active.rotate(-1)
-        return job
 
     def remove(self, job: J) -> None:
         """Forget a job, waiting or generating; unknown ones are ignored."""

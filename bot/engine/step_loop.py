@@ -1,11 +1,11 @@
-"""The engine's worker side: admit, load, step, finish; one forward pass of one row at a time.
+"""The engine's worker side: admit, load, step, finish; one forward pass of one model at a time.
 
 Everything here runs in the engine's worker thread; only `snapshot` may be read from elsewhere.
 """
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from bot.engine.base import (
     ResidentModel,
     Usage,
 )
+from bot.engine.batch import Batch, batch_for
 from bot.engine.checkpoint import (
     Blueprint,
     Checkpoint,
@@ -68,6 +69,14 @@ class EngineSettings:
     """Lets in, between two pieces of a load, what was submitted since it began."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory and the rows that it generates."""
+
+    checkpoint: Checkpoint
+    batch: Batch
+
+
 class StepLoop:
     """What the worker owns: models, rows, queues. `step` does one unit of work."""
 
@@ -77,7 +86,7 @@ class StepLoop:
         self._threads = torch.get_num_threads()
         self._budget = settings.memory_budget_bytes or free_bytes(self._device) // 2
         self._prefixes = PrefixCache(self._budget // PREFIX_SHARE)
-        self._residency: Residency[Checkpoint] = Residency(
+        self._residency: Residency[LoadedModel] = Residency(
             self._budget, self._available, self._free
         )
         self._scheduler: Scheduler[AnswerJob] = Scheduler(settings.max_waiting, settings.max_rows)
@@ -85,6 +94,8 @@ class StepLoop:
         self._loads: list[LoadJob] = []
         self._unloads: list[UnloadJob] = []
         self._waits_for_memory = False
+        self._steps = 0
+        self._stepped_at: dict[str, int] = {}
         self._loading: str | None = None
         self._reported = 0.0
         self._is_shut_down = False
@@ -193,48 +204,75 @@ class StepLoop:
         """Load, prepare and admit the head; False if it must wait for memory."""
         if job not in self._generations:
             try:
-                checkpoint = self._resident(job.entry)
+                loaded = self._resident(job.entry)
             except NoRoom:
                 return False
             if job.is_finished:  # cancelled while the model was loading
                 return True
             self._generations[job] = Generation(
-                job, checkpoint, self._prefixes, self._rows(job), self._settings.monotonic
+                job,
+                loaded.checkpoint,
+                loaded.batch,
+                self._prefixes,
+                self._rows(job),
+                self._settings.monotonic,
             )
         if self._scheduler.active() and not self._has_row_memory(job):
             return False
         self._scheduler.admit(job)
+        self._generations[job].begin()
         return True
 
     def _has_row_memory(self, job: AnswerJob) -> bool:
         """Whether the rows' caches fit beside the models; one answer alone always may."""
-        jobs = [*self._scheduler.active(), job]
-        rows = sum(self._generations[each].cache_bytes for each in jobs)
-        weights = sum(resident.weight_bytes for _name, resident in self._residency.all())
+        rows = self._generations[job].batch_bytes
+        weights = 0
+        for name, resident in self._residency.all():
+            weights += resident.weight_bytes
+            if name != job.entry.name:
+                rows += resident.model.batch.bytes_with(0, 0, 0)
         return weights + rows + self._prefixes.used_bytes <= self._budget
 
     def _advance(self) -> None:
-        job = self._scheduler.next_step()
-        if job is None:
+        """One forward pass of the model whose turn it is."""
+        active = self._scheduler.active()
+        if not active:
             return
-        deadline = job.request.deadline
-        if job.is_cancelled:
-            self._finish(job, FinishReason.CANCELLED)
-        elif deadline is not None and self._settings.clock() >= deadline:
-            self._finish(job, FinishReason.TIME)
-        else:
-            self._step_one(job)
+        names = {job.entry.name for job in active}
+        name = min(sorted(names), key=lambda name: self._stepped_at.get(name, 0))
+        self._steps += 1
+        self._stepped_at[name] = self._steps
+        jobs = [job for job in active if job.entry.name == name]
+        for job in jobs:
+            deadline = job.request.deadline
+            if job.is_cancelled:
+                self._finish(job, FinishReason.CANCELLED)
+            elif deadline is not None and self._settings.clock() >= deadline:
+                self._finish(job, FinishReason.TIME)
+        jobs = [job for job in jobs if job in self._generations]
+        resident = self._residency.peek(name)
+        if jobs and resident is not None:
+            self._step_batch(resident.model, jobs)
 
-    def _step_one(self, job: AnswerJob) -> None:
-        self.passes[job.entry.name] = self.passes.get(job.entry.name, 0) + 1
-        self._use_threads(self._generations[job].blueprint)
+    def _step_batch(self, loaded: LoadedModel, jobs: Sequence[AnswerJob]) -> None:
+        blueprint = loaded.checkpoint.blueprint
+        self.passes[blueprint.entry.name] = self.passes.get(blueprint.entry.name, 0) + 1
+        self._use_threads(blueprint)
         try:
-            goes_on = job.context.run(self._generations[job].step)
-        except Exception as error:  # the top of one answer: it is told, the others go on
-            self._fail(job, error)
-        else:
-            if not goes_on:
-                self._forget(job)
+            ready = set(loaded.batch.step())
+        except Exception as error:  # the top of a pass: whose it was are told, the others go on
+            fed = loaded.batch.fed
+            for job in [job for job in jobs if self._generations[job].owns(fed)] or jobs:
+                self._fail(job, error)
+            return
+        for job in jobs:
+            try:
+                goes_on = job.context.run(self._generations[job].take, ready)
+            except Exception as error:  # the top of one answer: it is told, the others go on
+                self._fail(job, error)
+            else:
+                if not goes_on:
+                    self._forget(job)
 
     def _use_threads(self, blueprint: Blueprint) -> None:
         threads = 1 if blueprint.is_single_threaded else self._threads
@@ -263,12 +301,14 @@ class StepLoop:
 
     def _forget(self, job: AnswerJob) -> None:
         self._scheduler.remove(job)
-        self._generations.pop(job, None)
+        generation = self._generations.pop(job, None)
+        if generation is not None:
+            generation.leave()
         self._waits_for_memory = False
 
     # Models in memory.
 
-    def _resident(self, entry: ModelEntry) -> Checkpoint:
+    def _resident(self, entry: ModelEntry) -> LoadedModel:
         """The loaded model.
 
         Raises `ModelError`, `NoRoom` where it can wait for room, or `EngineUnavailable` once shut
@@ -300,7 +340,7 @@ class StepLoop:
             smaller = self._smaller(blueprint.entry)
             raise failures.too_large(blueprint.entry, need, error.room, smaller) from error
 
-    def _load(self, blueprint: Blueprint) -> Checkpoint:
+    def _load(self, blueprint: Blueprint) -> LoadedModel:
         name = blueprint.entry.name
         self._prefixes.clear()
         self._loading, self._reported = name, -1.0
@@ -309,13 +349,14 @@ class StepLoop:
         self._use_threads(blueprint)
         try:
             checkpoint = load_checkpoint(blueprint, self._on_piece)
-            resident = Resident(checkpoint, blueprint.weight_bytes, blueprint.full_row_bytes)
+            loaded = LoadedModel(checkpoint, batch_for(checkpoint))
+            resident = Resident(loaded, blueprint.weight_bytes, blueprint.full_row_bytes)
             self._residency.admit(name, resident)
             self._tell_loading(1.0)
         finally:
             self._loading = None
             self._tell_snapshot()
-        return checkpoint
+        return loaded
 
     def _on_piece(self, fraction: float) -> None:
         """A piece of a model is loaded: new questions come in, other models' answers go on."""
@@ -384,13 +425,13 @@ def free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
 
 
-def _described(name: str, resident: Resident[Checkpoint]) -> ResidentModel:
+def _described(name: str, resident: Resident[LoadedModel]) -> ResidentModel:
     return ResidentModel(
         name,
         ModelState.READY,
         resident.weight_bytes,
         resident.cache_bytes,
-        resident.model.blueprint.kernel,
+        resident.model.checkpoint.blueprint.kernel,
     )
 
 

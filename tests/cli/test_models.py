@@ -89,6 +89,33 @@ def test_show_of_the_embedded_model_ends_with_its_card(capsys: pytest.CaptureFix
     assert said.endswith(CARD.read_text("utf-8").strip() + "\n\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [
+        ("blenderbot", "many conversations at once"),
+        ("fireside", "many conversations at once"),
+        ("qwen3-4b", "known once it is installed"),
+    ],
+)
+def test_show_says_whether_conversations_are_answered_together(
+    capsys: pytest.CaptureFixture[str], name: str, answers: str
+) -> None:
+    assert f"Together:       {answers}" in run(capsys, "models", "show", name).out
+
+
+def test_show_names_an_architecture_that_answers_one_after_another(
+    capsys: pytest.CaptureFixture[str], workplace: Path
+) -> None:
+    folder = workplace / "strange"
+    write_model(folder)
+    (folder / "config.json").write_text('{"model_type": "mamba"}')
+    (workplace / "fireside.toml").write_text(f'[models.strange]\nfolder = "{folder}"\n')
+    assert (
+        "one conversation after another, for mamba models"
+        in run(capsys, "models", "show", "strange").out
+    )
+
+
 def test_show_breaks_lines_where_a_terminal_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr(sys, "stdout", screen := Terminal())

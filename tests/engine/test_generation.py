@@ -13,10 +13,12 @@ import torch
 
 from bot.conversation import Role, Turn
 from bot.engine.base import GenerationRequest, SamplingParameters
+from bot.engine.batch import Batch, batch_for
 from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
-from bot.engine.decoding import CausalFeeding, EncoderDecoderFeeding, Feeding, Row
-from bot.engine.families import ModelKind
+from bot.engine.decoding import Row
 from bot.engine.generation import prompt_for
+from bot.engine.one_by_one import OneByOne
+from bot.engine.slot_batch import SlotBatch
 from bot.engine.transformers_engine import TransformersEngine
 from config.catalogue import ModelEntry
 from tests.checkpoints import PROMPTS, TINY
@@ -53,22 +55,27 @@ class Generated:
     logits: list[torch.Tensor]
 
 
-def feeding_of(checkpoint: Checkpoint, ids: tuple[int, ...]) -> Feeding:
-    if checkpoint.blueprint.feed.kind is ModelKind.ENCODER_DECODER:
-        return EncoderDecoderFeeding(checkpoint, ids)
-    return CausalFeeding(checkpoint, ids)
+def next_logits(batch: Batch, row: Row) -> torch.Tensor:
+    """Step until the row may choose."""
+    while row not in batch.step():
+        pass
+    assert row.logits is not None
+    return row.logits
 
 
-def ours(checkpoint: Checkpoint, request: GenerationRequest) -> Generated:
+def ours(
+    checkpoint: Checkpoint, request: GenerationRequest, batch: Batch | None = None
+) -> Generated:
     prompt = prompt_for(checkpoint, request)
-    row = Row(checkpoint, feeding_of(checkpoint, prompt.ids), request.sampling)
+    row = Row(checkpoint, prompt.ids, request.sampling)
+    batch = batch or batch_for(checkpoint)
+    batch.join(row)
     generated = Generated([], [])
     while not row.is_ended and len(row.tokens) < prompt.max_tokens:
-        if row.advance():
-            assert row.logits is not None
-            generated.logits.append(row.logits)
-            token = row.choose()
-            generated.tokens.append(-1 if token is None else token)
+        generated.logits.append(next_logits(batch, row))
+        token = row.choose()
+        generated.tokens.append(-1 if token is None else token)
+    batch.leave(row)
     return generated
 
 
@@ -99,14 +106,23 @@ def is_tie(logits: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_greedy_tokens_and_every_steps_logits_are_those_of_generate(
+def test_rows_of_the_known_families_go_through_their_model_together(
     loaded: Loaded, name: str
 ) -> None:
+    assert isinstance(batch_for(loaded.checkpoint(name)), SlotBatch)
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_greedy_tokens_and_every_steps_logits_are_those_of_generate(
+    loaded: Loaded, name: str, one_by_one: bool
+) -> None:
     checkpoint = loaded.checkpoint(name)
+    batch = OneByOne(checkpoint) if one_by_one else batch_for(checkpoint)
     ties = 0
     for text in PROMPTS[:10]:
         request = request_for(name, text)
-        mine, reference = ours(checkpoint, request), theirs(checkpoint, request)
+        mine, reference = ours(checkpoint, request, batch), theirs(checkpoint, request)
         for step, (token, expected) in enumerate(zip(mine.tokens, reference.tokens, strict=True)):
             torch.testing.assert_close(
                 mine.logits[step], reference.logits[step], atol=2e-3, rtol=1e-3
@@ -153,35 +169,39 @@ async def test_the_streamed_answer_is_the_decoding_of_generates_tokens(
 
 
 @pytest.mark.parametrize("name", ["llama", "smollm", "qwen3"])
+@pytest.mark.parametrize("one_by_one", [False, True])
 def test_a_prompt_fed_in_chunks_gives_the_logits_of_one_fed_whole(
-    loaded: Loaded, name: str, monkeypatch: pytest.MonkeyPatch
+    loaded: Loaded, name: str, one_by_one: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = loaded.checkpoint(name)
     request = request_for(name, " ".join(PROMPTS[:3]))
-    whole = ours(checkpoint, request)
-    monkeypatch.setattr("bot.engine.decoding.PREFILL_CHUNK", 7)
-    chunked = ours(checkpoint, request)
+    make = OneByOne if one_by_one else batch_for
+    whole = ours(checkpoint, request, make(checkpoint))
+    monkeypatch.setattr("bot.engine.one_by_one.PREFILL_CHUNK", 7)
+    monkeypatch.setattr("bot.engine.causal_batch.ALONE_CHUNK", 7)
+    chunked = ours(checkpoint, request, make(checkpoint))
     assert chunked.tokens == whole.tokens
     for one, other in zip(chunked.logits, whole.logits, strict=True):
         torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_a_forked_row_goes_on_as_if_it_were_alone(loaded: Loaded, name: str) -> None:
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_forked_row_goes_on_as_if_it_were_alone(
+    loaded: Loaded, name: str, one_by_one: bool
+) -> None:
     checkpoint = loaded.checkpoint(name)
+    batch = OneByOne(checkpoint) if one_by_one else batch_for(checkpoint)
     prompt = prompt_for(checkpoint, request_for(name, PROMPTS[0]))
-    first = Row(checkpoint, feeding_of(checkpoint, prompt.ids), GREEDY)
-    while not first.advance():
-        pass
-    second = Row(checkpoint, first.feeding.fork(), GREEDY)
-    second.logits = first.logits
-    third = torch.topk(cast("torch.Tensor", first.logits), 3).indices[2]
-    first.feeding.push(int(third))
-    first.advance()
-    assert second.choose() == ours(checkpoint, request_for(name, PROMPTS[0])).tokens[0]
-    second.advance()
-    expected = ours(checkpoint, request_for(name, PROMPTS[0])).logits[1]
-    torch.testing.assert_close(second.logits, expected, atol=2e-3, rtol=1e-3)
+    first, second = (Row(checkpoint, prompt.ids, GREEDY) for _ in range(2))
+    batch.join(first)
+    logits = next_logits(batch, first)
+    batch.fork(second, first)
+    second.logits = logits
+    first.history.append(int(torch.topk(logits, 3).indices[2]))
+    alone = ours(checkpoint, request_for(name, PROMPTS[0]))
+    assert second.choose() == alone.tokens[0]
+    torch.testing.assert_close(next_logits(batch, second), alone.logits[1], atol=2e-3, rtol=1e-3)
 
 
 def test_a_checkpoints_least_length_and_encoder_ngrams_are_kept(
@@ -196,11 +216,11 @@ def test_a_checkpoints_least_length_and_encoder_ngrams_are_kept(
     blueprint = read_blueprint(entry, tmp_path, torch.device("cpu"), exact=True)
     checkpoint = load_checkpoint(blueprint, lambda _fraction: None)
     assert (checkpoint.rules.min_length, checkpoint.rules.encoder_no_repeat_ngram_size) == (9, 3)
-    row = Row(checkpoint, EncoderDecoderFeeding(checkpoint, [5, 6, 2]), GREEDY)
+    row = Row(checkpoint, [5, 6, 2], GREEDY)
     for logits in (end_at(checkpoint, 2.0), end_at(checkpoint, -2.0)):
         row.logits = logits
         assert row.choose() is not None
-    row.feeding.history[:] = [7] * 9  # pyright: ignore[reportIndexIssue]
+    row.history[:] = [7] * 9
     row.logits = end_at(checkpoint, 2.0)
     assert row.choose() is None
 

@@ -32,8 +32,10 @@ from bot.engine.base import (
     SamplingParameters,
     TextDelta,
 )
+from bot.engine.causal_batch import CausalBatch
 from bot.engine.checkpoint import Blueprint, Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
+from bot.engine.slot_batch import SlotBatch
 from bot.engine.step_loop import StepLoop
 from bot.engine.tokenizer import ModelTokenizer
 from bot.engine.transformers_engine import TransformersEngine
@@ -133,7 +135,7 @@ async def test_unloading_waits_for_running_answers_and_frees_the_model(
 def _weak_model(step_loop: StepLoop) -> Callable[[], object]:
     resident = step_loop._residency.peek("smollm")  # pyright: ignore[reportPrivateUsage]
     assert resident is not None
-    return weakref.ref(resident.model.model)
+    return weakref.ref(resident.model.checkpoint.model)
 
 
 async def test_two_answers_are_made_in_turn_token_by_token(engine: TransformersEngine) -> None:
@@ -284,7 +286,7 @@ async def test_the_best_of_several_is_the_likeliest_that_ended_by_itself(
 def _decode(step_loop: StepLoop, ids: list[int]) -> str:
     resident = step_loop._residency.peek("smollm")  # pyright: ignore[reportPrivateUsage]
     assert resident is not None
-    return resident.model.tokenizer.decode(ids)
+    return resident.model.checkpoint.tokenizer.decode(ids)
 
 
 async def test_a_following_question_reuses_the_cache_and_changes_nothing(
@@ -634,11 +636,11 @@ async def test_running_out_of_memory_ends_one_answer_and_is_told(
 ) -> None:
     await engine.load("smollm")
 
-    def exhausted(_self: Row) -> NoReturn:
+    def exhausted(_self: CausalBatch) -> NoReturn:
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Row, "advance", exhausted)
+        patch.setattr(CausalBatch, "_prefill", exhausted)
         answer = await read(engine, request_for("smollm", "hello"))
     assert "memory ran out" in (answer.finished.error or "")
     assert (await read(engine, request_for("smollm", "hello"))).finished.error is None
@@ -653,18 +655,22 @@ async def test_logits_that_are_not_numbers_and_other_failures_are_told(
 
     words = "what somebody wrote"
 
-    def nan(self: Row) -> bool:
-        self.logits = torch.full((600,), float("nan"))
-        return True
+    step = CausalBatch.step
 
-    def secret(_self: Row) -> NoReturn:
+    def nan(self: CausalBatch) -> Sequence[Row]:
+        ready = step(self)
+        for row in ready:
+            row.logits = torch.full((600,), float("nan"))
+        return ready
+
+    def secret(_self: CausalBatch) -> NoReturn:
         raise ValueError(words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Row, "advance", nan)
+        patch.setattr(CausalBatch, "step", nan)
         answer = await read(engine, request_for("smollm", "hello"))
         assert "not a number" in (answer.finished.error or "")
-        patch.setattr(Row, "advance", secret)
+        patch.setattr(CausalBatch, "_prefill", secret)
         answer = await read(engine, request_for("smollm", "hello"))
         assert "Something went wrong" in (answer.finished.error or "")
     assert "ValueError" in caplog.text
@@ -937,22 +943,25 @@ def test_a_checkpoint_in_half_precision_runs_in_fp32_while_it_is_small(
     assert opening.choose_dtype(large, torch.device("cuda"), exact=False) is torch.bfloat16
 
 
-async def test_the_cache_estimate_covers_what_a_row_really_takes(
-    engine: TransformersEngine,
+@pytest.mark.parametrize("name", TINY)
+async def test_the_estimate_of_a_batch_is_what_its_caches_really_take(
+    engine: TransformersEngine, name: str
 ) -> None:
-    from bot.engine.decoding import CausalFeeding
-
     def measure(step_loop: StepLoop) -> tuple[int, int]:
-        resident = step_loop._residency.peek("llama")  # pyright: ignore[reportPrivateUsage]
+        resident = step_loop._residency.peek(name)  # pyright: ignore[reportPrivateUsage]
         assert resident is not None
-        checkpoint: Checkpoint = resident.model
-        feeding = CausalFeeding(checkpoint, [5] * 40)
-        feeding.advance()
-        layers: Any = feeding.cache.layers
-        real = sum(t.numel() * t.element_size() for y in layers for t in (y.keys, y.values))
-        return real, checkpoint.blueprint.cache_bytes(40, 0)
+        batch = resident.model.batch
+        assert isinstance(batch, SlotBatch)
+        row = Row(resident.model.checkpoint, [5] * 40, GREEDY)
+        estimate = batch.bytes_with(1, 40, 8)
+        batch.join(row)
+        while row not in batch.step():
+            pass
+        real = sum(cache.size_bytes for cache in batch._caches)  # pyright: ignore[reportPrivateUsage]
+        batch.leave(row)
+        return real, estimate
 
-    await engine.load("llama")
+    await engine.load(name)
     real, estimate = await in_worker(engine, measure)
     assert real == estimate
 
@@ -973,14 +982,14 @@ async def test_small_models_compute_in_one_thread_and_large_ones_in_all(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[int] = []
-    advance = Row.advance
+    step = CausalBatch.step
 
-    def watched(self: Row) -> bool:
+    def watched(self: CausalBatch) -> Sequence[Row]:
         used.append(torch.get_num_threads())
-        return advance(self)
+        return step(self)
 
-    monkeypatch.setattr(Row, "advance", watched)
     await engine.load("smollm")
+    monkeypatch.setattr(CausalBatch, "step", watched)
     await in_worker(engine, lambda step_loop: setattr(step_loop, "_threads", 2))
     await read(engine, request_for("smollm", "hello"))
     monkeypatch.setattr("bot.engine.checkpoint.SINGLE_THREAD_BYTES", 0)

@@ -1,0 +1,78 @@
+"""Batch: the rows of one model that generate together, and how a model gets the batch it can have.
+
+Only the engine's worker thread imports this module.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+from bot.engine.causal_batch import CausalBatch
+from bot.engine.checkpoint import Checkpoint
+from bot.engine.decoding import Row
+from bot.engine.encoder_decoder_batch import EncoderDecoderBatch
+from bot.engine.families import BATCHED_MODEL_TYPES, ModelKind
+from bot.engine.one_by_one import OneByOne
+from bot.engine.prefixes import Prefix
+from bot.engine.self_test import agrees_with_single_rows
+
+logger = logging.getLogger(__name__)
+
+
+class Batch(Protocol):
+    """The rows of one model. A row is in one batch, from `join` to `leave`."""
+
+    def join(self, row: Row, prefix: Prefix | None = None) -> int:
+        """Let a row in. Returns how many of its prompt's tokens a kept prefix saved."""
+        ...
+
+    def fork(self, row: Row, of: Row) -> None:
+        """Let a row in that has been fed exactly what `of` has."""
+        ...
+
+    def leave(self, row: Row, *, keep: bool = False) -> Prefix | None:
+        """Let a row out; with `keep`, what it was fed, if a later row could begin with it."""
+        ...
+
+    def step(self) -> Sequence[Row]:
+        """One forward pass; the rows whose logits it set. They choose before the next step."""
+        ...
+
+    @property
+    def fed(self) -> Sequence[Row]:
+        """The rows of the last pass, so that its failure is told to them alone."""
+        ...
+
+    def bytes_with(self, rows: int, prompt_tokens: int, answer_tokens: int) -> int:
+        """The memory that the rows would take with so many more of this length."""
+        ...
+
+
+def batch_for(checkpoint: Checkpoint) -> Batch:
+    """The batch for a model: all rows in one pass where it is known and tested to be right.
+
+    Rotary positions that are scaled by the length seen so far would make rows depend on each other.
+    """
+    blueprint = checkpoint.blueprint
+    if blueprint.config.model_type not in BATCHED_MODEL_TYPES or _scales_by_length(checkpoint):
+        return OneByOne(checkpoint)
+    is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
+    try:
+        batch = CausalBatch(checkpoint) if is_causal else EncoderDecoderBatch(checkpoint)
+        if agrees_with_single_rows(checkpoint, batch):
+            return batch
+        reason = "its logits differ from those of single rows"
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = f"{type(error).__name__} in the self-test"
+    logger.warning("%s answers one question at a time: %s", blueprint.entry.name, reason)
+    return OneByOne(checkpoint)
+
+
+def _scales_by_length(checkpoint: Checkpoint) -> bool:
+    scaling: object = getattr(checkpoint.blueprint.config, "rope_parameters", None)
+    kind = scaling.get("rope_type") if isinstance(scaling, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return kind in ("dynamic", "longrope")

@@ -1,0 +1,67 @@
+"""Whether a batch gives what the model itself gives, checked once when a model is loaded.
+
+Two rows of different lengths, the second joining while the first decodes, beside a forward pass of
+each whole text without any cache.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from typing import cast
+
+import torch
+
+from bot.engine.base import SamplingParameters
+from bot.engine.checkpoint import Checkpoint
+from bot.engine.decoding import Row
+from bot.engine.slot_batch import SlotBatch
+
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
+"""Largest difference of logits, as a share of the largest logit."""
+
+PROMPTS = ((3, 5, 7, 9, 4, 6, 8), (6, 3, 8))
+
+
+def agrees_with_single_rows(checkpoint: Checkpoint, batch: SlotBatch) -> bool:
+    """Feed two rows together and compare every row's logits."""
+    size = checkpoint.tokenizer.size
+    rows = [
+        Row(checkpoint, [token % size for token in prompt], SamplingParameters(temperature=0))
+        for prompt in PROMPTS
+    ]
+    batch.join(rows[0])
+    _step_until(batch, rows[0], [])
+    batch.join(rows[1])
+    compared: list[bool] = []
+    _step_until(batch, rows[1], compared)
+    for _ in range(3):
+        for row in batch.step():
+            compared.append(_is_close(checkpoint, row))
+            row.history.append(len(row.history) % size)
+    for row in rows:
+        batch.leave(row)
+    return all(compared)
+
+
+def _step_until(batch: SlotBatch, awaited: Row, compared: list[bool]) -> None:
+    has_come = False
+    while not has_come:
+        for row in batch.step():
+            compared.append(_is_close(batch.checkpoint, row))
+            row.history.append(len(row.history) % batch.checkpoint.tokenizer.size)
+            has_come = has_come or row is awaited
+
+
+def _is_close(checkpoint: Checkpoint, row: Row) -> bool:
+    assert row.logits is not None
+    device = checkpoint.blueprint.device
+    history = torch.tensor([row.history], device=device)
+    with torch.inference_mode():
+        if row.source:
+            output = checkpoint.model(
+                input_ids=torch.tensor([row.source], device=device), decoder_input_ids=history
+            )
+        else:
+            output = checkpoint.model(input_ids=history)
+    expected = cast("torch.Tensor", output.logits[0, -1]).float()
+    worst = float((row.logits - expected).abs().max())
+    tolerance = TOLERANCE.get(checkpoint.blueprint.dtype, 0.1)
+    return worst <= tolerance * float(expected.abs().max())

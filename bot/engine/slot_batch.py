@@ -1,0 +1,120 @@
+"""Rows in slots: which slot holds which row, who is prefilled and who decodes.
+
+What is the same for both kinds of model; how tokens go through the model is each kind's own.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+
+from bot.engine.checkpoint import Checkpoint
+from bot.engine.decoding import Row
+from bot.engine.prefixes import Prefix
+from bot.engine.slot_cache import SlotCache
+
+
+class SlotBatch(ABC):
+    """Rows of one model. The first slots hold the rows that decode, all in one pass a step; behind
+    them stand those whose prompt is being prefilled. Prefill and decode steps alternate.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *caches: SlotCache) -> None:
+        self._checkpoint = checkpoint
+        self._caches = caches
+        self._rows: list[Row] = []
+        self._decoding = 0
+        self._has_decoded = True
+        self.fed: Sequence[Row] = ()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model."""
+        return self._checkpoint
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The rows by slot."""
+        return self._rows
+
+    def join(self, row: Row, prefix: Prefix | None = None) -> int:
+        """Let a row in, behind all others."""
+        self._rows.append(row)
+        try:
+            with torch.inference_mode():
+                for cache in self._caches:
+                    cache.open()
+                return self._begin(row, prefix)
+        except Exception:
+            self._rows.pop()
+            for cache in self._caches:
+                cache.close_from(len(self._rows))
+            raise
+
+    def fork(self, row: Row, of: Row) -> None:
+        """Let a row in that has been fed exactly what `of` has: it decodes at once."""
+        self.join(row)
+        with torch.inference_mode():
+            for cache in self._caches:
+                cache.copy(self._rows.index(of), len(self._rows) - 1)
+            self._promote(len(self._rows) - 1)
+
+    def leave(self, row: Row, *, keep: bool = False) -> Prefix | None:
+        """Let a row out; the last of its kind moves into the hole."""
+        slot = self._rows.index(row)
+        with torch.inference_mode():
+            prefix = self._kept(slot) if keep else None
+            if slot < self._decoding:
+                self._decoding -= 1
+                self._move(self._decoding, slot)
+                slot = self._decoding
+            self._move(len(self._rows) - 1, slot)
+        self._rows.pop()
+        for cache in self._caches:
+            cache.close_from(len(self._rows))
+            if not self._rows:
+                cache.release()
+        return prefix
+
+    def step(self) -> Sequence[Row]:
+        """One forward pass: of everybody who decodes, or of somebody's prompt."""
+        waiting = len(self._rows) > self._decoding
+        self._has_decoded = not (waiting and (self._has_decoded or not self._decoding))
+        self.fed = ()
+        with torch.inference_mode():
+            return self._decode(self._decoding) if self._has_decoded else self._prefill()
+
+    @abstractmethod
+    def bytes_with(self, rows: int, prompt_tokens: int, answer_tokens: int) -> int:
+        """The memory with so many more rows of this length: slots are as long as the longest."""
+
+    @abstractmethod
+    def _begin(self, row: Row, prefix: Prefix | None) -> int:
+        """Prepare the newest row; how many tokens a prefix saved."""
+
+    @abstractmethod
+    def _prefill(self) -> Sequence[Row]:
+        """One forward pass for rows that are not decoding yet."""
+
+    @abstractmethod
+    def _decode(self, rows: int) -> Sequence[Row]:
+        """One forward pass of the first rows."""
+
+    @abstractmethod
+    def _kept(self, slot: int) -> Prefix | None:
+        """What a slot's row was fed."""
+
+    def _promote(self, slot: int) -> None:
+        """The prompt of a slot's row is prefilled: it decodes from now on."""
+        first = self._decoding
+        for cache in self._caches:
+            cache.swap(slot, first)
+        self._rows[slot], self._rows[first] = self._rows[first], self._rows[slot]
+        self._decoding += 1
+
+    def _move(self, source: int, target: int) -> None:
+        if source == target:
+            return
+        for cache in self._caches:
+            cache.copy(source, target)
+        self._rows[target] = self._rows[source]

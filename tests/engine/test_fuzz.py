@@ -1,0 +1,250 @@
+"""Random joins, leaves, cancels, switches and unloads: no row is lost, mixed up or changed.
+
+A few hundred sequences belong to every run; `make fuzz` takes ten thousand.
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from functools import cache
+
+import pytest
+import torch
+
+from bot.clock import utc_now
+from bot.conversation import Role, Turn
+from bot.engine.base import (
+    EngineEvent,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    SamplingParameters,
+    TextDelta,
+)
+from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.decoding import Row
+from bot.engine.generation import Generation, prompt_for
+from bot.engine.jobs import AnswerJob, UnloadJob
+from bot.engine.one_by_one import OneByOne
+from bot.engine.slot_batch import SlotBatch
+from bot.engine.step_loop import EngineSettings, StepLoop
+from config.catalogue import ModelEntry
+from tests.checkpoints import PROMPTS, TINY
+from tests.engine.engines import folder_of
+
+SEQUENCES = int(os.environ.get("FUZZ_SEQUENCES", "300"))
+CHUNK = 50
+"""Sequences that share one engine, so that what one leaks the next ones meet."""
+
+TIE = 1e-3
+MOST_TOKENS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a row says alone: its tokens, end token left out, and the logits of every step."""
+
+    tokens: list[int]
+    logits: list[torch.Tensor]
+    has_tie: bool
+
+
+@dataclass(slots=True)
+class Asked:
+    """One question of a sequence and what has come of it."""
+
+    job: AnswerJob
+    prompt: int
+    events: list[EngineEvent] = field(default_factory=list[EngineEvent])
+
+    @property
+    def text(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+
+    @property
+    def finished(self) -> Finished | None:
+        last = self.events[-1] if self.events else None
+        return last if isinstance(last, Finished) else None
+
+
+class Checker:
+    """Compares everything with single rows; `counts` tell what was met."""
+
+    def __init__(self, loop: StepLoop, entries: Mapping[str, ModelEntry]) -> None:
+        self.loop = loop
+        self.counts: Counter[str] = Counter()
+        self._entries = entries
+        self._checkpoint: Callable[[str], Checkpoint] = cache(self._loaded)
+        self.reference: Callable[[str, int, int], Reference] = cache(self._reference)
+
+    def check_rows(self) -> None:
+        """After a step: each row's last logits, and no row in a batch that no answer owns."""
+        owned = {
+            candidate.row: (job, generation)
+            for job, generation in self.loop._generations.items()  # pyright: ignore[reportPrivateUsage]
+            for candidate in generation._candidates  # pyright: ignore[reportPrivateUsage]
+        }
+        for _name, resident in self.loop._residency.all():  # pyright: ignore[reportPrivateUsage]
+            batch = resident.model.batch
+            assert isinstance(batch, SlotBatch)
+            assert set(batch.rows) <= set(owned)
+            assert len(set(batch.rows)) == len(batch.rows)
+            for cache_ in batch._caches:  # pyright: ignore[reportPrivateUsage]
+                assert len(cache_.lengths) == len(batch.rows)
+                assert batch.rows or cache_.size_bytes == 0
+        for row, (job, generation) in owned.items():
+            self._check_row(row, job, generation)
+
+    def _check_row(self, row: Row, job: AnswerJob, generation: Generation) -> None:
+        if row.logits is None or not row.chosen:
+            return
+        prompt = PROMPTS.index(job.request.turns[-1].text)
+        turns = len(job.request.turns)
+        reference = self.reference(job.entry.name, prompt, turns)
+        at = row.chosen - 1
+        if at < len(reference.logits) and row.tokens[:at] == reference.tokens[:at]:
+            worst = float((row.logits - reference.logits[at]).abs().max())
+            assert worst < 5e-3, (job.entry.name, at, worst)
+            self.counts["logits"] += 1
+
+    def check_answer(self, asked: Asked) -> None:
+        """At the end: a greedy answer is what its row says alone, a broken off one begins so."""
+        finished = asked.finished
+        assert finished is not None
+        self.counts[finished.reason.value] += 1
+        request = asked.job.request
+        tokenizer = self._checkpoint(request.model).tokenizer
+        reference = self.reference(request.model, asked.prompt, len(request.turns))
+        if request.sampling.temperature or tokenizer.tags.keys() & set(reference.tokens):
+            # Drawn, or inside reasoning: the rows' logits alone are compared.
+            assert finished.error is None or "reasoning" in finished.error
+            return
+        assert finished.error is None
+        expected = tokenizer.decode(reference.tokens[: request.sampling.max_tokens]).lstrip()
+        is_whole = finished.reason is not FinishReason.CANCELLED
+        is_same = asked.text == expected if is_whole else expected.startswith(asked.text)
+        if not is_same:
+            assert reference.has_tie, (request.model, asked.text, expected)
+            self.counts["ties"] += 1
+
+    def _reference(self, model: str, prompt: int, turns: int) -> Reference:
+        checkpoint = self._checkpoint(model)
+        greedy = SamplingParameters(temperature=0, max_tokens=MOST_TOKENS)
+        request = GenerationRequest(model, conversation(prompt, turns), greedy)
+        row = Row(checkpoint, prompt_for(checkpoint, request).ids, greedy)
+        alone = OneByOne(checkpoint)
+        alone.join(row)
+        logits: list[torch.Tensor] = []
+        while not row.is_ended and len(row.tokens) < MOST_TOKENS:
+            if alone.step():
+                assert row.logits is not None
+                logits.append(row.logits)
+                row.choose()
+        best = [torch.topk(each, 2).values for each in logits]
+        return Reference(row.tokens, logits, any(float(b[0] - b[1]) < TIE for b in best))
+
+    def _loaded(self, model: str) -> Checkpoint:
+        entry = self._entries[model]
+        blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=True)
+        return load_checkpoint(blueprint, lambda _fraction: None)
+
+
+def conversation(prompt: int, turns: int) -> tuple[Turn, ...]:
+    """A question, with turns before it that are the same for all."""
+    roles = [Role.USER, Role.ASSISTANT]
+    before = [Turn(roles[index % 2], PROMPTS[-1 - index]) for index in range(turns - 1)]
+    return (*before, Turn(Role.USER, PROMPTS[prompt]))
+
+
+class Sequence:
+    """One random sequence of what people may do."""
+
+    def __init__(self, loop: StepLoop, entries: Mapping[str, ModelEntry], seed: int) -> None:
+        self.loop = loop
+        self.entries = entries
+        self.random = random.Random(seed)
+        self.asked: list[Asked] = []
+        self.unloads, self.unloaded = 0, 0
+
+    def ask(self) -> None:
+        model = self.random.choice(list(TINY))
+        prompt = self.random.randrange(12)
+        is_drawn = self.random.random() < 0.2
+        sampling = SamplingParameters(
+            temperature=1.0 if is_drawn else 0.0,
+            max_tokens=self.random.randint(1, MOST_TOKENS),
+            best_of=self.random.choice((1, 1, 3)) if is_drawn else 1,
+            seed=self.random.randrange(100),
+        )
+        request = GenerationRequest(
+            model,
+            conversation(prompt, self.random.choice((1, 1, 3))),
+            sampling,
+            cache_key=self.random.choice(("", "one", "two")),
+            fairness_key=(self.random.choice("ab"), self.random.choice("xy")),
+        )
+        events: list[EngineEvent] = []
+        job = AnswerJob(request, self.entries[model], events.append, copy_context(), 0.0)
+        self.asked.append(Asked(job, prompt, events))
+        self.loop.submit(job)
+
+    def cancel(self) -> None:
+        open_ = [asked for asked in self.asked if asked.finished is None]
+        if open_:
+            self.random.choice(open_).job.is_cancelled = True
+
+    def unload(self) -> None:
+        def done(error: BaseException | None) -> None:
+            assert error is None
+            self.unloaded += 1
+
+        self.unloads += 1
+        self.loop.request_unload(UnloadJob(self.random.choice(list(TINY)), done))
+
+    def run(self, checker: Checker) -> None:
+        actions = [self.ask] * 10 + [self.cancel] * 4 + [self.unload]
+        for _ in range(self.random.randint(3, 12)):
+            self.random.choice(actions)()
+            for _ in range(self.random.randint(0, 6)):
+                self.loop.step()
+                checker.check_rows()
+        while self.loop.step():
+            checker.check_rows()
+        assert self.unloaded == self.unloads
+        for asked in self.asked:
+            checker.check_answer(asked)
+
+
+def make_loop(entries: Mapping[str, ModelEntry]) -> StepLoop:
+    clock = iter(range(1_000_000_000))
+    return StepLoop(
+        EngineSettings(
+            entries=lambda: entries,
+            locate=folder_of,
+            memory_budget_bytes=1 << 30,
+            max_waiting=64,
+            max_rows=6,
+            exact=True,
+            clock=utc_now,
+            monotonic=lambda: float(next(clock)),
+        )
+    )
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("first", range(0, SEQUENCES, CHUNK))
+def test_whatever_comes_and_goes_each_row_says_what_it_says_alone(
+    entries: Mapping[str, ModelEntry], first: int
+) -> None:
+    torch.set_num_threads(1)
+    loop = make_loop(entries)
+    checker = Checker(loop, entries)
+    for seed in range(first, min(first + CHUNK, SEQUENCES)):
+        Sequence(loop, entries, seed).run(checker)
+        assert not loop._generations  # pyright: ignore[reportPrivateUsage]
+    assert checker.counts["logits"] > 100
+    assert checker.counts["ties"] <= checker.counts["logits"] / 100
+    loop.shut_down()
