@@ -35,7 +35,7 @@ from config.catalogue import ModelEntry
 from tests.checkpoints import PROMPTS, TINY
 from tests.engine.engines import folder_of
 
-SEQUENCES = int(os.environ.get("FUZZ_SEQUENCES", "300"))
+SEQUENCES = int(os.environ.get("FUZZ_SEQUENCES", "200"))
 CHUNK = 50
 """Sequences that share one engine, so that what one leaks the next ones meet."""
 
