@@ -182,7 +182,15 @@ class Answering:
         command = self._services.commands.check(event.name, event.arguments)
         account = f"{event.conversation.platform}:{event.author.id}"
         is_owner = account in self._services.owners
-        caller = Caller(event.author, event.conversation, is_owner, self.message.id)
+        can = self._adapter.capabilities
+        caller = Caller(
+            event.author,
+            event.conversation,
+            is_owner,
+            self.message.id,
+            has_buttons=can.has_buttons,
+            has_pictures=can.has_pictures,
+        )
         allowed = {
             Who.EVERYONE: True,
             Who.MANAGER: event.author.can_manage or caller.is_owner,
@@ -198,7 +206,7 @@ class Answering:
 
     async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
         """Do what a command does while it is shown; who stops it keeps what there is."""
-        stage = _Stage(self._adapter, self._writer, indicator)
+        stage = _Stage(self._writer, indicator)
         showing = self._writer.show_while_fed((Action.STOP,), is_private=work.is_private)
         async with beside(showing, is_joined=True):
             try:
@@ -354,15 +362,9 @@ async def _working(adapter: Adapter, message: StoredMessage) -> AsyncGenerator[W
 class _Stage(Stage):
     """What a command's work shows, through the reply writer and the sign of work."""
 
-    def __init__(self, adapter: Adapter, writer: ReplyWriter, indicator: WorkingIndicator) -> None:
-        self._adapter = adapter
+    def __init__(self, writer: ReplyWriter, indicator: WorkingIndicator) -> None:
         self._writer = writer
         self._indicator = indicator
-
-    @property
-    @override
-    def has_buttons(self) -> bool:
-        return self._adapter.capabilities.has_buttons
 
     @override
     def feed(self, text: str) -> None:

@@ -32,6 +32,7 @@ from bot.installed_adapters import adapter_modules
 from bot.library import ModelLibrary
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
+from bot.pictures import Pictures
 from bot.prompt import PromptBuilder, sampling_for
 from bot.services import AdapterServices
 from bot.setting_specs import DEFAULTS, SettingName
@@ -157,11 +158,12 @@ async def running_core(
     library = ModelLibrary(settings.models_dir, settings.hub)
     engine = _engine(settings, catalogue, library)
     models = Models(catalogue.entries, library.path, engine)
-    store = await SqlStore.open(settings.data_dir)
+    store, pictures = await SqlStore.open(settings.data_dir), Pictures()
     try:
-        yield _compose(settings, store, engine, models, given or {})
+        yield _compose(settings, store, engine, models, pictures, given or {})
     finally:
         try:
+            await pictures.close()
             await engine.close()
         finally:
             await store.close()
@@ -195,6 +197,7 @@ def _compose(
     store: Store,
     engine: Engine,
     models: Models,
+    pictures: Pictures,
     given: Mapping[SettingName, str],
 ) -> Core:
     model = models.get(given.get(SettingName.MODEL, settings.model)).name
@@ -208,7 +211,9 @@ def _compose(
     prompts = PromptBuilder(
         store.history, scoped, models, utc_now, settings.answer_timeout_s, settings.max_tokens
     )
-    registry = build_registry(CommandServices(store, scoped, models, engine, prompts, utc_now))
+    registry = build_registry(
+        CommandServices(store, scoped, models, engine, prompts, pictures, utc_now)
+    )
     services = AnswerServices(engine, store.inbox, prompts, registry, settings.owners, utc_now)
     orchestrator = Orchestrator(
         store, services, uuid.uuid4().hex, Limits(max_waiting=settings.max_waiting)

@@ -13,6 +13,7 @@ from bot.errors import ModelNotInstalled
 from bot.messages import Inbound
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
+from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
 from bot.services import AdapterServices
 from bot.setting_specs import DEFAULTS, SettingName
@@ -100,14 +101,21 @@ async def until(condition: Callable[[], bool], turns: int = 20_000) -> None:
 
 
 def compose(
-    store: Store, engine: ScriptedEngine, clock: Callable[[], datetime], limits: Limits
+    store: Store,
+    engine: ScriptedEngine,
+    clock: Callable[[], datetime],
+    limits: Limits,
+    pictures: Pictures | None = None,
 ) -> tuple[Orchestrator, AdapterServices]:
     """The message flow over these parts."""
+    pictures = pictures or Pictures()
     models = Models(ENTRIES, locate, engine)
     defaults = {**DEFAULTS, SettingName.MODEL: "small", SettingName.PERSONA: "Be kind."}
     scoped = ScopedSettings(store.settings, defaults, clock)
     prompts = PromptBuilder(store.history, scoped, models, clock, 300.0, None)
-    registry = build_registry(CommandServices(store, scoped, models, engine, prompts, clock))
+    registry = build_registry(
+        CommandServices(store, scoped, models, engine, prompts, pictures, clock)
+    )
     answers = AnswerServices(engine, store.inbox, prompts, registry, ["scripted:olga"], clock)
     orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)
     return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models, scoped)
@@ -130,8 +138,8 @@ async def running_flow(
     real_store = await SqlStore.open(folder)
     store = fused(real_store, fuse) if fuse else real_store
     platform = Platform(folder / "platform.jsonl", max_chars)
-    limits = limits or Limits(rescan_s=0.01)
-    orchestrator, services = compose(store, engine, clock, limits)
+    limits, pictures = limits or Limits(rescan_s=0.01), Pictures()
+    orchestrator, services = compose(store, engine, clock, limits, pictures)
     adapter = ScriptedAdapter(platform, services, script, fuse, account=account)
     services.account = account
     orchestrator.attach(adapter)
@@ -145,4 +153,5 @@ async def running_flow(
             delivering.cancel()
             running.cancel()
     finally:
+        await pictures.close()
         await real_store.close()

@@ -116,6 +116,7 @@ class Posted:
     footer: str | None
     actions: list[str]
     document: str | None
+    picture: str | None = None
     edits: int = 0
 
 
@@ -193,6 +194,7 @@ class Platform:
                 "footer": view.footer,
                 "actions": view.actions,
                 "document": view.document,
+                "picture": view.picture and view.picture.description,
             }
         with self._path.open("a") as file:
             file.write(json.dumps(event) + "\n")
@@ -241,6 +243,7 @@ class ScriptedAdapter(Adapter):
             0.0,
             is_append_only=is_append_only,
             has_buttons=True,
+            has_pictures=True,
             max_parts=max_parts,
         )
 

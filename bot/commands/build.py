@@ -11,6 +11,7 @@ from bot.commands.registry import CommandRegistry
 from bot.commands.settings import SettingsCommands
 from bot.engine.base import Engine
 from bot.models import Models
+from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
 from bot.settings_scope import ScopedSettings
 from bot.store.base import Store
@@ -25,6 +26,7 @@ class CommandServices:
     models: Models
     engine: Engine
     prompts: PromptBuilder
+    pictures: Pictures
     clock: Callable[[], datetime]
 
 
@@ -34,7 +36,12 @@ def build_registry(services: CommandServices) -> CommandRegistry:
     history, settings, models = services.store.history, services.settings, services.models
     conversation = ConversationCommands(history, services.clock, lambda: registry)
     compare = CompareCommands(
-        models, services.store.comparisons, services.engine, services.prompts, services.clock
+        models,
+        services.store.comparisons,
+        services.engine,
+        services.prompts,
+        services.pictures,
+        services.clock,
     )
     registry = CommandRegistry(
         [

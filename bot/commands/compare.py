@@ -22,11 +22,12 @@ from bot.conversation import Role, Turn
 from bot.engine.base import Engine, EngineEvent, GenerationRequest, Loading, TextDelta
 from bot.errors import UsageError
 from bot.leaderboard import standings, table
-from bot.messages import Action
+from bot.messages import Action, Picture
 from bot.models import Models
+from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
 from bot.round_text import GrowingRound, whole
-from bot.store.base import Comparisons, Contender, Round
+from bot.store.base import Comparisons, Contender, Round, Vote
 from bot.text import clean
 from bot.translations import gettext as _
 from bot.voting import Voting, name_of, offered
@@ -49,6 +50,7 @@ class CompareCommands:
         comparisons: Comparisons,
         engine: Engine,
         prompts: PromptBuilder,
+        pictures: Pictures,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -56,6 +58,7 @@ class CompareCommands:
         self._comparisons = comparisons
         self._engine = engine
         self._prompts = prompts
+        self._pictures = pictures
         self._voting = Voting(comparisons, clock)
         self._monotonic = monotonic
 
@@ -96,7 +99,7 @@ class CompareCommands:
         """Ask each model with its own history; a round that was answered is shown as it is now."""
         done = await self._comparisons.find(caller.message_id)
         if done is not None:
-            return await self._shown(done, has_buttons=True)
+            return await self._shown(done, caller)
         question = clean(arguments["question"])
         earlier = await self._comparisons.earlier(caller.message_id, MAX_ROUNDS)
         last = earlier[-1] if earlier else None
@@ -117,7 +120,7 @@ class CompareCommands:
             await self._comparisons.save(caller.message_id, answers, is_blind=is_blind)
             round_ = await self._comparisons.find(caller.message_id)
             assert round_ is not None, "it was saved just now"
-            return await self._shown(round_, has_buttons=stage.has_buttons)
+            return await self._shown(round_, caller)
 
         return Work(work)
 
@@ -133,7 +136,8 @@ class CompareCommands:
         if not counted.round.is_revealed:
             return Said(counted.text, is_private=True)
         votes = await self._comparisons.votes(counted.round)
-        return Said(f"{counted.text}\n\n{whole(counted.round, votes)}")
+        picture = await self._picture(counted.round, votes, caller)
+        return Said(f"{counted.text}\n\n{whole(counted.round, votes)}", picture=picture)
 
     async def leaderboard(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Every model that was voted on, the best first."""
@@ -142,18 +146,33 @@ class CompareCommands:
             raise UsageError(
                 _("Nobody has voted yet. `/compare QUESTION` asks several models; then vote.")
             )
-        return Said(table(standings(votes), votes))
+        ranked = standings(votes)
+        picture = await self._pictures.leaderboard(ranked) if caller.has_pictures else None
+        return Said(table(ranked, votes), picture=picture)
 
-    async def _shown(self, round_: Round, *, has_buttons: bool) -> Said:
-        text = whole(round_, await self._comparisons.votes(round_))
+    async def _shown(self, round_: Round, caller: Caller) -> Said:
+        votes = await self._comparisons.votes(round_)
+        text = whole(round_, votes)
         actions = offered(round_)
         if not actions:
             hint = _("Fewer than two models answered, so there is nothing to vote on.")
-        elif has_buttons:
+        elif caller.has_buttons:
             hint = _("Which answer is the best?")
         else:
             hint = _("Which answer is the best? Vote with `/vote A`, or with `/vote tie`.")
-        return Said(f"{text}\n\n{hint}", actions=actions)
+        picture = await self._picture(round_, votes, caller)
+        return Said(f"{text}\n\n{hint}", actions=actions, picture=picture)
+
+    async def _picture(
+        self, round_: Round, votes: Sequence[Vote], caller: Caller
+    ) -> Picture | None:
+        """The card of a round that was voted on and names its models."""
+        is_told = round_.is_revealed and votes
+        return (
+            await self._pictures.comparison(round_, votes)
+            if is_told and caller.has_pictures
+            else None
+        )
 
     async def _ask(
         self,

@@ -56,12 +56,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who invoked a command, and where; `message_id` is the stored message's."""
+    """Who invoked a command, and where; `message_id` is the stored message's.
+
+    `has_buttons` and `has_pictures` say what an answer can have there.
+    """
 
     author: Author
     conversation: ConversationRef
     is_owner: bool
     message_id: int
+    has_buttons: bool = False
+    has_pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,6 @@ class Ask:
 
 class Stage(Protocol):
     """Where a command that takes time shows what it does."""
-
-    @property
-    def has_buttons(self) -> bool:
-        """Whether the platform shows the buttons of an answer."""
-        ...
 
     def feed(self, text: str) -> None:
         """Add to the text that is shown meanwhile."""

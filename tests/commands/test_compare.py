@@ -98,7 +98,8 @@ async def test_the_askers_vote_shows_the_models_in_place(tmp_path: Path) -> None
     async with running_flow(tmp_path, engine=ScriptedEngine(say)) as flow:
         target = await compared(flow, models="small,large", blind="yes")
         await press(flow, Action.VOTE_B, target, BEN)
-        first = flow.engine.requests[0].model
+        models = [request.model for request in flow.engine.requests]
+        first = models[0]
         told = await press(flow, Action.VOTE_A, target)
         assert told is not None
         assert told.text == f"Your vote is counted: A, which is {first}."
@@ -107,6 +108,7 @@ async def test_the_askers_vote_shows_the_models_in_place(tmp_path: Path) -> None
         asked = len(flow.engine.requests)
 
     assert message.edits > 0
+    assert message.picture == f"The answers of {', '.join(models)} side by side"
     assert asked == 2, "the answers are not made anew"
 
 
@@ -134,7 +136,9 @@ async def test_votes_replace_each_other_and_feed_the_leaderboard(tmp_path: Path)
         await press(flow, Action.VOTE_A, target, BEN)
         await flow.services.submit(ActionInvoked("again", CHANNEL, BEN, Action.VOTE_B, target))
         board = await run(flow, "leaderboard")
+        picture = flow.platform.messages()[-1].picture
 
+    assert picture == "The models by rating: large, small"
     lines = board.splitlines()
     assert lines[0] == "```"
     assert lines[2].split() == ["1", "large", "1095", "1", "0", "1"]
