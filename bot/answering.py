@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -46,6 +46,7 @@ from bot.store.base import Answer, Claim, Inbox, ReplyState, StoredMessage
 from bot.tasks import beside
 from bot.text import clean
 from bot.translations import gettext as _
+from bot.translations import language
 
 MAX_AGE = timedelta(minutes=15)
 MAX_AGE_DIRECT = timedelta(hours=24)
@@ -92,6 +93,7 @@ class Answering:
         self._is_stopped = False
         self._buttons = Buttons.FULL
         self._picture: Picture | None = None
+        self._replaces: int | None = None
 
     @property
     def message(self) -> StoredMessage:
@@ -125,7 +127,8 @@ class Answering:
 
     async def end(self, state: ReplyState) -> None:
         """Record how the attempt ended."""
-        await self._services.inbox.finish(self._claim, state, self._services.clock())
+        now = self._services.clock()
+        await self._services.inbox.finish(self._claim, state, now, self._replaces)
 
     async def remove_shown(self) -> None:
         """Delete what is shown of an answer whose question was withdrawn, as far as it goes."""
@@ -165,14 +168,14 @@ class Answering:
         match event:
             case IncomingMessage():
                 _refuse_the_empty(event)
-                return await self._ask(event.text, None, indicator)
+                return await self._ask(Ask(event.text), indicator)
             case CommandInvoked():
                 outcome = await self._run_command(event)
         match outcome:
             case Said():
                 return self._said(outcome)
-            case Ask(question, model):
-                return await self._ask(question, model, indicator)
+            case Ask():
+                return await self._ask(outcome, indicator)
             case Work():
                 return await self._work(outcome, indicator)
             case _:
@@ -221,9 +224,12 @@ class Answering:
                 self._stopping = None
                 self._writer.end_feed()
 
-    async def _ask(self, question: str, model: str | None, indicator: WorkingIndicator) -> Answer:
-        _refuse_the_long(question)
-        prompt = await self._services.prompts.build(self.message, clean(question), model)
+    async def _ask(self, ask: Ask, indicator: WorkingIndicator) -> Answer:
+        _refuse_the_long(ask.question)
+        self._replaces = ask.replaces
+        ask = replace(ask, question=clean(ask.question))
+        prompt = await self._services.prompts.build(self.message, ask)
+        language.set(prompt.settings.text(SettingName.LANGUAGE))
         self._buttons = Buttons(prompt.settings.text(SettingName.BUTTONS))
         began_at = self._services.clock()
         async with beside(self._show(prompt.settings), is_joined=True):
@@ -285,7 +291,8 @@ class Answering:
             footer=_footer(prompt),
             seconds=seconds,
             tokens_per_s=finished.usage.tokens_per_s,
-            actions=(Action.RETRY,) if is_error else (Action.RETRY, Action.GOOD, Action.BAD),
+            actions=_offered(is_error=is_error, is_repeated=self._replaces is not None),
+            asked=prompt.question if self._is_command else None,
         )
 
 
@@ -307,6 +314,12 @@ def _note(finished: Finished, *, has_text: bool) -> str:
 
 def _stopped() -> str:
     return _("(Stopped.)")
+
+
+def _offered(*, is_error: bool, is_repeated: bool) -> tuple[Action, ...]:
+    """What may be done about a model's answer; one that repeats is itself repeated by /retry."""
+    retry = () if is_repeated else (Action.RETRY,)
+    return retry if is_error else (*retry, Action.GOOD, Action.BAD)
 
 
 def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:

@@ -30,6 +30,7 @@ from bot.engine.failures import GIB
 from bot.errors import StoreUnavailable, UserFacingError
 from bot.installed_adapters import adapter_modules
 from bot.library import ModelLibrary
+from bot.messages import Author, ConversationRef
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.pictures import Pictures
@@ -202,17 +203,28 @@ def _compose(
 ) -> Core:
     model = models.get(given.get(SettingName.MODEL, settings.model)).name
     defaults = {
+        **DEFAULTS,
         SettingName.MODEL: models.get(settings.model).name,
         SettingName.PERSONA: settings.persona,
+        SettingName.LANGUAGE: settings.language,
         SettingName.RETENTION_DAYS: f"{settings.retention_days:g}",
-        **DEFAULTS,
     }
     scoped = ScopedSettings(store.settings, defaults, utc_now, given)
     prompts = PromptBuilder(
-        store.history, scoped, models, utc_now, settings.answer_timeout_s, settings.max_tokens
+        store.history,
+        store.exchanges,
+        scoped,
+        models,
+        utc_now,
+        settings.answer_timeout_s,
+        settings.max_tokens,
     )
+
+    def stop(conversation: ConversationRef, author: Author) -> int:
+        return orchestrator.stop(conversation, author)
+
     registry = build_registry(
-        CommandServices(store, scoped, models, engine, prompts, pictures, utc_now)
+        CommandServices(store, scoped, models, engine, prompts, pictures, utc_now, stop)
     )
     services = AnswerServices(engine, store.inbox, prompts, registry, settings.owners, utc_now)
     orchestrator = Orchestrator(

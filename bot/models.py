@@ -76,6 +76,10 @@ class Models:
             return False
         return True
 
+    def can_answer(self, name: str) -> bool:
+        """Whether a model of that name is in the catalogue and on this machine."""
+        return name in self._entries and self.is_installed(self._entries[name])
+
     def require_installed(self, entry: ModelEntry) -> None:
         """Raise `ModelNotInstalled`, which names the command to run, if it is not here."""
         if not entry.is_remote:

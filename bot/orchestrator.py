@@ -31,6 +31,7 @@ from bot.messages import (
     Action,
     ActionInvoked,
     Addressed,
+    Author,
     CommandInvoked,
     ConversationRef,
     Inbound,
@@ -47,8 +48,8 @@ from bot.text import clean
 from bot.translations import gettext as _
 from bot.voting import Voting
 
-LaneKey = tuple[str, ConversationRef, str]
-"""Account, conversation and author: one queue each."""
+LaneKey = tuple[str, ConversationRef, str, bool]
+"""Account, conversation and author, and whether it waits for nothing before: one queue each."""
 
 RECORD_TRIES = 20
 RECORD_PAUSE_S = 0.05
@@ -130,6 +131,20 @@ class Orchestrator:
     def in_memory(self) -> int:
         """How many messages and queues are held in memory: 0 when nothing is to be done."""
         return len(self._known) + len(self._lanes)
+
+    def stop(self, conversation: ConversationRef, author: Author) -> int:
+        """End the answers to a member in a conversation, to anybody for a manager; how many."""
+        own = [
+            message
+            for message in self._known.values()
+            if message.event.conversation == conversation
+            and (message.event.author.id == author.id or author.can_manage)
+            and not self._is_immediate(message)
+            and not self._is_delivering(message.id)
+        ]
+        for message in own:
+            self._stop(message)
+        return len(own)
 
     async def submit(self, account: str, event: Inbound) -> ReplyView | None:
         """Take an event; stored when this returns. Raises `StoreUnavailable`.
@@ -285,8 +300,9 @@ class Orchestrator:
         assert self._tasks is not None, "events are submitted while the orchestrator runs"
         if message.id in self._known or self._is_draining:
             return True
-        key = _lane_of(message)
-        if self._is_full(message.account) or self._is_full_of_one(key):
+        key = self._lane_of(message)
+        is_immediate = self._is_immediate(message)
+        if (not is_immediate and self._is_full(message.account)) or self._is_full_of_one(key):
             return False
         self._known[message.id] = message
         if key in self._lanes:
@@ -300,9 +316,20 @@ class Orchestrator:
         """Tell that it is busy; past as many refusals as questions, leave it to a rescan."""
         assert self._tasks is not None, "events are submitted while the orchestrator runs"
         if self._waiting(message.account) < 2 * self._limits.max_waiting:
-            waiting_of_one = len(self._lanes.get(_lane_of(message), ()))
+            waiting_of_one = len(self._lanes.get(self._lane_of(message), ()))
             self._known[message.id] = message
             self._tasks.create_task(self._answer(message, _busy(waiting_of_one)))
+
+    def _lane_of(self, message: StoredMessage) -> LaneKey:
+        event = message.event
+        is_immediate = self._is_immediate(message)
+        return (message.account, event.conversation, event.author.id, is_immediate)
+
+    def _is_immediate(self, message: StoredMessage) -> bool:
+        """Whether it is a command that waits for no question, such as the one to stop."""
+        event = message.event
+        known = event.name if isinstance(event, CommandInvoked) else None
+        return any(one.is_immediate and one.name == known for one in self._services.commands)
 
     def _is_full(self, account: str) -> bool:
         return self._waiting(account) >= self._limits.max_waiting
@@ -432,10 +459,6 @@ def _private(text: str) -> ReplyView:
 def _may_steer(event: ActionInvoked, message: StoredMessage) -> bool:
     """Whether the answer to a message is theirs to stop or to ask for anew."""
     return event.author.id == message.event.author.id or event.author.can_manage
-
-
-def _lane_of(message: StoredMessage) -> LaneKey:
-    return (message.account, message.event.conversation, message.event.author.id)
 
 
 def _with_quoted(message: StoredMessage, quoted: tuple[Quoted, ...]) -> StoredMessage:

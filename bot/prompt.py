@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
+from bot.commands.registry import Ask
 from bot.conversation import Role, Turn, name_speakers
 from bot.engine.base import GenerationRequest, SamplingParameters
 from bot.engine.families import default_sampling
+from bot.errors import UserFacingError
 from bot.messages import Answerable, Author, ConversationRef, IncomingMessage
 from bot.models import Models
+from bot.personas import persona_text
 from bot.question import whole_question
 from bot.setting_specs import LANGUAGES, ContextScope, SettingName
 from bot.settings_scope import Effective, ScopedSettings
-from bot.store.base import History, StoredMessage
+from bot.store.base import Exchanges, History, StoredMessage
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 
@@ -28,12 +31,14 @@ MAX_TURN_PAIRS = 100
 class Prompt:
     """What to ask the engine, which model answers, and what to tell the member about it.
 
-    `settings` are those that hold for the question.
+    `settings` are those that hold for the question; `question` is all that was asked, "" where an
+    answer is gone on with.
     """
 
     request: GenerationRequest
     entry: ModelEntry
     settings: Effective
+    question: str
     notice: str | None = None
 
 
@@ -43,6 +48,7 @@ class PromptBuilder:
     def __init__(
         self,
         history: History,
+        exchanges: Exchanges,
         settings: ScopedSettings,
         models: Models,
         clock: Callable[[], datetime],
@@ -50,25 +56,23 @@ class PromptBuilder:
         max_tokens: int | None,
     ) -> None:
         self._history = history
+        self._exchanges = exchanges
         self._settings = settings
         self._models = models
         self._clock = clock
         self._answer_timeout_s = answer_timeout_s
         self._max_tokens = max_tokens
 
-    async def build(
-        self, message: StoredMessage, question: str, model: str | None = None
-    ) -> Prompt:
-        """Build the request for `question`; `model` overrides the conversation's own."""
-        event = message.event
-        where, who = event.conversation, event.author
+    async def build(self, message: StoredMessage, ask: Ask) -> Prompt:
+        """Build the request for what `message` asks; its model overrides the conversation's own."""
+        where, who = message.event.conversation, message.event.author
         settings = await self.settings(where, who)
-        entry, notice = self._choose(settings, model)
+        entry, notice = self._choose(settings, ask.model)
         context = ContextScope(settings.text(SettingName.CONTEXT))
-        turns = await self._spoken(message, question, context)
+        turns, question = await self._spoken(message, ask, context)
         request = self.request(where, who, settings, entry, turns)
         key = _context_key(where, context, who)
-        return Prompt(replace(request, cache_key=key), entry, settings, notice)
+        return Prompt(replace(request, cache_key=key), entry, settings, question, notice)
 
     async def settings(self, where: ConversationRef, who: Author) -> Effective:
         """What holds for a member in a conversation."""
@@ -87,7 +91,7 @@ class PromptBuilder:
         persona = _persona(settings, entry)
         turns = tuple(spoken)
         if is_raw:
-            turns = turns[-1:]
+            turns = turns[-2 if turns[-1].role is Role.ASSISTANT else -1 :]
         elif persona:
             turns = (Turn(Role.SYSTEM, persona), *turns)
         return GenerationRequest(
@@ -100,30 +104,49 @@ class PromptBuilder:
         )
 
     async def _spoken(
-        self, message: StoredMessage, question: str, context: ContextScope
-    ) -> tuple[Turn, ...]:
-        """What was said before, as far as the question sees it, and the question."""
+        self, message: StoredMessage, ask: Ask, context: ContextScope
+    ) -> tuple[tuple[Turn, ...], str]:
+        """The turns, the question last, with what was said before as far as it sees that.
+
+        Besides them the question alone; "" where the last turn is an answer to go on with.
+        """
+        message = await self._seen_from(message, ask)
         event, who = message.event, message.event.author
         # In a thread the thread is the chain.
         if context is ContextScope.REPLIES and event.conversation.thread_id is None:
-            earlier = await self._history.chain(message, MAX_TURN_PAIRS)
+            earlier = await self._exchanges.chain(message, MAX_TURN_PAIRS)
             event = _without_own_quotes(event) if earlier else event
         else:
             is_own = context is ContextScope.MEMBER
             earlier = await self._history.turns(message, MAX_TURN_PAIRS, only_own=is_own)
-        asked = Turn(Role.USER, whole_question(question, event), who.name)
-        return name_speakers([*earlier, asked])
+        question = whole_question(ask.question, event)
+        turns = name_speakers([*earlier, Turn(Role.USER, question, who.name)])
+        if ask.written is None:
+            return turns, question
+        return (*turns, Turn(Role.ASSISTANT, ask.written)), ""
+
+    async def _seen_from(self, message: StoredMessage, ask: Ask) -> StoredMessage:
+        """The message whose context and files are seen."""
+        if ask.stands_for is None:
+            return message
+        seen = await self._exchanges.get(ask.stands_for)
+        if seen is None:
+            raise UserFacingError(_("That question is no longer there. Please ask it again."))
+        return seen
 
     def _choose(self, settings: Effective, model: str | None) -> tuple[ModelEntry, str | None]:
         """The model that holds here; a setting whose model is gone falls to the next scope."""
         if model is not None:
             return self._models.get(model), None
         names = [one.value or "" for one in settings.candidates(SettingName.MODEL)]
-        gone = list(takewhile(lambda name: name not in self._models, names))
-        entry = self._models.get(names[min(len(gone), len(names) - 1)])
+        gone = list(takewhile(lambda name: not self._models.can_answer(name), names[:-1]))
+        entry = self._models.get(names[len(gone)])
         if not gone:
             return entry, None
-        text = _("({gone} is no longer in the catalogue; {name} answers instead.)")
+        if any(name in self._models for name in gone):
+            text = _("({gone} is no longer installed; {name} answers instead.)")
+        else:
+            text = _("({gone} is no longer in the catalogue; {name} answers instead.)")
         return entry, text.format(gone=", ".join(gone), name=entry.name)
 
 
@@ -164,7 +187,7 @@ def _bounded(sampling: SamplingParameters, max_tokens: int | None) -> SamplingPa
 
 def _persona(settings: Effective, entry: ModelEntry) -> str:
     """The system prompt; a chosen language is part of it."""
-    persona = settings.text(SettingName.PERSONA)
+    persona = persona_text(settings.text(SettingName.PERSONA))
     chosen = settings[SettingName.LANGUAGE]
     if chosen.scope is None or chosen.value is None:
         return persona

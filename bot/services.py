@@ -94,5 +94,6 @@ class AdapterServices(Services):
                     case ParameterKind.SCOPE:
                         return [Choice(scope.value, scope.value) for scope in Scope]
                     case ParameterKind.TEXT:
-                        return [Choice(choice, choice) for choice in known.choices]
+                        offered = known.choices or known.suggestions
+                        return [Choice(choice, choice) for choice in offered]
         return []

@@ -235,6 +235,7 @@ _SPECS = (
 SETTINGS: Mapping[SettingName, SettingSpec] = {spec.name: spec for spec in _SPECS}
 
 DEFAULTS: Mapping[SettingName, str] = {
+    SettingName.LANGUAGE: "en",
     SettingName.STREAMING: "on",
     SettingName.CONTEXT: ContextScope.CHANNEL,
     SettingName.BUTTONS: Buttons.FULL,

@@ -286,6 +286,13 @@ def whom(scope: Scope) -> str:
             return _("everyone")
 
 
+def origin(resolved: Resolved) -> str:
+    """Where a value came from, in words."""
+    if resolved.scope is None:
+        return _("from the configuration")
+    return _("set for {whom}").format(whom=whom(resolved.scope))
+
+
 def _keys(conversation: ConversationRef, author: Author) -> dict[ScopeKey, Scope]:
     """The scopes that there are in a place, narrow first, by their stored keys."""
     keys = {scope_key(scope, conversation, author): scope for scope in Scope}

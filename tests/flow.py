@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.answering import AnswerServices
 from bot.commands.build import CommandServices, build_registry
 from bot.errors import ModelNotInstalled
-from bot.messages import Inbound
+from bot.messages import Author, ConversationRef, Inbound
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.pictures import Pictures
@@ -112,9 +112,13 @@ def compose(
     models = Models(ENTRIES, locate, engine)
     defaults = {**DEFAULTS, SettingName.MODEL: "small", SettingName.PERSONA: "Be kind."}
     scoped = ScopedSettings(store.settings, defaults, clock)
-    prompts = PromptBuilder(store.history, scoped, models, clock, 300.0, None)
+    prompts = PromptBuilder(store.history, store.exchanges, scoped, models, clock, 300.0, None)
+
+    def stop(conversation: ConversationRef, author: Author) -> int:
+        return orchestrator.stop(conversation, author)
+
     registry = build_registry(
-        CommandServices(store, scoped, models, engine, prompts, pictures, clock)
+        CommandServices(store, scoped, models, engine, prompts, pictures, clock, stop)
     )
     answers = AnswerServices(engine, store.inbox, prompts, registry, ["scripted:olga"], clock)
     orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)

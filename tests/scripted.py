@@ -91,6 +91,7 @@ class FusedStore:
         self.recovery = FusedPort(store.recovery, fuse)
         self.history = FusedPort(store.history, fuse)
         self.replies = FusedPort(store.replies, fuse)
+        self.exchanges = FusedPort(store.exchanges, fuse)
         self.ratings = FusedPort(store.ratings, fuse)
         self.comparisons = FusedPort(store.comparisons, fuse)
         self.settings = FusedPort(store.settings, fuse)

@@ -110,7 +110,7 @@ def _option(parameter: Parameter) -> dict[str, Any]:
     }
     if 0 < len(parameter.choices) <= MAX_CHOICES:
         option["choices"] = [{"name": choice, "value": choice} for choice in parameter.choices]
-    elif parameter.choices or parameter.kind is not ParameterKind.TEXT:
+    elif parameter.choices or parameter.suggestions or parameter.kind is not ParameterKind.TEXT:
         option["autocomplete"] = True
     return option
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.commands.compare import CompareCommands
-from bot.commands.conversation import ConversationCommands
+from bot.commands.conversation import ConversationCommands, Stop
 from bot.commands.model import ModelCommands
+from bot.commands.persona import PersonaCommands
 from bot.commands.registry import CommandRegistry
 from bot.commands.settings import SettingsCommands
 from bot.engine.base import Engine
@@ -28,16 +29,19 @@ class CommandServices:
     prompts: PromptBuilder
     pictures: Pictures
     clock: Callable[[], datetime]
+    stop: Stop
 
 
 def build_registry(services: CommandServices) -> CommandRegistry:
     """All commands over the services they need."""
     registry: CommandRegistry
-    history, settings, models = services.store.history, services.settings, services.models
-    conversation = ConversationCommands(history, services.clock, lambda: registry)
+    store, settings, models = services.store, services.settings, services.models
+    conversation = ConversationCommands(
+        store, models, services.clock, services.stop, lambda: registry
+    )
     compare = CompareCommands(
         models,
-        services.store.comparisons,
+        store.comparisons,
         services.engine,
         services.prompts,
         services.pictures,
@@ -46,7 +50,8 @@ def build_registry(services: CommandServices) -> CommandRegistry:
     registry = CommandRegistry(
         [
             *conversation.commands(),
-            *ModelCommands(models, settings).commands(),
+            *ModelCommands(models, settings, store.exchanges).commands(),
+            *PersonaCommands(settings, models).commands(),
             *SettingsCommands(settings, models).commands(),
             *compare.commands(),
         ]

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 from bot.commands.registry import Caller, Command, Parameter, ParameterKind, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
+from bot.engine.failures import size_text
 from bot.engine.families import capabilities
 from bot.models import Models, is_on_this_machine, place_of
 from bot.setting_specs import SETTINGS, SettingName
-from bot.settings_scope import ScopedSettings, whom
+from bot.settings_scope import ScopedSettings, origin, whom
+from bot.store.base import Exchanges
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 
@@ -17,8 +19,9 @@ SPEC = SETTINGS[SettingName.MODEL]
 class ModelCommands:
     """The commands of the group `/model`."""
 
-    def __init__(self, models: Models, settings: ScopedSettings) -> None:
+    def __init__(self, models: Models, settings: ScopedSettings, exchanges: Exchanges) -> None:
         self._models = models
+        self._exchanges = exchanges
         self._settings = settings
 
     def commands(self) -> tuple[Command, ...]:
@@ -34,6 +37,7 @@ class ModelCommands:
                 (name,),
                 is_private=True,
             ),
+            Command("model why", _("Which model answers here, and why"), self.why, is_private=True),
         )
 
     async def list(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
@@ -41,12 +45,18 @@ class ModelCommands:
         current = await self._current(caller)
         here = [entry for entry in self._models if self._models.is_installed(entry)]
         others = [entry for entry in self._models if not self._models.is_installed(entry)]
-        resident = self._models.resident()
-        lines = [_("Models to choose from:")]
-        lines += [_line(entry, current, resident) for entry in here]
+        speeds = await self._exchanges.speeds()
+        loaded = self._models.resident()
+
+        def line(entry: ModelEntry) -> str:
+            state = "" if entry in others else _("not loaded")
+            state = _("loaded") if entry.name in loaded else state
+            return _line(entry, current, state, speeds.get(entry.name))
+
+        lines = [_("Models to choose from:"), *(line(entry) for entry in here)]
         if others:
             lines += ["", _("Not installed yet (the owner runs `fireside models pull NAME`):")]
-            lines += [_line(entry, current, resident) for entry in others]
+            lines += [line(entry) for entry in others]
         return Said("\n".join(lines), is_private=True)
 
     async def use(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
@@ -93,6 +103,25 @@ class ModelCommands:
         ]
         return Said("\n".join(line for line in lines if line), is_private=True)
 
+    async def why(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Which model answers the caller here, what chose it, and what it passed over."""
+        settings = await self._settings.effective(caller.conversation, caller.author)
+        lines: list[str] = []
+        for candidate in settings.candidates(SettingName.MODEL):
+            name, chosen_by = candidate.value or "", origin(candidate)
+            if self._models.can_answer(name):
+                state = _("loaded") if name in self._models.resident() else _("not loaded yet")
+                text = _("`{name}` answers you here ({origin}; {state}).")
+                lines.append(text.format(name=name, origin=chosen_by, state=state))
+                break
+            text = _("`{name}` ({origin}) is passed over: {reason}.")
+            in_catalogue = name in self._models
+            reason = _("not installed") if in_catalogue else _("no longer in the catalogue")
+            lines.append(text.format(name=name, origin=chosen_by, reason=reason))
+        if settings[SettingName.MODEL].is_locked:
+            lines.append(_("It is locked: nobody can choose another one more narrowly."))
+        return Said("\n".join(lines), is_private=True)
+
     async def _current(self, caller: Caller) -> str:
         resolved = await self._settings.resolve(
             SettingName.MODEL, caller.conversation, caller.author
@@ -107,14 +136,14 @@ def _privacy(entry: ModelEntry) -> str:
     return _("What you ask it, and the conversation before it, is sent there.")
 
 
-def _line(entry: ModelEntry, current: str, resident: frozenset[str]) -> str:
+def _line(entry: ModelEntry, current: str, state: str, tokens_per_s: float | None) -> str:
     place = place_of(entry)
-    is_loaded = entry.name in resident and place is None
-    marks = [
+    speed = _("{speed:.0f} tokens/s here")
+    own = [state, size_text(entry.weight_bytes), capabilities(entry).kind.value]
+    facts = [
         _("in use here") if entry.name == current else "",
-        _("loaded") if is_loaded else "",
-        _("runs on {place}").format(place=place) if place else "",
+        *([_("runs on {place}").format(place=place)] if place else own),
+        speed.format(speed=tokens_per_s) if tokens_per_s is not None else "",
         entry.label or "",
     ]
-    said = ", ".join(mark for mark in marks if mark)
-    return f"- `{entry.name}`: {entry.title}" + (f" ({said})" if said else "")
+    return f"- `{entry.name}`: {entry.title} ({', '.join(fact for fact in facts if fact)})"

@@ -38,7 +38,8 @@ class ParameterKind(StrEnum):
 class Parameter:
     """A parameter. `keyword` is the word before it in text ("for" in "/model use X for channel").
 
-    The last TEXT parameter without a keyword takes the rest of the line.
+    The last TEXT parameter without a keyword takes the rest of the line. It is one of `choices`
+    where there are any; `suggestions` are offered while it is typed, and any other text is taken.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Parameter:
     is_required: bool = True
     keyword: str | None = None
     choices: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ()
 
     @property
     def is_free_text(self) -> bool:
@@ -81,10 +83,18 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A command's outcome: put this question to a model (the conversation's own if None)."""
+    """A command's outcome: put this question to a model (the conversation's own if None).
+
+    It is asked with the context and the files of the stored message with the id `stands_for`, and
+    once it is answered, the one with the id `replaces` leaves the context. `written` is the
+    beginning of the answer, which is gone on with.
+    """
 
     question: str
     model: str | None = None
+    stands_for: int | None = None
+    replaces: int | None = None
+    written: str | None = None
 
 
 class Stage(Protocol):
@@ -126,7 +136,7 @@ class Command:
     """A command; a space in `name` makes a group ("model use").
 
     `is_private` says that its answers are for its caller alone: some platforms have to know
-    before they are made.
+    before they are made. With `is_immediate` it waits for no earlier question of its caller.
     """
 
     name: str
@@ -135,6 +145,7 @@ class Command:
     parameters: tuple[Parameter, ...] = ()
     who: Who = Who.EVERYONE
     is_private: bool = False
+    is_immediate: bool = False
 
     @property
     def usage(self) -> str:

@@ -6,7 +6,7 @@ from bot.commands.registry import Caller, Command, Parameter, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.models import Models
 from bot.setting_specs import SETTINGS, Scope, SettingKind, SettingName, SettingSpec
-from bot.settings_scope import Resolved, ScopedSettings, whom
+from bot.settings_scope import Resolved, ScopedSettings, origin, whom
 from bot.store.base import Held, SettingChange
 from bot.translations import gettext as _
 
@@ -188,15 +188,10 @@ def _reasons(candidates: Sequence[Resolved]) -> list[str]:
 
 def _shown(resolved: Resolved) -> str:
     """A value and where it came from."""
-    origin = _("from the configuration") if resolved.scope is None else _origin(resolved.scope)
     if resolved.value is None:
         return _("the model's own")
     lock = ", " + _("locked") if resolved.is_locked else ""
-    return f"{_quoted(resolved.value)} ({origin}{lock})"
-
-
-def _origin(scope: Scope) -> str:
-    return _("set for {whom}").format(whom=whom(scope))
+    return f"{_quoted(resolved.value)} ({origin(resolved)}{lock})"
 
 
 def _quoted(value: str) -> str:

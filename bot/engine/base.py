@@ -46,7 +46,8 @@ class Priority(IntEnum):
 class GenerationRequest:
     """One answer to generate.
 
-    `turns` ends with the question; a system turn, if any, comes first. With `is_raw` the last
+    `turns` ends with the question, or with an answer of the model to go on with; a system turn, if
+    any, comes first. With `is_raw` the last
     turn's text alone is fed, with no template of ours around it, as the lab's programs did.
     `cache_key` names the conversation whose KV cache may be reused; `fairness_key` is (workspace,
     user). Past `deadline` (UTC) generation ends with reason `time`.

@@ -77,7 +77,7 @@ class FamilyFeed(Protocol):
         ...
 
     def encode(self, turns: Sequence[Turn], tokenizer: PromptTokenizer) -> list[int]:
-        """The prompt for these turns; the question is the last one."""
+        """The prompt for these turns; the last is the question, or an answer to go on with."""
         ...
 
     def encode_raw(self, text: str, tokenizer: PromptTokenizer) -> list[int]:
@@ -93,8 +93,16 @@ class ChatFeed:
     feeding = "its own chat template"
 
     def encode(self, turns: Sequence[Turn], tokenizer: PromptTokenizer) -> list[int]:
-        """Turns of one role in a row become one: many templates demand that roles alternate."""
-        return tokenizer.render(merged(turns))
+        """Turns of one role in a row become one: many templates demand that roles alternate.
+
+        An answer to go on with stands behind the opening of the next one, and has no end.
+        """
+        *before, last = merged(turns)
+        if last.role is not Role.ASSISTANT:
+            return tokenizer.render([*before, last])
+        if not any(turn.role is Role.USER for turn in before):
+            return tokenizer.render([*before, Turn(Role.USER, last.text)])
+        return [*tokenizer.render(before), *tokenizer.encode(last.text)]
 
     def encode_raw(self, text: str, tokenizer: PromptTokenizer) -> list[int]:
         """The template around the text alone: without it a chat model would only continue it."""
@@ -139,7 +147,9 @@ class FlanT5Feed:
             parts = ["Answer the question.", f"Question: {spoken[0].text.strip()}", "Answer:"]
         else:
             lines = [f"{self._SPEAKERS[turn.role]}: {turn.text.strip()}" for turn in spoken]
-            parts = ["Answer the last message of the dialogue.", "Dialogue:", *lines, "Assistant:"]
+            if spoken[-1].role is Role.USER:
+                lines.append("Assistant:")
+            parts = ["Answer the last message of the dialogue.", "Dialogue:", *lines]
         return _ended("\n".join([*instructions, *parts]), tokenizer)
 
     def encode_raw(self, text: str, tokenizer: PromptTokenizer) -> list[int]:

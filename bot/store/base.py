@@ -31,6 +31,7 @@ class MessageState(StrEnum):
     FAILED = "failed"
     WITHDRAWN = "withdrawn"
     HEARD = "heard"
+    UNDONE = "undone"
 
 
 class ReplyState(StrEnum):
@@ -73,6 +74,8 @@ class ReplyPart:
 class Answer:
     """A finished answer and how it came about, before it is wholly delivered.
 
+    `asked` is the question that a command put to the model, "" where it went on with the answer
+    before; None where the message itself is the question, or no model was asked.
     `text` is what was said and becomes context; `notice` is a word of ours that is shown after it
     ("Stopped.") and is not. `actions` are the buttons under it.
     """
@@ -88,6 +91,7 @@ class Answer:
     seconds: float | None = None
     tokens_per_s: float | None = None
     actions: tuple[Action, ...] = ()
+    asked: str | None = None
 
     @property
     def figures(self) -> Figures | None:
@@ -174,9 +178,12 @@ class Inbox(Protocol):
         """Record the finished text before its last parts are shown."""
         ...
 
-    async def finish(self, claim: Claim, state: ReplyState, now: datetime) -> None:
+    async def finish(
+        self, claim: Claim, state: ReplyState, now: datetime, replaces: int | None = None
+    ) -> None:
         """End the attempt; the message becomes answered, or failed (state failed).
 
+        Where it is answered, the message with the id `replaces` leaves the context.
         A cancelled reply is an answer too: the member asked for it to stop.
         """
         ...
@@ -245,16 +252,10 @@ class History(Protocol):
 
         Pairs of question and answer of its conversation since the last reset, of messages that
         arrived before it and were answered by then, or that its own author asked; and what was
-        heard before it. At most `limit` of both, the newest. Commands, failed, withdrawn and
-        empty answers are left out, and private ones that another member got; with `only_own` all
-        that its own author did not say.
-        """
-        ...
-
-    async def chain(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
-        """The turns that a message replies to, oldest first: the answer, its question, and so on.
-
-        At most `limit` pairs, the newest, of those that `turns` could give, whenever they ended.
+        heard before it. At most `limit` of both, the newest. Failed, withdrawn, undone and empty
+        answers are left out, commands that asked no model, and private answers that another
+        member got; with `only_own` all that its own author did not say. What went on with an
+        answer is part of its turn.
         """
         ...
 
@@ -291,6 +292,51 @@ class History(Protocol):
 
     async def mark_removed(self, platform: str, installation_id: str, now: datetime) -> None:
         """Mark an installation's data for purging: the next purge deletes what came before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question that was put to a model, and how it was answered: None where that failed.
+
+    With `is_continuation` there was no question: the answer before was gone on with.
+    """
+
+    message: StoredMessage
+    question: str
+    answer: Answer | None
+    is_continuation: bool
+
+
+class Exchanges(Protocol):
+    """Single pairs of question and answer."""
+
+    async def chain(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
+        """The turns that a message replies to, oldest first: the answer, its question, and so on.
+
+        At most `limit` pairs, the newest, of those that `History.turns` could give, whenever they
+        ended.
+        """
+        ...
+
+    async def last(self, before: int) -> Exchange | None:
+        """The last exchange of the same member, in the same conversation, since its last reset.
+
+        `before` is the id of a stored message that came later. What was withdrawn or undone does
+        not count.
+        """
+        ...
+
+    async def get(self, message_id: int) -> StoredMessage | None:
+        """A stored message by its own id."""
+        ...
+
+    async def undo(self, message_id: int) -> bool:
+        """Take an ended exchange out of the context; False if there is none with that id."""
+        ...
+
+    async def speeds(self) -> Mapping[str, float]:
+        """Each model's median speed over its latest answers, in tokens a second."""
         ...
 
 
@@ -500,6 +546,11 @@ class Store(Protocol):
     @property
     def replies(self) -> Replies:
         """Finished answers."""
+        ...
+
+    @property
+    def exchanges(self) -> Exchanges:
+        """Single questions and answers."""
         ...
 
     @property

@@ -1,6 +1,7 @@
 """The turns of conversations, over the database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
 from bot.conversation import Role, Turn
-from bot.messages import ConversationRef, IncomingMessage
+from bot.messages import ConversationRef
 from bot.question import whole_question
 from bot.store.base import History, MessageState, ReplyState, StoredMessage
 from bot.store.database import Database
@@ -33,7 +34,7 @@ from bot.store.events import (
     place_columns,
     stored_message,
 )
-from bot.store.schema import comparison, removal, reply, reply_part
+from bot.store.schema import comparison, removal, reply
 from bot.store.schema import conversation as conversations
 from bot.store.schema import message as messages
 from bot.store.sqlite import put
@@ -52,28 +53,11 @@ class SqlHistory(History):
         is_own = messages.c.author_id == message.event.author.id
         seen = and_(reply.c.finished_at <= message.received_at, ~reply.c.is_private)
         is_heard = messages.c.state == MessageState.HEARD
-        said = _said_before(message).where(is_own if only_own else or_(is_own, seen, is_heard))
+        said = said_before(message).where(is_own if only_own else or_(is_own, seen, is_heard))
         async with self._database.reading() as connection:
             rows = await connection.execute(said.limit(limit))
             newest_first = rows.mappings().all()
-        return [turn for row in reversed(newest_first) for turn in _turns(row)]
-
-    @override
-    async def chain(self, message: StoredMessage, limit: int) -> Sequence[Turn]:
-        pairs: list[tuple[Turn, ...]] = []
-        at = message
-        is_own = messages.c.author_id == message.event.author.id
-        pairs_here = _said_before(message).where(or_(is_own, ~reply.c.is_private))
-        async with self._database.reading() as connection:
-            while len(pairs) < limit and (replied := _replied_to(at)) is not None:
-                is_it = reply_part.c.platform_id == replied
-                pair = pairs_here.join(reply_part).where(is_it)
-                row = (await connection.execute(pair.limit(1))).mappings().first()
-                if row is None:
-                    break
-                pairs.append(_turns(row))
-                at = stored_message(row)
-        return [turn for pair in reversed(pairs) for turn in pair]
+        return joined_turns(reversed(newest_first))
 
     @override
     async def reset(self, conversation: ConversationRef, message_id: int, now: datetime) -> None:
@@ -120,7 +104,7 @@ class SqlHistory(History):
 
     @override
     async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
-        place = _is_at(messages, place_columns(conversation))
+        place = is_at(messages, place_columns(conversation))
         addressed = select(messages.c.id).where(
             place,
             messages.c.kind == MESSAGE,
@@ -139,25 +123,25 @@ class SqlHistory(History):
             await connection.execute(put(removal, row))
 
 
-def _said_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
+def said_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
     """Questions with their answers, and what was heard, that may come before a message.
 
     The newest come first (see `History.turns`).
     """
     place = place_columns(message.event.conversation)
-    mark = select(conversations.c.reset_mark).where(_is_at(conversations, place))
+    mark = select(conversations.c.reset_mark).where(is_at(conversations, place))
     is_answered = and_(
-        messages.c.kind == MESSAGE,
+        or_(messages.c.kind == MESSAGE, reply.c.asked.is_not(None)),
         messages.c.state == MessageState.ANSWERED,
         reply.c.state.in_([ReplyState.ANSWERED, ReplyState.CANCELLED]),
         ~reply.c.is_error,
         func.trim(reply.c.text, " \t\r\n") != "",
     )
     return (
-        select(messages, reply.c.text.label("answer"))
+        select(messages, reply.c.text.label("answer"), reply.c.asked)
         .outerjoin(reply, reply.c.message_id == messages.c.id)
         .where(
-            _is_at(messages, place),
+            is_at(messages, place),
             messages.c.account == message.account,
             messages.c.id < message.id,
             messages.c.id > func.coalesce(mark.scalar_subquery(), 0),
@@ -167,20 +151,32 @@ def _said_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _replied_to(message: StoredMessage) -> str | None:
-    event = message.event
-    return event.replies_to if isinstance(event, IncomingMessage) else None
+def joined_turns(rows: Iterable[RowMapping]) -> list[Turn]:
+    """The turns of rows, oldest first; what went on with an answer is joined to it."""
+    turns: list[Turn] = []
+    answers: dict[str, int] = {}
+    for row in rows:
+        question = _question(row)
+        if question is not None and row["answer"] is None:
+            turns.append(question)
+        elif question is not None:
+            answers[row["author_id"]] = len(turns) + 1
+            turns += [question, Turn(Role.ASSISTANT, row["answer"])]
+        elif (begun := answers.get(row["author_id"])) is not None:
+            turns[begun] = replace(turns[begun], text=f"{turns[begun].text} {row['answer']}")
+    return turns
 
 
-def _turns(row: RowMapping) -> tuple[Turn, ...]:
-    asked = stored_message(row)
-    question = Turn(Role.USER, whole_question(row["text"], asked.event), asked.event.author.name)
-    if row["answer"] is None:
-        return (question,)
-    return question, Turn(Role.ASSISTANT, row["answer"])
+def _question(row: RowMapping) -> Turn | None:
+    """What was asked; None where the answer before was gone on with."""
+    event, asked = stored_message(row).event, row["asked"]
+    if asked == "":
+        return None
+    text = whole_question(row["text"], event) if asked is None else asked
+    return Turn(Role.USER, text, event.author.name)
 
 
-def _is_at(table: Table, place: Mapping[str, str]) -> ColumnElement[bool]:
+def is_at(table: Table, place: Mapping[str, str]) -> ColumnElement[bool]:
     return and_(*(table.c[name] == value for name, value in place.items()))
 
 
@@ -193,7 +189,7 @@ async def _blank_replies(connection: AsyncConnection, message_id: int) -> None:
     """Take the text out of every attempt, and end the one that runs: its claim is lost."""
     mine = update(reply).where(reply.c.message_id == message_id)
     said = mine.where(reply.c.text.is_not(None))
-    await connection.execute(said.values(text="", notice=None, footer=None))
+    await connection.execute(said.values(text="", notice=None, footer=None, asked=None))
     await connection.execute(delete(comparison).where(comparison.c.message_id == message_id))
     running = mine.where(reply.c.state == ReplyState.ANSWERING)
     await connection.execute(running.values(state=ReplyState.CANCELLED, lease_until=None))

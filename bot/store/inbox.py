@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, literal, select, update
+from sqlalchemy import RowMapping, Update, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
@@ -56,7 +56,9 @@ class SqlInbox(Inbox):
         self, account: str, message_id: str, action_id: str, now: datetime
     ) -> StoredMessage | None:
         seen = put_once(deduplication, {"account": account, "event_id": action_id, "seen_at": now})
-        ended = message.c.state.in_([MessageState.ANSWERED, MessageState.FAILED])
+        ended = message.c.state.in_(
+            [MessageState.ANSWERED, MessageState.FAILED, MessageState.UNDONE]
+        )
         reopened = update(message).where(has_id(account, message_id), ended).returning(message)
         async with self._database.writing() as connection:
             if (await connection.execute(seen)).rowcount == 0:
@@ -109,7 +111,9 @@ class SqlInbox(Inbox):
             await _hold(connection, claim, **asdict(answer))
 
     @override
-    async def finish(self, claim: Claim, state: ReplyState, now: datetime) -> None:
+    async def finish(
+        self, claim: Claim, state: ReplyState, now: datetime, replaces: int | None = None
+    ) -> None:
         assert state is not ReplyState.ANSWERING, "finish ends the attempt"
         is_failed = state is ReplyState.FAILED
         outcome = MessageState.FAILED if is_failed else MessageState.ANSWERED
@@ -117,6 +121,8 @@ class SqlInbox(Inbox):
             await _hold(connection, claim, state=state, lease_until=None, finished_at=now)
             ended = update(message).where(message.c.id == claim.message.id)
             await connection.execute(ended.values(state=outcome))
+            if replaces is not None and not is_failed:
+                await connection.execute(leaves_the_context(replaces))
 
     @override
     async def release(self, claim: Claim) -> None:
@@ -146,6 +152,13 @@ async def _add(
     }
     added = insert(message).values(row).returning(message.c.id)
     return (await connection.execute(added)).scalar_one()
+
+
+def leaves_the_context(message_id: int) -> Update:
+    """Mark an ended message as undone; its text stays until its retention."""
+    ended = message.c.state.in_([MessageState.ANSWERED, MessageState.FAILED])
+    undone = update(message).where(message.c.id == message_id, ended)
+    return undone.values(state=MessageState.UNDONE)
 
 
 async def _hold(connection: AsyncConnection, claim: Claim, **values: Any) -> None:

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from bot.messages import Action
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The Alembic revision that these tables stand for."""
 
 
@@ -135,6 +135,8 @@ reply = Table(
     Column("seconds", Float),
     Column("tokens_per_s", Float),
     Column("actions", Actions),
+    # What a command put to the model; "" where it went on with the answer before.
+    Column("asked", Words),
     UniqueConstraint("message_id", "attempt"),
     # Nor are these: a late writer with the claim of a purged attempt must not meet another one.
     sqlite_autoincrement=True,

@@ -10,6 +10,7 @@ from bot.adapter import AdapterState
 from bot.store.adapter_state import SqlAdapterState
 from bot.store.base import (
     Comparisons,
+    Exchanges,
     History,
     Inbox,
     Ratings,
@@ -20,6 +21,7 @@ from bot.store.base import (
 )
 from bot.store.comparisons import SqlComparisons
 from bot.store.database import Database
+from bot.store.exchanges import SqlExchanges
 from bot.store.history import SqlHistory
 from bot.store.inbox import SqlInbox
 from bot.store.ratings import SqlRatings
@@ -40,6 +42,7 @@ class SqlStore(Store):
         self._recovery = SqlRecovery(database)
         self._history = SqlHistory(database)
         self._replies = SqlReplies(database)
+        self._exchanges = SqlExchanges(database)
         self._ratings = SqlRatings(database)
         self._comparisons = SqlComparisons(database)
         self._settings = SqlSettingsTable(database)
@@ -77,6 +80,11 @@ class SqlStore(Store):
     @override
     def replies(self) -> Replies:
         return self._replies
+
+    @property
+    @override
+    def exchanges(self) -> Exchanges:
+        return self._exchanges
 
     @property
     @override

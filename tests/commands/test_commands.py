@@ -111,7 +111,7 @@ async def test_a_setting_whose_model_vanished_falls_to_the_next_scope_and_says_s
 async def test_list_tells_what_is_in_use_and_how_to_get_more(tmp_path: Path) -> None:
     async with running_flow(tmp_path) as flow:
         said = await answer(flow, "model list")
-        assert "`small`: Small (in use here)" in said
+        assert "`small`: Small (in use here, not loaded" in said
         assert said.index("`large`") < said.index("fireside models pull") < said.index("`absent`")
 
 

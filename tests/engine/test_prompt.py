@@ -317,3 +317,36 @@ def test_capabilities_say_what_a_model_can_do(entries: Mapping[str, ModelEntry])
 def test_a_models_sampling_defaults_fill_the_engines(entries: Mapping[str, ModelEntry]) -> None:
     sampling = default_sampling(entries["qwen3"])
     assert (sampling.temperature, sampling.max_tokens, sampling.top_p) == (0.0, 12, 1.0)
+
+
+@pytest.mark.parametrize("name", CHAT)
+def test_an_answer_to_go_on_with_stands_behind_the_opening_of_the_next(
+    tokenizers: Mapping[str, ModelTokenizer], name: str
+) -> None:
+    asked = [Turn(Role.SYSTEM, "Be kind."), Turn(Role.USER, "tell me")]
+    begun = built(tokenizers, name, [*asked, Turn(Role.ASSISTANT, "once upon")])
+    opening = built(tokenizers, name, asked)
+    assert list(begun.ids) == [*opening.ids, *tokenizers[name].encode("once upon")]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_an_answer_to_go_on_with_that_alone_fills_the_window_is_a_prompt_still(
+    tokenizers: Mapping[str, ModelTokenizer], name: str
+) -> None:
+    turns = [Turn(Role.USER, "tell me"), Turn(Role.ASSISTANT, "once upon a time " * 200)]
+    prompt = built(tokenizers, name, turns)
+    assert 0 < len(prompt.ids) <= TINY[name].context_tokens
+
+
+def test_flan_t5_goes_on_with_an_answer_of_the_dialogue() -> None:
+    class Letters:
+        eos_id: int | None = None
+
+        def encode(self, text: str) -> list[int]:
+            return [ord(letter) for letter in text]
+
+        def render(self, turns: Sequence[Turn]) -> list[int]:
+            raise AssertionError("FLAN-T5 has no template")
+
+    ids = FlanT5Feed().encode([Turn(Role.USER, "tell"), Turn(Role.ASSISTANT, "once")], Letters())
+    assert "".join(map(chr, ids)).endswith("Dialogue:\nUser: tell\nAssistant: once")

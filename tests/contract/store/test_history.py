@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.messages import Attachment, CommandInvoked, ConversationRef, IncomingMessage
-from bot.store.base import Answer, ReplyPart, ReplyState, StoredMessage
+from bot.store.base import Answer, ReplyPart, ReplyState
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import (
     ACCOUNT,
@@ -286,33 +286,3 @@ async def test_only_own_turns_are_seen_where_that_is_asked(scene: Scene) -> None
     message = await scene.admit(question("q3"), 60)
     turns = await scene.store.history.turns(message, 100, only_own=True)
     assert turns == [user("mine"), said("one")]
-
-
-async def reply_to(scene: Scene, number: int, text: str, replies_to: str | None) -> StoredMessage:
-    """An exchange that replies to another one's posted answer; its own is posted as pNUMBER."""
-    asked = await scene.admit(replace(question(f"q{number}", text), replies_to=replies_to))
-    claim = await scene.claim(asked)
-    await scene.store.inbox.save_part(claim, ReplyPart(0, f"p{number}", f"k{number}"))
-    await scene.store.inbox.save_answer(claim, Answer(f"re {text}"))
-    await scene.store.inbox.finish(claim, ReplyState.ANSWERED, at(0))
-    return asked
-
-
-async def test_a_chain_is_the_answer_replied_to_its_question_and_so_on(scene: Scene) -> None:
-    await reply_to(scene, 1, "one", None)
-    await reply_to(scene, 2, "aside", None)
-    await reply_to(scene, 3, "two", "p1")
-    message = await scene.admit(replace(question("q4"), replies_to="p3"))
-    two = [user("two"), said("re two")]
-    assert await scene.store.history.chain(message, 10) == [user("one"), said("re one"), *two]
-    assert await scene.store.history.chain(message, 1) == two
-    alone = await scene.admit(replace(question("q5"), replies_to="unknown"))
-    assert await scene.store.history.chain(alone, 10) == []
-
-
-async def test_a_chain_ends_at_what_was_withdrawn(scene: Scene) -> None:
-    await reply_to(scene, 1, "one", None)
-    await reply_to(scene, 2, "two", "p1")
-    await scene.store.history.withdraw(ACCOUNT, "q1")
-    message = await scene.admit(replace(question("q3"), replies_to="p2"))
-    assert await scene.store.history.chain(message, 10) == [user("two"), said("re two")]

@@ -1,0 +1,99 @@
+"""/persona: who the bot is in a conversation."""
+
+from collections.abc import Mapping
+
+from bot.commands.registry import Caller, Command, Parameter, Said
+from bot.commands.scope import require_may_set, scope_of, scope_parameter
+from bot.models import Models
+from bot.personas import PERSONAS, persona_text
+from bot.setting_specs import SETTINGS, Scope, SettingName
+from bot.settings_scope import Resolved, ScopedSettings, origin, whom
+from bot.translations import gettext as _
+
+SPEC = SETTINGS[SettingName.PERSONA]
+
+
+class PersonaCommands:
+    """The commands of the group `/persona`."""
+
+    def __init__(self, settings: ScopedSettings, models: Models) -> None:
+        self._settings = settings
+        self._models = models
+
+    def commands(self) -> tuple[Command, ...]:
+        """The definitions."""
+        persona = Parameter(
+            "persona", _("a persona's name, or who I shall be"), suggestions=tuple(PERSONAS)
+        )
+        scope = scope_parameter()
+        return (
+            Command(
+                "persona list", _("Show the personas to choose from"), self.list, is_private=True
+            ),
+            Command("persona show", _("Who I am here, and why"), self.show, is_private=True),
+            Command("persona set", _("Say who I shall be"), self.set, (persona, scope)),
+            Command("persona clear", _("Be who I was before"), self.clear, (scope,)),
+        )
+
+    async def list(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """The shipped personas, the one in use marked."""
+        current = (await self._current(caller)).value
+        lines = [_("Personas; `/persona set` takes a name or your own words:")]
+        for name, text in PERSONAS.items():
+            mark = " " + _("(in use here)") if name == current else ""
+            lines.append(f"- `{name}`{mark}: {text}")
+        return Said("\n".join(lines), is_private=True)
+
+    async def show(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """The persona that holds, and where it comes from."""
+        current = await self._current(caller)
+        text = persona_text(current.value or "") or _(
+            "none: the model is told nothing about itself"
+        )
+        lines = [_("My persona here ({origin}):").format(origin=origin(current)), _as_quote(text)]
+        return Said("\n".join([*lines, *await self._warning(caller)]), is_private=True)
+
+    async def set(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Choose a shipped persona by name, or describe one."""
+        given = SPEC.check(arguments["persona"])
+        name = given.lower() if given.lower() in PERSONAS else None
+        scope = scope_of(SPEC, caller, arguments)
+        require_may_set(SPEC, scope, caller)
+        value = name or given
+        await self._settings.set(SPEC.name, value, scope, caller.conversation, caller.author)
+        known = _("For {whom} I am `{name}` from the next message on.")
+        own = _("For {whom} I am what you described from the next message on.")
+        lines = [(known if name else own).format(whom=whom(scope), name=name)]
+        if (await self._current(caller)).value != value:
+            lines.append(_("For you here, a narrower setting still goes first: /persona show."))
+        return Said("\n".join([*lines, *await self._warning(caller)]), is_private=_is_own(scope))
+
+    async def clear(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Remove the persona of a scope."""
+        scope = scope_of(SPEC, caller, arguments)
+        require_may_set(SPEC, scope, caller)
+        where, who = caller.conversation, caller.author
+        if await self._settings.reset(SPEC.name, scope, where, who):
+            text = _("The persona of {whom} is cleared. /persona show tells who I am now.")
+        else:
+            text = _("There was no persona of {whom}, so nothing changed.")
+        return Said(text.format(whom=whom(scope)), is_private=_is_own(scope))
+
+    async def _current(self, caller: Caller) -> Resolved:
+        return await self._settings.resolve(SPEC.name, caller.conversation, caller.author)
+
+    async def _warning(self, caller: Caller) -> tuple[str, ...]:
+        """A word where the model that answers here takes no persona."""
+        settings = await self._settings.effective(caller.conversation, caller.author)
+        model = settings.text(SettingName.MODEL)
+        if model not in self._models or self._models.get(model).has_system_prompt:
+            return ()
+        return (_("The model that answers here, {model}, ignores personas.").format(model=model),)
+
+
+def _is_own(scope: Scope) -> bool:
+    return scope is Scope.ME
+
+
+def _as_quote(text: str) -> str:
+    return "\n".join(f"> {line}" for line in text.splitlines())
