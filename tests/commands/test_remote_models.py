@@ -44,7 +44,7 @@ async def test_the_list_says_where_a_model_runs(tmp_path: Path) -> None:
     assert "- `away`: Away (runs on api.example.org)" in lines
     assert "- `beside`: Beside (runs on this machine, in another program)" in lines
     assert "- `box`: Box (runs on our GPU server)" in lines
-    assert "- `large`: Large" in lines
+    assert "- `large`: Large (not loaded, 0 MiB, decoder-only)" in lines
 
 
 async def test_the_info_says_what_becomes_of_a_question(tmp_path: Path) -> None:
