@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 TYPES = types-3.11 types-3.12 types-3.13 types-3.14
 .PHONY: help chat run bench test setup setup-dev check format lint types contracts other-pythons \
-	unit fuzz constraints clean $(TYPES)
+	unit fuzz test-remote constraints clean $(TYPES)
 
 # The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -57,6 +57,10 @@ unit: setup-dev ## Run the tests with their coverage, or some of them (ARGS="-k 
 fuzz: setup-dev ## Ten thousand random sequences of joins, leaves, cancels and unloads in the engine
 	FUZZ_SEQUENCES=10000 $(BIN)/pytest -q tests/engine/test_fuzz.py
 
+test-remote: setup-dev ## Test the remote engine against a real server (vLLM, about 3 GB in .venv-remote)
+	@$(BIN)/python -m scripts.model_server_environment
+	$(BIN)/pytest -p no:cacheprovider tests/remote/with_real_server.py $(ARGS)
+
 check: lint types contracts ## Run the checks without the tests
 
 format: setup-dev ## Format the source and fix what can be fixed
@@ -67,6 +71,6 @@ constraints: setup-dev ## Regenerate constraints.txt at the newest versions
 	$(BIN)/python -m scripts.constraints
 
 clean: ## Remove the environments, caches and build results
-	rm -rf .venv .venv-3.* build dist htmlcov .coverage .pytest_cache .ruff_cache .hypothesis \
+	rm -rf .venv .venv-3.* .venv-remote build dist htmlcov .coverage .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
