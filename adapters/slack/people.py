@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A member of a workspace. A guest is restricted there; `team_id` is their own workspace."""
+    """A member of a workspace. A guest is restricted there.
+
+    `team_id` is their own workspace; None for one of the same organization (Enterprise Grid).
+    """
 
     name: str
     team_id: str | None = None
@@ -72,10 +75,14 @@ class People:
         """Whether somebody is a guest, or of another workspace (Slack Connect), and not listed."""
         if self._settings.guests == "answer" or post.user_id in self._settings.guest_ids:
             return False
-        if post.user_team_id not in {post.team_id, own.team_id}:
-            return True
         person = await self.person(post.user_id)
-        return person is not None and person.is_guest
+        if person is None:
+            return post.user_team_id not in {post.team_id, own.team_id}
+        return person.is_guest or person.team_id not in {None, post.team_id, own.team_id}
+
+    async def is_own_direct(self, channel_id: str) -> bool:
+        """Whether it is a direct conversation with the bot, and not one between members."""
+        return channel_id.startswith("D") and await self._channels.get(channel_id) is not None
 
     async def readable(self, text: str, own: Own) -> str:
         """A text with Slack's markup as words."""
@@ -116,7 +123,7 @@ def person_of(user: Json) -> Person:
     names = (profile.get("display_name"), profile.get("real_name"), user.get("name"))
     return Person(
         name=next((str(name) for name in names if name), "someone"),
-        team_id=user.get("team_id"),
+        team_id=None if user.get("enterprise_user") else user.get("team_id"),
         is_bot=bool(user.get("is_bot")),
         is_admin=bool(user.get("is_admin") or user.get("is_owner")),
         is_guest=any(

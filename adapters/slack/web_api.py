@@ -76,11 +76,13 @@ class WebApi:
         assert self.client.session is not None, "calls are made while connected"
         return self.client.session
 
-    async def call(self, method: str, place: str = "", **arguments: object) -> Json:
-        """Call a method when its turn has come; `place` is the channel of a post.
+    async def call(self, method: str, **arguments: object) -> Json:
+        """Call a method when its turn has come.
 
         Raises `PlatformError`. A `Retry-After` is waited out here, a few times.
         """
+        is_post = METHODS[method].rate is Rate.POST
+        place = str(arguments["channel"]) if is_post else ""
         for _ in range(MAX_TRIES - 1):
             async with self._paces[method].turn(place):
                 try:

@@ -10,50 +10,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from typing_extensions import override
-
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import Settings
-from bot.engine.base import (
-    EngineEvent,
-    Finished,
-    FinishReason,
-    GenerationRequest,
-    TextDelta,
-    Usage,
-)
 from bot.orchestrator import Limits
 from bot.store.sql_store import SqlStore
 from tests.adapters.discord.doubles import settings_with
 from tests.flow import compose
 from tests.scripted import ScriptedEngine
-
-
-class SlowEngine(ScriptedEngine):
-    """Says "word 1", "word 2" ... one for each permit, and ends when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.permits = asyncio.Semaphore(0)
-        self.ended = asyncio.Event()
-        self.asked = 0
-
-    @override
-    async def _events(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent]:
-        self.asked += 1
-        number = 0
-        while not self.ended.is_set():
-            await self.permits.acquire()
-            number += 1
-            yield TextDelta(f"word {number} ")
-        yield TextDelta("end")
-        yield Finished(FinishReason.STOP, Usage())
-
-    def end(self) -> None:
-        """Let every answer come to its end."""
-        self.ended.set()
-        for _ in range(100):
-            self.permits.release()
+from tests.slow_engine import SlowEngine
 
 
 def settings_for(address: str, **given: object) -> Settings:

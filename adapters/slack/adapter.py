@@ -1,0 +1,244 @@
+"""Slack as an adapter: posts, edits and finds the messages of answers."""
+
+import asyncio
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from itertools import chain, repeat
+from typing import Any
+
+from typing_extensions import override
+
+from adapters.slack.client import SlackClient
+from adapters.slack.errors import IS_STREAMING, NOT_THERE, SlackRefusalError
+from adapters.slack.handle import Handle, fallback_of, handle_of
+from adapters.slack.own_messages import after, find, reply_metadata
+from adapters.slack.parse import PLATFORM
+from adapters.slack.render import MAX_CHARS, blocks, length, notification
+from adapters.slack.responses import Responses, is_response
+from adapters.slack.settings import Settings
+from adapters.slack.signs import Signs
+from adapters.slack.streams import Streams
+from adapters.slack.web_api import WebApi
+from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
+from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
+from bot.messages import ReplyTarget, ReplyView
+
+EDIT_INTERVAL_S = 1.2
+ONLINE_TIMEOUT_S = 30.0
+START_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
+"""Between tries to reach Slack at the start; later the library reconnects by itself."""
+MAX_RECENT = 2000
+
+log = logging.getLogger(__name__)
+
+
+class SlackAdapter:
+    """The adapter. `now` gives aware UTC times; `clock` and `sleep` measure budgets and streams."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._account = f"{PLATFORM}:{settings.bot_id}"
+        self._now = now
+        self._sleep = sleep
+        self._api = WebApi(settings, clock, sleep)
+        self.client = SlackClient(settings, services, self._api, now)
+        self._streams = Streams(self._api, settings, clock)
+        self._signs = Signs(self._api)
+        self._responses = Responses(self._api, settings)
+        self._recent: OrderedDict[str, str] = OrderedDict()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Edits and private answers; a native stream shows just what is stable of a view."""
+        return Capabilities(
+            platform=PLATFORM,
+            max_chars=MAX_CHARS,
+            edit_interval_s=EDIT_INTERVAL_S,
+            has_buttons=self._settings.buttons != "none",
+            length=length,
+        )
+
+    @property
+    def account(self) -> str:
+        """The bot in its workspace, from its token: known before anything is connected."""
+        return self._account
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; a Slack that is away at the start is waited for.
+
+        Raises `ConfigurationError` for what only the owner can mend, such as a wrong token.
+        """
+        pauses_s = chain(START_PAUSES_S, repeat(START_PAUSES_S[-1]))
+        async with self._api.connected():
+            while not self.client.is_online.is_set():
+                try:
+                    await self.client.log_in()
+                except PlatformUnavailable as error:
+                    pause_s = next(pauses_s)
+                    log.warning("%s; the next try is in %.0f s", error, pause_s)
+                    await self._sleep(pause_s)
+            await self.client.serve()
+
+    async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
+        """Post one message; the first one takes the place of the sign of work."""
+        await self._wait_until_online()
+        handle = handle_of(target, self._now())
+        try:
+            message_id = await self._post(handle, view, key)
+        except TargetExpired:
+            message_id = await self._post(fallback_of(target), view, key)
+        self._remember(key, message_id)
+        return message_id
+
+    async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
+        """Show a message anew. What will change again is left out where Slack is busy."""
+        handle = handle_of(target, self._now())
+        if is_response(message_id):
+            await self._wait_until_online()
+            await self._edit_response(target, handle, message_id, view)
+            return
+        if not re.fullmatch(r"\d+\.\d+", message_id):
+            raise PlatformError("that is no message of Slack")
+        await self._wait_until_online()
+        if view is not None and not view.is_complete:
+            await self._show_growing(handle, message_id, view)
+            return
+        await self._streams.stop(message_id)
+        self._api.end("chat.update", message_id)
+        if view is None:
+            await self._api.call("chat.delete", channel=handle.channel_id, ts=message_id)
+        else:
+            await self._show_whole(handle, message_id, view)
+
+    async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
+        """The message posted with `key`, by its metadata."""
+        if key in self._recent:
+            return self._recent[key]
+        await self._wait_until_online()
+        handle = handle_of(target, self._now())
+        if handle.is_home:
+            return None
+        return find(await after(self._api, handle, self.client.own), key, handle)
+
+    def working(self, target: ReplyTarget) -> AbstractAsyncContextManager[WorkingIndicator]:
+        """The status line of a thread, or a placeholder; a command shows nothing of its own."""
+        handle = handle_of(target, self._now())
+        if handle.response_url is not None or handle.is_home:
+            return _silent()
+        return self._signs.show(handle)
+
+    async def _post(self, handle: Handle, view: ReplyView, key: str) -> str:
+        if view.is_private and not handle.is_direct:
+            return await self._responses.post(handle, view, key)
+        if view.is_private and handle.response_url is not None:
+            return await self._responses.post(handle, view, key)
+        placeholder = await self._signs.take(handle.question_id) if view.index == 0 else None
+        if placeholder is not None:
+            await self._update(handle, placeholder, view)
+            return placeholder
+        stream = await self._streams.start(handle, view, key)
+        if stream is not None:
+            return stream
+        try:
+            return await self._say(handle, view, key)
+        except SlackRefusalError as error:
+            if error.code not in NOT_THERE or handle.response_url is None:
+                raise
+            return await self._responses.post(handle, view, key)
+
+    async def _say(self, handle: Handle, view: ReplyView, key: str) -> str:
+        answer = await self._api.call(
+            "chat.postMessage",
+            channel=handle.channel_id,
+            thread_ts=handle.thread_ts,
+            metadata=reply_metadata(handle, view, key),
+            unfurl_links=False,
+            unfurl_media=False,
+            **self._content(handle, view),
+        )
+        return str(answer["ts"])
+
+    async def _show_growing(self, handle: Handle, ts: str, view: ReplyView) -> None:
+        if await self._streams.append(ts, view):
+            return
+        with self._api.passing("chat.update", ts) as may_show:
+            if may_show:
+                await self._api.call_now("chat.update", **self._update_arguments(handle, ts, view))
+
+    async def _show_whole(self, handle: Handle, ts: str, view: ReplyView) -> None:
+        try:
+            await self._update(handle, ts, view)
+        except SlackRefusalError as error:
+            if error.code not in IS_STREAMING:
+                raise
+            await self._streams.stop_unknown(handle.channel_id, ts)
+            await self._update(handle, ts, view)
+
+    async def _update(self, handle: Handle, ts: str, view: ReplyView) -> None:
+        await self._api.call("chat.update", **self._update_arguments(handle, ts, view))
+
+    async def _edit_response(
+        self, target: ReplyTarget, handle: Handle, message_id: str, view: ReplyView | None
+    ) -> None:
+        try:
+            await self._responses.edit(handle, message_id, view)
+        except TargetExpired:
+            await self._responses.edit(fallback_of(target), message_id, view)
+
+    def _update_arguments(self, handle: Handle, ts: str, view: ReplyView) -> dict[str, Any]:
+        key = next((key for key, known in self._recent.items() if known == ts), None)
+        return {
+            "channel": handle.channel_id,
+            "ts": ts,
+            "metadata": reply_metadata(handle, view, key),
+            **self._content(handle, view),
+        }
+
+    def _content(self, handle: Handle, view: ReplyView) -> dict[str, Any]:
+        return {"text": notification(view), "blocks": blocks(view, handle, self._settings)}
+
+    async def _wait_until_online(self) -> None:
+        try:
+            async with asyncio.timeout(ONLINE_TIMEOUT_S):
+                await self.client.is_online.wait()
+        except TimeoutError as error:
+            raise PlatformUnavailable("not yet connected to Slack") from error
+
+    def _remember(self, key: str, message_id: str) -> None:
+        self._recent[key] = message_id
+        if len(self._recent) > MAX_RECENT:
+            self._recent.popitem(last=False)
+
+
+class _Silent(WorkingIndicator):
+    """A platform without a place for progress."""
+
+    @override
+    async def update(self, progress: Progress) -> None:
+        del progress
+
+
+@asynccontextmanager
+async def _silent() -> AsyncGenerator[WorkingIndicator]:
+    yield _Silent()
+
+
+def build(settings: Settings, services: Services) -> Adapter:
+    """The adapter for the tokens. Raises `ConfigurationError` where one is missing."""
+    if settings.mode == "socket":
+        settings.require_app_token()
+    else:
+        settings.require_signing_secret()
+    return SlackAdapter(settings, services, lambda: datetime.now(UTC))

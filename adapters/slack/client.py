@@ -1,0 +1,190 @@
+"""The connection to Slack: which events are heard, and who hears them.
+
+Bolt verifies, sorts and acknowledges; it acknowledges only after a listener has returned
+(`process_before_response`), so that what could not be stored is delivered again.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, cast
+
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack.arrivals import Arrivals
+from adapters.slack.commands import PICK, slash_names
+from adapters.slack.errors import connection_errors
+from adapters.slack.interactions import Acknowledge, Interactions
+from adapters.slack.parse import Json, Own, Post
+from adapters.slack.people import People
+from adapters.slack.render import ACTION, FEEDBACK
+from adapters.slack.settings import APP_TOKEN_KEY, BOT_TOKEN_KEY, Settings
+from adapters.slack.text_commands import TextCommands
+from adapters.slack.web_api import WebApi, sdk_logger
+from bot.adapter import Services
+from bot.failures import without_text
+
+PING_INTERVAL_S = 5.0
+"""A connection that drops without a word is noticed within four of these."""
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[Json, Own], Awaitable[None]]
+
+
+class SlackClient:
+    """Listens to Slack.
+
+    `is_online` is set once it is known who the bot is, `is_serving` once events are received.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        api: WebApi,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._services = services
+        self._api = api
+        self._own: Own | None = None
+        self.is_online = asyncio.Event()
+        self.is_serving = asyncio.Event()
+        people = People(api, settings)
+        commands = TextCommands(api, people, services, settings)
+        self.arrivals = Arrivals(api, people, services, settings, commands, _no_panel)
+        self.interactions = Interactions(api, people, services, settings, now)
+
+    @property
+    def own(self) -> Own:
+        """Who the bot is."""
+        assert self._own is not None, "known since the login"
+        return self._own
+
+    async def log_in(self) -> None:
+        """Ask Slack who the bot is. Raises `ConfigurationError` for a token it does not accept."""
+        with connection_errors(BOT_TOKEN_KEY):
+            known = await self._api.call("auth.test")
+        self._own = Own(
+            str(known["user_id"]), str(known["bot_id"]), str(known["user"]), str(known["team_id"])
+        )
+        log.info("connected to Slack as %s in workspace %s", known["user"], known["team_id"])
+        self.is_online.set()
+
+    async def serve(self) -> None:
+        """Receive events until cancelled."""
+        app = self.app()
+        await self._serve_sockets(app)
+
+    def app(self) -> AsyncApp:
+        """Bolt with every listener."""
+        settings = self._settings
+        secret = settings.signing_secret.get_secret_value() if settings.signing_secret else ""
+        app = AsyncApp(
+            name="fireside",
+            logger=sdk_logger(),
+            client=AsyncWebClient(base_url=f"{settings.api_url}/", logger=sdk_logger()),
+            signing_secret=secret,
+            authorize=self._authorize(),
+            process_before_response=True,
+        )
+        self._listen_to_events(app)
+        self._listen_to_interactions(app)
+        app.error(_failed)
+        return app
+
+    @property
+    def events(self) -> dict[str, Listener]:
+        """The events that are listened to, each with what it does."""
+        return {
+            "app_mention": self.arrivals.message,
+            "message": self.arrivals.message,
+            "app_uninstalled": self.arrivals.removed,
+            "tokens_revoked": self.arrivals.removed,
+        }
+
+    def _listen_to_events(self, app: Any) -> None:
+        for name, listener in self.events.items():
+            app.event(name)(self._heard(listener))
+
+    def _heard(self, listener: Listener) -> Callable[..., Awaitable[None]]:
+        async def heard(body: Json) -> None:
+            await listener(body, self.own)
+
+        return heard
+
+    def _listen_to_interactions(self, app: Any) -> None:
+        interactions = self.interactions
+
+        async def slash(body: Json, ack: Acknowledge) -> None:
+            await interactions.slash(body, ack, self.own)
+
+        async def pressed(body: Json, ack: Acknowledge) -> None:
+            await interactions.pressed(body, ack, self.own)
+
+        async def picked(body: Json, ack: Acknowledge) -> None:
+            await interactions.picked(body, ack, self.own)
+
+        async def suggest(body: Json, ack: Acknowledge) -> None:
+            await interactions.suggest(body, ack)
+
+        for name in slash_names(self._services.commands, self._settings.command_prefix):
+            app.command(name)(slash)
+        app.action(re.compile(ACTION))(pressed)
+        app.action(FEEDBACK)(pressed)
+        app.action(PICK)(picked)
+        app.options(PICK)(suggest)
+
+    def _authorize(self) -> Callable[..., Awaitable[AuthorizeResult]]:
+        """What Bolt would ask Slack for; a Slack that is away would lose it the event."""
+
+        async def authorize(team_id: str | None) -> AuthorizeResult:
+            own = self.own
+            return AuthorizeResult(
+                enterprise_id=None,
+                team_id=team_id or own.team_id,
+                bot_user_id=own.user_id,
+                bot_id=own.bot_id,
+                bot_token=self._settings.require_bot_token(),
+            )
+
+        return authorize
+
+    async def _serve_sockets(self, app: AsyncApp) -> None:
+        handlers = [self._handler(app) for _ in range(self._settings.connections)]
+        try:
+            for handler in handlers:
+                client = handler.client
+                with connection_errors(APP_TOKEN_KEY):
+                    client.wss_uri = await client.issue_new_wss_url()
+                await client.connect()
+            self.is_serving.set()
+            await asyncio.Event().wait()
+        finally:
+            for handler in handlers:
+                await cast("Any", handler).close_async()
+
+    def _handler(self, app: AsyncApp) -> AsyncSocketModeHandler:
+        return AsyncSocketModeHandler(
+            app,
+            self._settings.require_app_token(),
+            logger=sdk_logger(),
+            web_client=self._api.client,
+            proxy=self._settings.proxy_url,
+            ping_interval=PING_INTERVAL_S,
+        )
+
+
+async def _failed(error: Exception) -> None:
+    """The top of every listener: say where it failed, and nothing of what somebody wrote."""
+    log.error("an event is not acknowledged: %s", without_text(error))
+
+
+async def _no_panel(post: Post, text: str) -> None:
+    del post, text

@@ -1,0 +1,61 @@
+"""The bot as a process of its own, connected to the loopback Slack; run as a module it is one.
+
+`python -m tests.adapters.slack.process FOLDER ADDRESS` begins answers and never ends them.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from adapters.slack.adapter import SlackAdapter
+from bot.orchestrator import Limits
+from bot.store.sql_store import SqlStore
+from tests.adapters.slack.doubles import settings_with, until
+from tests.flow import compose
+from tests.scripted import ScriptedEngine
+from tests.slow_engine import SlowEngine
+
+
+@asynccontextmanager
+async def bot(
+    address: str,
+    folder: Path,
+    engine: ScriptedEngine,
+    clock: Callable[[], float] = time.monotonic,
+    **given: object,
+) -> AsyncGenerator[SlackAdapter, None]:
+    """A process's whole message flow with the adapter connected; at the end it stops."""
+    store = await SqlStore.open(folder)
+    orchestrator, services = compose(store, engine, lambda: datetime.now(UTC), Limits())
+    settings = settings_with(address, **given)
+    adapter = SlackAdapter(settings, services, lambda: datetime.now(UTC), clock)
+    services.account = adapter.account
+    orchestrator.attach(adapter)
+    started = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            flow = group.create_task(orchestrator.run(started))
+            await started.wait()
+            serving = group.create_task(adapter.run())
+            await until(adapter.client.is_serving.is_set)
+            yield adapter
+            serving.cancel()
+            flow.cancel()
+    finally:
+        await store.close()
+
+
+async def _begin_and_wait(folder: Path, address: str) -> None:
+    engine = SlowEngine()
+    engine.permits.release()
+    engine.permits.release()
+    async with bot(address, folder, engine):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_begin_and_wait(Path(sys.argv[1]), sys.argv[2]))

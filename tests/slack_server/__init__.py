@@ -1,0 +1,1 @@
+"""Slack on loopback, of the project's own: see `server.py`."""
