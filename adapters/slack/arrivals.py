@@ -101,17 +101,14 @@ class Arrivals:
 
     async def event(self, post: Post, own: Own, addressed: Addressed) -> IncomingMessage:
         """A message with all that belongs to it."""
-        conversation = self.conversation(post)
-        is_in_thread = post.thread_ts is not None
-        is_first = is_in_thread and not await self._services.takes_part(conversation, post.id)
-        if is_first and post.is_direct:
-            await self._began_panel(post, await self.text(post, own))
-        quotes = is_first and addressed is Addressed.MENTION
+        conversation = self.conversation(post, addressed)
+        quotes = await self._quotes(post, own, addressed, conversation)
+        files = () if addressed is Addressed.OVERHEARD else post.files
         author, text, quoted, attachments = await asyncio.gather(
             self._people.author(post.user_id, post.channel_id, is_direct=post.is_direct),
             self.text(post, own),
             self._reader.quoted(post, own) if quotes else _nothing(),
-            self._reader.attachments(post.files),
+            self._reader.attachments(files),
         )
         handle = handle_of_post(post, reply_in_thread=self._settings.reply_in_thread)
         return IncomingMessage(
@@ -138,8 +135,10 @@ class Arrivals:
         )
         await self._services.submit(Removed(PLATFORM, installation))
 
-    def conversation(self, post: Post) -> ConversationRef:
-        """The conversation that a message belongs to."""
+    def conversation(self, post: Post, addressed: Addressed | None = None) -> ConversationRef:
+        """The conversation that a message belongs to; what is overheard begins no thread."""
+        if addressed is Addressed.OVERHEARD:
+            return _place(post)
         return conversation_of(post, reply_in_thread=self._settings.reply_in_thread)
 
     async def text(self, post: Post, own: Own) -> str:
@@ -153,11 +152,29 @@ class Arrivals:
             return Addressed.MENTION
         if post.thread_ts is not None and await self._services.takes_part(self.conversation(post)):
             return Addressed.THREAD
-        place = ConversationRef(PLATFORM, post.team_id, post.channel_id, post.thread_ts)
-        is_open = post.channel_id in self._settings.answer_all_channels
-        if is_open or await self._services.answers_everything(place):
+        if post.channel_id in self._settings.answer_all_channels:
             return Addressed.CHANNEL
-        return None
+        return await self._services.unaddressed(_place(post))
+
+    async def _quotes(
+        self, post: Post, own: Own, addressed: Addressed, conversation: ConversationRef
+    ) -> bool:
+        """Whether what was said before a message is read: it is not in the context anyway.
+
+        That is where the bot is first called in a thread, and where a mention begins a thread of
+        its own in a channel that the bot listens to.
+        """
+        if addressed is not Addressed.MENTION and not post.is_direct:
+            return False
+        listens = await self._services.unaddressed(_place(post)) is Addressed.OVERHEARD
+        if post.thread_ts is None:
+            return listens and conversation.thread_id is not None
+        if await self._services.takes_part(conversation, post.id):
+            return False
+        if post.is_direct:
+            await self._began_panel(post, await self.text(post, own))
+            return False
+        return not listens
 
     async def _changed(self, event: Json, installation: str, own: Own) -> None:
         """Submit the new text of a member's message; links that Slack unfurls are no edit."""
@@ -218,3 +235,8 @@ class Arrivals:
 
 async def _nothing() -> tuple[Quoted, ...]:
     return ()
+
+
+def _place(post: Post) -> ConversationRef:
+    """Where a message stands, whatever its answer would begin."""
+    return ConversationRef(PLATFORM, post.team_id, post.channel_id, post.thread_ts, post.is_direct)

@@ -19,11 +19,10 @@ from adapters.slack.handle import Handle
 from adapters.slack.parse import PLATFORM, Json, Own, Post, place_of
 from adapters.slack.people import People
 from adapters.slack.reading import Reader
-from adapters.slack.render import escaped, pressed
+from adapters.slack.render import escaped, pressed, private
 from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.adapter import Services
-from bot.appearance import STEERING
 from bot.commands.registry import Parsed
 from bot.errors import PlatformError, StoreUnavailable, UsageError
 from bot.messages import (
@@ -33,6 +32,7 @@ from bot.messages import (
     CommandInvoked,
     ConversationRef,
     Quoted,
+    ReplyView,
 )
 from bot.translations import gettext as _
 
@@ -129,25 +129,20 @@ class Interactions:
         known = pressed(str(cast("Json", body["actions"][0]).get("value") or ""))
         if known is None:
             return
-        action, question_id, asker_id = known
+        action, question_id = known
         channel_id, _ts = place_of(question_id)
         user_id = str(body["user"]["id"])
         where = self._conversation(body, channel_id, own)
         author = await self._people.author(user_id, channel_id, is_direct=where.is_direct)
-        if action in STEERING and user_id != asker_id and not author.can_manage:
-            text = _("Only who asked, or who manages this channel, can do that with this answer.")
-            await self._respond(body, _private(text))
-            return
         quoted = await self._quoted(where, question_id, own) if action is Action.RETRY else ()
         event = ActionInvoked(_id_of(body), where, author, action, question_id, quoted)
         try:
-            await self._services.submit(event)
+            told = await self._services.submit(event)
         except StoreUnavailable as error:
             log.error("%s", error.text)
-            await self._respond(body, _private(error.text))
-        else:
-            if action not in STEERING:
-                await self._respond(body, _private(_("Noted, thank you.")))
+            told = ReplyView(error.text, is_complete=True, is_error=True)
+        if told is not None:
+            await self._respond(body, private(told, question_id, user_id, self._settings))
 
     def _picker(self, parsed: Parsed) -> list[dict[str, Any]]:
         command = self._services.commands.get(parsed.name)

@@ -43,19 +43,29 @@ class Reader:
         return (*read, *(_named(file) for file in files[MAX_FILES:]))
 
     async def quoted(self, post: Post, own: Own) -> tuple[Quoted, ...]:
-        """The messages of its thread before it, oldest first; of more than that many the latest."""
+        """The messages of its thread, or else its channel, before it, oldest first.
+
+        Of more than the configured number the latest.
+        """
         limit = self._settings.max_quoted
-        if post.thread_ts is None or limit == 0:
+        if limit == 0:
             return ()
         try:
             async with asyncio.timeout(QUOTED_TIMEOUT_S):
-                return await self._before(post, own, limit)
+                messages = await self._before(post, limit)
+                quoted = [await self._quote(message, own) for message in messages]
+                return tuple(one for one in quoted if one is not None)
         except (PlatformError, TimeoutError) as error:
             log.info("a thread could not be read: %s", error or type(error).__name__)
             return ()
 
-    async def _before(self, post: Post, own: Own, limit: int) -> tuple[Quoted, ...]:
-        """Slack tells a thread from its beginning: its pages are walked to the latest ones."""
+    async def _before(self, post: Post, limit: int) -> Sequence[Json]:
+        """A channel is told from its end, a thread from its beginning, page by page."""
+        if post.thread_ts is None:
+            answer = await self._api.call(
+                "conversations.history", channel=post.channel_id, latest=post.ts, limit=limit
+            )
+            return cast("Sequence[Json]", answer["messages"])[::-1]
         latest: deque[Json] = deque(maxlen=limit)
         cursor: str | None = None
         for _page in range(MAX_PAGES):
@@ -72,8 +82,7 @@ class Reader:
             cursor = cast("Json", answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 break
-        quoted = [await self._quote(message, own) for message in latest]
-        return tuple(one for one in quoted if one is not None)
+        return tuple(latest)
 
     async def _quote(self, message: Json, own: Own) -> Quoted | None:
         text = await self._people.readable(str(message.get("text") or ""), own)

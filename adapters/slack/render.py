@@ -11,7 +11,7 @@ from typing import Any
 from adapters.slack.handle import Handle
 from adapters.slack.mrkdwn import mrkdwn
 from adapters.slack.settings import Settings
-from bot.appearance import face, footer_line, shown_actions
+from bot.appearance import Buttons, face, footer_line, shown_actions
 from bot.markdown import split
 from bot.messages import Action, ReplyView
 from bot.translations import gettext as _
@@ -70,7 +70,7 @@ def blocks(view: ReplyView, handle: Handle, settings: Settings) -> list[Block]:
     return [
         *text_blocks(view.text, settings),
         *_footer(view, settings),
-        *buttons(view.actions, handle, settings),
+        *buttons(view.actions, handle.question_id, handle.asker_id, settings.buttons),
     ]
 
 
@@ -83,31 +83,41 @@ def text_blocks(text: str, settings: Settings) -> list[Block]:
     return [_section(chunk.text) for chunk in split(text, SECTION_CHARS, length)]
 
 
-def buttons(actions: Sequence[Action], handle: Handle, settings: Settings) -> list[Block]:
-    """The buttons for an answer's actions: thumbs as Slack's feedback buttons."""
-    shown = shown_actions(actions, settings.buttons)
-    rated = Action.GOOD in shown and Action.BAD in shown
-    plain = [one for one in shown if not (rated and one in (Action.GOOD, Action.BAD))]
+def buttons(
+    actions: Sequence[Action], question_id: str, asker_id: str, wanted: Buttons
+) -> list[Block]:
+    """The buttons for the actions of an answer to a question: thumbs as Slack's own."""
+    shown = shown_actions(actions, wanted)
+    is_rated = Action.GOOD in shown and Action.BAD in shown
+    values = {action: f"{action.value} {question_id} {asker_id}" for action in shown}
+    plain = [one for one in shown if not (is_rated and one in (Action.GOOD, Action.BAD))]
     found: list[Block] = []
     if plain:
-        elements = [_button(action, handle) for action in plain]
+        elements = [_button(action, values[action]) for action in plain]
         found.append({"type": "actions", "elements": elements})
-    if rated:
-        found.append({"type": "context_actions", "elements": [_thumbs(handle)]})
+    if is_rated:
+        thumbs = _thumbs(values[Action.GOOD], values[Action.BAD])
+        found.append({"type": "context_actions", "elements": [thumbs]})
     return found
 
 
-def button_value(action: Action, handle: Handle) -> str:
-    """What a button carries: the action, the question and who asked it."""
-    return f"{action.value} {handle.question_id} {handle.asker_id}"
+def private(view: ReplyView, question_id: str, reader_id: str, settings: Settings) -> Block:
+    """What one person is told about an answer, as a `response_url` takes it."""
+    shown = buttons(view.actions, question_id, reader_id, "full")
+    return {
+        "response_type": "ephemeral",
+        "replace_original": False,
+        "text": notification(view),
+        "blocks": [*text_blocks(view.text, settings), *shown],
+    }
 
 
-def pressed(value: str) -> tuple[Action, str, str] | None:
-    """The action, the question and its asker; None for a value that is none of ours."""
+def pressed(value: str) -> tuple[Action, str] | None:
+    """The action and the question of a button; None for a value that is none of ours."""
     words = value.split(" ")
     if len(words) != 3 or words[0] not in list(Action):
         return None
-    return Action(words[0]), words[1], words[2]
+    return Action(words[0]), words[1]
 
 
 def _section(text: str) -> Block:
@@ -126,28 +136,29 @@ def _footer(view: ReplyView, settings: Settings) -> list[Block]:
     return [{"type": "context", "elements": [text]}]
 
 
-def _button(action: Action, handle: Handle) -> Block:
+def _button(action: Action, value: str) -> Block:
     shown = face(action)
+    label = shown.label or shown.emoji or action.value
     return {
         "type": "button",
-        "text": {"type": "plain_text", "text": shown.label or shown.emoji or action.value},
+        "text": {"type": "plain_text", "text": label},
         "action_id": f"{ACTION}:{action.value}",
-        "value": button_value(action, handle),
+        "value": value,
     }
 
 
-def _thumbs(handle: Handle) -> Block:
+def _thumbs(good: str, bad: str) -> Block:
     return {
         "type": "feedback_buttons",
         "action_id": FEEDBACK,
         "positive_button": {
             "text": {"type": "plain_text", "text": _("Good")},
             "accessibility_label": _("A good answer"),
-            "value": button_value(Action.GOOD, handle),
+            "value": good,
         },
         "negative_button": {
             "text": {"type": "plain_text", "text": _("Bad")},
             "accessibility_label": _("A bad answer"),
-            "value": button_value(Action.BAD, handle),
+            "value": bad,
         },
     }

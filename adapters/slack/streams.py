@@ -132,7 +132,7 @@ class Streams:
         chunks: list[dict[str, Any]] = []
         if text:
             chunks.append({"type": "markdown_text", "text": text})
-        if shown := buttons(view.actions, handle, self._settings):
+        if shown := self._buttons(handle, view):
             chunks.append({"type": "blocks", "blocks": shown})
         return {
             "channel": handle.channel_id,
@@ -141,6 +141,10 @@ class Streams:
             "recipient_team_id": handle.team_id,
             "chunks": chunks or None,
         }
+
+    def _buttons(self, handle: Handle, view: ReplyView) -> list[dict[str, Any]]:
+        wanted = self._settings.buttons
+        return buttons(view.actions, handle.question_id, handle.asker_id, wanted)
 
     def _refuse(self, channel_id: str) -> None:
         if len(self._refusing) >= MAX_REFUSING:

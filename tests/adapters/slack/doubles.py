@@ -14,7 +14,7 @@ from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import Settings
 from bot.adapter import AdapterState, Services
 from bot.commands.registry import CommandRegistry
-from bot.messages import CommandInvoked, ConversationRef, Inbound, IncomingMessage
+from bot.messages import Addressed, CommandInvoked, ConversationRef, Inbound, IncomingMessage
 from bot.tasks import beside
 from tests.contract.recording_services import DictState, RecordingServices
 from tests.slack_server.member import Member
@@ -42,12 +42,12 @@ def settings_with(address: str = "http://127.0.0.1:9", **given: object) -> Setti
 
 
 class WorkspaceServices(RecordingServices):
-    """Takes part in the threads, and answers everything in the channels, that it is told of;
-    /help is for its caller alone."""
+    """Takes part in the threads, and hears the channels, that it is told of; /help is for its
+    caller alone."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.open_channels: set[str] = set()
+        self.channels: dict[str, Addressed] = {}
         self.threads: set[ConversationRef] = set()
         self.kept = DictState()
 
@@ -68,8 +68,8 @@ class WorkspaceServices(RecordingServices):
         return conversation in self.threads and before is None
 
     @override
-    async def answers_everything(self, conversation: ConversationRef) -> bool:
-        return conversation.channel_id in self.open_channels
+    async def unaddressed(self, conversation: ConversationRef) -> Addressed | None:
+        return self.channels.get(conversation.channel_id)
 
 
 class LoopbackSlack:
