@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bot.commands.registry import CommandRegistry
-from bot.messages import Addressed, ConversationRef, Inbound, ReplyTarget, ReplyView
+from bot.messages import (
+    Addressed,
+    ConversationRef,
+    Inbound,
+    MessageReader,
+    ReplyTarget,
+    ReplyView,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +23,8 @@ class Capabilities:
     `max_chars` bounds one message as `length` counts it; `edit_interval_s` is the least time
     between two shows of one reply. With `is_append_only`, `ReplyView.stable_chars` is all that may
     be shown before a part is complete. An answer of more than `max_parts` messages comes as one
-    with the whole of it as a document; None for a platform that has no documents.
+    with the whole of it as a document; None for a platform that has no documents. `reader` reads
+    what was said in a conversation; None where the bot cannot.
     """
 
     platform: str
@@ -27,6 +35,7 @@ class Capabilities:
     has_pictures: bool = False
     max_parts: int | None = None
     length: Callable[[str], int] = len
+    reader: MessageReader | None = None
 
 
 @dataclass(frozen=True, slots=True)

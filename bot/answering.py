@@ -193,6 +193,7 @@ class Answering:
             self.message.id,
             has_buttons=can.has_buttons,
             has_pictures=can.has_pictures,
+            reader=can.reader,
         )
         allowed = {
             Who.EVERYONE: True,
@@ -205,7 +206,9 @@ class Answering:
 
     def _said(self, said: Said) -> Answer:
         self._picture = said.picture
-        return Answer(said.text, is_private=said.is_private, actions=said.actions)
+        return Answer(
+            said.text, is_private=said.is_private, footer=said.footer, actions=said.actions
+        )
 
     async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
         """Do what a command does while it is shown; who stops it keeps what there is."""

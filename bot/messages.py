@@ -4,10 +4,11 @@ Values only: no SDK object crosses the adapter's edge, and nothing here does any
 Times are timezone-aware UTC datetimes; text is CommonMark with mentions resolved to names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,36 @@ class Quoted:
     author: Author
     text: str
     is_own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PastMessage:
+    """A message of a conversation read live; never stored. `link` leads a member to it."""
+
+    id: str
+    author: Author
+    text: str
+    sent_at: datetime
+    link: str | None = None
+    is_own: bool = False
+
+
+class MessageReader(Protocol):
+    """Reads what was said in a conversation, as far as the bot may."""
+
+    async def recent(
+        self,
+        conversation: ConversationRef,
+        limit: int,
+        since: datetime | None = None,
+        since_id: str | None = None,
+    ) -> Sequence[PastMessage]:
+        """The latest messages there, everybody's, oldest first; of more than `limit` the newest.
+
+        With `since` those sent then or later, with `since_id` that message and those after it.
+        Raises `bot.errors.PlatformError`.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,11 @@ class PromptBuilder:
         key = _context_key(where, context, who)
         return Prompt(replace(request, cache_key=key), entry, settings, question, notice)
 
+    async def model(self, where: ConversationRef, who: Author) -> ModelEntry:
+        """The model that answers a member in a conversation."""
+        entry, _notice = self._choose(await self.settings(where, who), None)
+        return entry
+
     async def settings(self, where: ConversationRef, who: Author) -> Effective:
         """What holds for a member in a conversation."""
         return await self._settings.effective(where, who)

@@ -46,6 +46,14 @@ class EngineKind(StrEnum):
     OPENAI = "openai"
 
 
+class Task(StrEnum):
+    """What a model can do beside talking; a command asks it for that with an instruction."""
+
+    SUMMARIZE = "summarize"
+    TRANSLATE = "translate"
+    SENTIMENT = "sentiment"
+
+
 class Sampling(BaseModel):
     """Sampling defaults of a model; the names are those of the engine's sampling parameters."""
 
@@ -101,6 +109,10 @@ class ModelEntry(BaseModel):
     """The memory class the entry is meant for: 4, 8 or 12 GB."""
     presets: tuple[str, ...] = ()
     """Names that stand for several models ("lab")."""
+    tasks: tuple[Task, ...] = ()
+    """What it can do beside talking."""
+    stands_in_for: tuple[Task, ...] = ()
+    """The tasks that it does where the chosen model cannot."""
     limits: str = ""
     """What it cannot do, in a sentence for members."""
     label: str | None = None
@@ -225,6 +237,16 @@ class OwnerModel(BaseModel):
     )
     fits_gb: int | None = Field(
         default=None, gt=0, description="The memory of a machine that it fits.", examples=[8]
+    )
+    tasks: tuple[Task, ...] = Field(
+        default=(),
+        description="What it can do for /summarize, /translate and /sentiment.",
+        examples=[["summarize", "translate"]],
+    )
+    stands_in_for: tuple[Task, ...] = Field(
+        default=(),
+        description="The tasks that it does where the chosen model cannot.",
+        examples=[["translate"]],
     )
     limits: str = Field(
         default="",

@@ -20,7 +20,7 @@ from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_scope import ScopedSettings
 from bot.store.base import Store
 from bot.store.sql_store import SqlStore
-from config.catalogue import Family, ModelEntry
+from config.catalogue import Family, ModelEntry, Task
 from tests.scripted import ACCOUNT, START, Fuse, Platform, ScriptedAdapter, ScriptedEngine, fused
 
 
@@ -39,7 +39,7 @@ class Clock:
         self.time += timedelta(**delta)
 
 
-def entry(name: str, *, label: str | None = None) -> ModelEntry:
+def entry(name: str, *, label: str | None = None, tasks: Sequence[Task] = ()) -> ModelEntry:
     """A catalogue entry for tests."""
     return ModelEntry(
         name=name,
@@ -52,10 +52,15 @@ def entry(name: str, *, label: str | None = None) -> ModelEntry:
         has_system_prompt=True,
         folder=Path("/nowhere"),
         label=label,
+        tasks=tuple(tasks),
     )
 
 
-ENTRIES = {name: entry(name) for name in ("small", "large", "absent")}
+ENTRIES = {
+    "small": entry("small"),
+    "large": entry("large", tasks=tuple(Task)),
+    "absent": entry("absent"),
+}
 
 
 def locate(model: ModelEntry) -> Path:

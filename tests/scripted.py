@@ -36,6 +36,8 @@ from bot.messages import (
     ConversationRef,
     Inbound,
     IncomingMessage,
+    MessageReader,
+    PastMessage,
     ReplyTarget,
     ReplyView,
 )
@@ -114,6 +116,7 @@ class Posted:
     is_complete: bool
     is_last: bool
     is_error: bool
+    is_private: bool
     footer: str | None
     actions: list[str]
     document: str | None
@@ -192,6 +195,7 @@ class Platform:
                 "is_complete": view.is_complete,
                 "is_last": view.is_last,
                 "is_error": view.is_error,
+                "is_private": view.is_private,
                 "footer": view.footer,
                 "actions": view.actions,
                 "document": view.document,
@@ -204,6 +208,28 @@ class Platform:
         if not self._path.exists():
             return []
         return [json.loads(line) for line in self._path.read_text().splitlines()]
+
+
+class ScriptedReader(MessageReader):
+    """What was said in the channel, or a platform that does not let it be read."""
+
+    def __init__(self) -> None:
+        self.said: list[PastMessage] = []
+        self.failure: PlatformError | None = None
+
+    @override
+    async def recent(
+        self,
+        conversation: ConversationRef,
+        limit: int,
+        since: datetime | None = None,
+        since_id: str | None = None,
+    ) -> Sequence[PastMessage]:
+        if self.failure is not None:
+            raise self.failure
+        ids = [one.id for one in self.said]
+        found = self.said if since_id is None else self.said[ids.index(since_id) :]
+        return [one for one in found if since is None or one.sent_at >= since][-limit:]
 
 
 @dataclass
@@ -233,6 +259,7 @@ class ScriptedAdapter(Adapter):
     ) -> None:
         self.platform = platform
         self.indicator = Indicator()
+        self.reader = ScriptedReader()
         self.failures: list[Exception] = []
         self._services = services
         self._script = script
@@ -246,6 +273,7 @@ class ScriptedAdapter(Adapter):
             has_buttons=True,
             has_pictures=True,
             max_parts=max_parts,
+            reader=self.reader,
         )
 
     @property

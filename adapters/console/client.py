@@ -17,6 +17,7 @@ from adapters.console.lines import DescriptorLines, LineSource
 from adapters.console.parse import LineParser, Seat, is_quit
 from adapters.console.render import goodbye
 from adapters.console.settings import Settings
+from adapters.console.transcript import Transcript
 from bot.adapter import Capabilities, Progress, Services, WorkingIndicator
 from bot.errors import PlatformError, UserFacingError
 from bot.messages import (
@@ -72,6 +73,7 @@ class ConsoleAdapter:
         self._account = seat.conversation.channel_id
         self._parser = LineParser(services.commands, seat, now)
         self._on_closed = on_closed
+        self._transcript = Transcript()
         self._posted: dict[str, str] = {}
         self._pending: _Pending | None = None
         self._is_closed = False
@@ -85,6 +87,7 @@ class ConsoleAdapter:
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
             is_append_only=self._display.is_append_only,
+            reader=self._transcript,
         )
 
     @property
@@ -142,6 +145,8 @@ class ConsoleAdapter:
             return True
 
     async def _answered(self, event: IncomingMessage | CommandInvoked) -> bool:
+        if isinstance(event, IncomingMessage):
+            self._transcript.add(event)
         self._pending = pending = _Pending(event.target.handle)
         try:
             with self._lines.listening(pending.interrupt):

@@ -15,6 +15,7 @@ import discord
 from adapters.discord.client import FiresideClient, use_addresses
 from adapters.discord.errors import connection_errors, discord_errors
 from adapters.discord.handle import Handle, fallback_of, handle_of
+from adapters.discord.history import ChannelHistory
 from adapters.discord.own_messages import find, part_index, replies_to
 from adapters.discord.parse import PLATFORM
 from adapters.discord.render import MAX_CHARS, PLACEHOLDER, content, files_of, length
@@ -61,6 +62,7 @@ class DiscordAdapter:
         self._pace = Pace(settings.edits_per_window, settings.edit_window_s, time.monotonic)
         self.client = FiresideClient(settings, services, self._pace)
         self._typing = TypingSigns(self._type, time.monotonic)
+        self._history = ChannelHistory(self.client)
         self._recent: OrderedDict[str, str] = OrderedDict()
 
     @property
@@ -74,6 +76,7 @@ class DiscordAdapter:
             has_pictures=True,
             max_parts=self._settings.max_messages or None,
             length=length,
+            reader=self._history,
         )
 
     @property

@@ -47,7 +47,11 @@ def payload(registry: CommandRegistry, permission: ManagerPermission) -> list[di
     for command in registry:
         groups.setdefault(command.name.partition(" ")[0], []).append(command)
     chat = [_chat_command(name, members, permission) for name, members in groups.items()]
-    return [*chat, {"type": MESSAGE_MENU, "name": menu_name(), **EVERYWHERE}]
+    menus = [command.menu.title for command in registry if command.menu is not None]
+    on_message = [
+        {"type": MESSAGE_MENU, "name": title, **EVERYWHERE} for title in (menu_name(), *menus)
+    ]
+    return [*chat, *on_message]
 
 
 def digest(commands: Sequence[Mapping[str, Any]], application_id: int) -> str:

@@ -7,15 +7,22 @@ from typing import Any, cast
 
 import discord
 
-from adapters.discord.commands import MESSAGE_MENU, typed
+from adapters.discord.commands import MESSAGE_MENU, Typed, typed
 from adapters.discord.errors import discord_errors
 from adapters.discord.handle import Handle
-from adapters.discord.parse import conversation_of, conversation_of_message, own_in, quoted_of
+from adapters.discord.parse import (
+    conversation_of,
+    conversation_of_message,
+    own_in,
+    quoted_of,
+    text_of,
+)
 from adapters.discord.reading import Reader
 from adapters.discord.render import content, files_of
 from adapters.discord.settings import Settings
 from adapters.discord.views import buttons
 from bot.adapter import Services
+from bot.commands.registry import MESSAGE_PREFIX, OfMessage
 from bot.errors import PlatformError, StoreUnavailable, UsageError
 from bot.messages import (
     Action,
@@ -119,12 +126,13 @@ class Interactions:
         return await self._reader.quoted(question, own, is_first_in_thread=is_first)
 
     async def _command(self, interaction: discord.Interaction, data: Mapping[str, Any]) -> None:
-        is_menu = data.get("type") == MESSAGE_MENU
         given = typed(data)
-        is_private = not is_menu and self._is_private(given.name)
+        if data.get("type") == MESSAGE_MENU:
+            given = self._from_menu(interaction, data)
+        is_private = given is not None and self._is_private(given.name)
         handle = await self._defer(interaction, is_private=is_private)
         event: IncomingMessage | CommandInvoked
-        if is_menu:
+        if given is None:
             event = self._about_message(interaction, data, handle)
         else:
             event = CommandInvoked(
@@ -143,18 +151,26 @@ class Interactions:
             with discord_errors("answering a command"):
                 await interaction.edit_original_response(content=error.text)
 
+    def _from_menu(self, interaction: discord.Interaction, data: Mapping[str, Any]) -> Typed | None:
+        """The command that a message's menu stands for; None for "Ask Fireside"."""
+        command = self._services.commands.in_menu(str(data["name"]))
+        if command is None or command.menu is None:
+            return None
+        messages = self._chosen_messages(interaction, data)
+        match command.menu.gives:
+            case OfMessage.TEXT:
+                own = own_in(self._client, interaction.guild)
+                value = "".join(text_of(message, own) for message in messages)
+            case OfMessage.ID:
+                value = "".join(MESSAGE_PREFIX + str(message.id) for message in messages)
+        return Typed(command.name, {command.menu.parameter: value})
+
     def _about_message(
         self, interaction: discord.Interaction, data: Mapping[str, Any], handle: Handle
     ) -> IncomingMessage:
         """The question that "Ask Fireside" on a message is: what do you say to this?"""
-        messages: Mapping[str, Any] = data.get("resolved", {}).get("messages", {})
-        state = interaction._state  # pyright: ignore[reportPrivateUsage] - as discord.py's own menus
-        channel: Any = interaction.channel
-        found = [
-            discord.Message(state=state, channel=channel, data=one) for one in messages.values()
-        ]
         own = own_in(self._client, interaction.guild)
-        quoted = [quoted_of(message, own) for message in found]
+        quoted = [quoted_of(one, own) for one in self._chosen_messages(interaction, data)]
         return IncomingMessage(
             id=str(interaction.id),
             conversation=self._conversation(interaction),
@@ -165,6 +181,17 @@ class Interactions:
             target=handle.target(interaction.created_at),
             quoted=tuple(one for one in quoted if one is not None),
         )
+
+    def _chosen_messages(
+        self, interaction: discord.Interaction, data: Mapping[str, Any]
+    ) -> list[discord.Message]:
+        """The message in whose menu a command was chosen: Discord sends it along."""
+        messages: Mapping[str, Any] = data.get("resolved", {}).get("messages", {})
+        state = interaction._state  # pyright: ignore[reportPrivateUsage] - as discord.py's own menus
+        channel: Any = interaction.channel
+        return [
+            discord.Message(state=state, channel=channel, data=one) for one in messages.values()
+        ]
 
     async def _defer(self, interaction: discord.Interaction, *, is_private: bool) -> Handle:
         """Acknowledge within Discord's 3 seconds; where that fails the channel is answered."""

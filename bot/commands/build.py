@@ -6,16 +6,19 @@ from datetime import datetime
 
 from bot.commands.compare import CompareCommands
 from bot.commands.conversation import ConversationCommands, Stop
+from bot.commands.language import LanguageCommands
 from bot.commands.model import ModelCommands
 from bot.commands.persona import PersonaCommands
 from bot.commands.registry import CommandRegistry
 from bot.commands.settings import SettingsCommands
+from bot.commands.summarize import SummarizeCommands
 from bot.engine.base import Engine
 from bot.models import Models
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
 from bot.settings_scope import ScopedSettings
 from bot.store.base import Store
+from bot.task_models import TaskModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
         services.pictures,
         services.clock,
     )
+    task_models = TaskModels(models, services.prompts, services.engine)
     registry = CommandRegistry(
         [
             *conversation.commands(),
@@ -54,6 +58,8 @@ def build_registry(services: CommandServices) -> CommandRegistry:
             *PersonaCommands(settings, models).commands(),
             *SettingsCommands(settings, models).commands(),
             *compare.commands(),
+            *LanguageCommands(task_models, settings).commands(),
+            *SummarizeCommands(task_models, services.clock).commands(),
         ]
     )
     return registry

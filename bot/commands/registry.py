@@ -10,8 +10,11 @@ from enum import StrEnum
 from typing import Protocol
 
 from bot.errors import UsageError
-from bot.messages import Action, Author, ConversationRef, Picture
+from bot.messages import Action, Author, ConversationRef, MessageReader, Picture
 from bot.translations import gettext as _
+
+MAX_SHOWN_CHOICES = 8
+"""More choices than these are not written into a command's usage."""
 
 
 class Who(StrEnum):
@@ -56,11 +59,36 @@ class Parameter:
         return self.kind is ParameterKind.TEXT and not self.choices
 
 
+MESSAGE_PREFIX = "message:"
+"""Before the id of a message that is a parameter's value."""
+
+
+class OfMessage(StrEnum):
+    """What of a message a command takes."""
+
+    TEXT = "text"
+    ID = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageMenu:
+    """A command's place in a message's own menu (Discord's Apps menu, Slack's shortcuts).
+
+    It stands there as `title`; `gives` of the message becomes the value of `parameter`: its text,
+    or its id after `MESSAGE_PREFIX`.
+    """
+
+    title: str
+    parameter: str
+    gives: OfMessage = OfMessage.TEXT
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who invoked a command, and where; `message_id` is the stored message's.
 
-    `has_buttons` and `has_pictures` say what an answer can have there.
+    `has_buttons` and `has_pictures` say what an answer can have there; `reader` reads what was
+    said there, on platforms where the bot can.
     """
 
     author: Author
@@ -69,14 +97,16 @@ class Caller:
     message_id: int
     has_buttons: bool = False
     has_pictures: bool = False
+    reader: MessageReader | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A command's outcome: this text is the answer, with these buttons under it."""
+    """A command's outcome: this text is the answer, with these buttons and a line under it."""
 
     text: str
     is_private: bool = False
+    footer: str | None = None
     actions: tuple[Action, ...] = ()
     picture: Picture | None = None
 
@@ -136,7 +166,8 @@ class Command:
     """A command; a space in `name` makes a group ("model use").
 
     `is_private` says that its answers are for its caller alone: some platforms have to know
-    before they are made. With `is_immediate` it waits for no earlier question of its caller.
+    before they are made. With `is_immediate` it waits for no earlier question of its caller; with
+    `menu` it stands in the menu of each message too.
     """
 
     name: str
@@ -146,6 +177,7 @@ class Command:
     who: Who = Who.EVERYONE
     is_private: bool = False
     is_immediate: bool = False
+    menu: MessageMenu | None = None
 
     @property
     def usage(self) -> str:
@@ -169,6 +201,11 @@ class CommandRegistry:
 
     def __iter__(self) -> Iterator[Command]:
         return iter(self._commands.values())
+
+    def in_menu(self, title: str) -> Command | None:
+        """The command that stands under this title in a message's menu."""
+        menus = {command.menu.title: command for command in self if command.menu is not None}
+        return menus.get(title)
 
     def get(self, name: str) -> Command:
         """The command of that name. Raises `UsageError` that names the nearest ones."""
@@ -222,7 +259,8 @@ class CommandRegistry:
 
 
 def _shape(parameter: Parameter) -> str:
-    value = "|".join(parameter.choices) or parameter.name.upper()
+    is_short = len(parameter.choices) <= MAX_SHOWN_CHOICES
+    value = ("|".join(parameter.choices) if is_short else "") or parameter.name.upper()
     shape = f"{parameter.keyword} {value}" if parameter.keyword else value
     return shape if parameter.is_required else f"[{shape}]"
 

@@ -10,6 +10,8 @@ from bot.commands.registry import (
     Caller,
     Command,
     CommandRegistry,
+    MessageMenu,
+    OfMessage,
     Outcome,
     Parameter,
     ParameterKind,
@@ -30,6 +32,21 @@ REGISTRY = CommandRegistry(
     [
         Command("help", "What there is", _run),
         Command("ask", "Ask a model", _run, (Parameter("question", "What to ask"),)),
+        Command(
+            "translate",
+            "Translate",
+            _run,
+            (Parameter("text", "The text"),),
+            is_private=True,
+            menu=MessageMenu("Translate", "text"),
+        ),
+        Command(
+            "summarize",
+            "Sum up",
+            _run,
+            (Parameter("what", "What", is_required=False),),
+            menu=MessageMenu("Summarize from here", "what", OfMessage.ID),
+        ),
         Command("model list", "Every model", _run),
         Command(
             "model use",

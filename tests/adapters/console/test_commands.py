@@ -38,7 +38,8 @@ async def test_a_line_is_completed(line: str, completed: list[str]) -> None:
 
 
 async def test_everything_is_offered_after_the_slash() -> None:
-    assert await complete("/") == ["/help", "/ask ", "/model list", "/model use "]
+    usable = ["/help", "/ask ", "/translate ", "/summarize ", "/model list", "/model use "]
+    assert await complete("/") == usable
 
 
 async def test_a_candidate_says_what_it_is_for() -> None:

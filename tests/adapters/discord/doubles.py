@@ -29,7 +29,7 @@ def settings_with(**given: object) -> Settings:
 
 class GuildServices(RecordingServices):
     """Takes part in the threads, and answers everything in the channels, that it is told of;
-    /help is for its caller alone."""
+    /help and /translate are for their caller alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,10 @@ class GuildServices(RecordingServices):
     @override
     def commands(self) -> CommandRegistry:
         return CommandRegistry(
-            [replace(command, is_private=command.name == "help") for command in super().commands]
+            [
+                replace(command, is_private=command.name in ("help", "translate"))
+                for command in super().commands
+            ]
         )
 
     @property

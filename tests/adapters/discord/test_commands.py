@@ -20,6 +20,7 @@ from bot.commands.registry import (
 from bot.errors import StoreUnavailable
 from bot.messages import Addressed, CommandInvoked, IncomingMessage
 from tests.adapters.discord.doubles import GuildServices, settings_with, simulated
+from tests.contract.recording_services import RecordingServices
 
 
 async def run(caller: Caller, arguments: object) -> Outcome:
@@ -166,6 +167,33 @@ async def test_the_command_on_a_message_asks_about_that_message() -> None:
     assert event.addressed is Addressed.COMMAND
     assert [(one.author.name, one.text) for one in event.quoted] == [("Ben", "is this true?")]
     assert event.author.name == "Ann"
+
+
+async def test_a_command_in_a_messages_menu_gets_its_text_in_private() -> None:
+    async with simulated() as double:
+        message = await double.ben.send(double.channel, f"hallo {double.ann.mention}")
+        await double.ann.context_menu(double.channel, "Translate", message)
+        (event,) = double.submitted
+
+    assert isinstance(event, CommandInvoked)
+    assert '"is_private":true' in event.target.handle
+    assert (event.name, dict(event.arguments)) == ("translate", {"text": "hallo @Ann"})
+
+
+async def test_a_command_in_a_messages_menu_can_take_its_id() -> None:
+    async with simulated() as double:
+        message = await double.ben.send(double.channel, "it begins here")
+        await double.ann.context_menu(double.channel, "Summarize from here", message)
+        (event,) = double.submitted
+
+    assert isinstance(event, CommandInvoked)
+    assert dict(event.arguments) == {"what": f"message:{message.id}"}
+
+
+def test_every_menu_of_the_registry_stands_on_messages() -> None:
+    commands = payload(RecordingServices().commands, "manage_channels")
+    menus = [one["name"] for one in commands if one["type"] == 3]
+    assert menus == ["Ask Fireside", "Translate", "Summarize from here"]
 
 
 async def test_a_command_that_could_not_be_stored_is_told_to_its_caller() -> None:
