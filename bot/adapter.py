@@ -33,6 +33,7 @@ class Capabilities:
     is_append_only: bool = False
     has_buttons: bool = False
     has_pictures: bool = False
+    has_files: bool = False
     max_parts: int | None = None
     length: Callable[[str], int] = len
     reader: MessageReader | None = None

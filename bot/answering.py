@@ -6,7 +6,7 @@ writer's. Whatever goes wrong here ends as a text that the member reads.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -36,7 +36,8 @@ from bot.engine.base import (
 )
 from bot.errors import NotPermitted, PlatformError, UserFacingError
 from bot.failures import without_text
-from bot.messages import Action, CommandInvoked, IncomingMessage, Picture
+from bot.markdown import fenced
+from bot.messages import Action, CommandInvoked, IncomingMessage, Picture, TextFile
 from bot.models import is_on_this_machine, place_of
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder
 from bot.reply import ReplyWriter
@@ -93,6 +94,8 @@ class Answering:
         self._is_stopped = False
         self._buttons = Buttons.FULL
         self._picture: Picture | None = None
+        self._file: TextFile | None = None
+        self._afterwards: Callable[[], Awaitable[None]] | None = None
         self._replaces: int | None = None
 
     @property
@@ -118,12 +121,14 @@ class Answering:
         self.is_delivering = True
         try:
             actions = _allowed(answer.actions, self._buttons)
-            await self._writer.finish(answer, actions, self._picture)
+            await self._writer.finish(answer, actions, self._picture, self._file)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
             state = ReplyState.FAILED
         await self.end(state)
+        if self._afterwards is not None:
+            await self._afterwards()
 
     async def end(self, state: ReplyState) -> None:
         """Record how the attempt ended."""
@@ -205,10 +210,11 @@ class Answering:
         return await command.run(caller, event.arguments)
 
     def _said(self, said: Said) -> Answer:
-        self._picture = said.picture
-        return Answer(
-            said.text, is_private=said.is_private, footer=said.footer, actions=said.actions
-        )
+        self._picture, self._file, self._afterwards = said.picture, said.file, said.afterwards
+        text = said.text
+        if said.file is not None and not self._adapter.capabilities.has_files:
+            text = f"{text}\n\n{fenced(said.file.text)}"
+        return Answer(text, is_private=said.is_private, footer=said.footer, actions=said.actions)
 
     async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
         """Do what a command does while it is shown; who stops it keeps what there is."""

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -24,6 +23,7 @@ from bot.clock import utc_now
 from bot.commands.build import CommandServices, build_registry
 from bot.comparison import ModelEvent
 from bot.comparison import compare as compare_models
+from bot.contacts import Contacts
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest
 from bot.engine.failures import GIB
@@ -35,11 +35,12 @@ from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder, sampling_for
+from bot.retention import sweep
 from bot.services import AdapterServices
 from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_root import Loaded, RootSettings
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Recovery, Store
+from bot.store.base import Store
 from config.catalogue import Catalogue, EngineKind
 from config.errors import ConfigurationError
 
@@ -77,6 +78,7 @@ class Core:
     """Everything that adapters share in one process."""
 
     settings: RootSettings
+    scoped: ScopedSettings
     model: str
     store: Store
     engine: Engine
@@ -155,13 +157,15 @@ async def running_core(
     # Imported here: SQLAlchemy stays out of --help and of errors.
     from bot.store.sql_store import SqlStore
 
+    contacts = Contacts()
+    contacts.watch()
     catalogue = Catalogue.load(settings.models)
     library = ModelLibrary(settings.models_dir, settings.hub)
     engine = _engine(settings, catalogue, library)
     models = Models(catalogue.entries, library.path, engine)
     store, pictures = await SqlStore.open(settings.data_dir), Pictures()
     try:
-        yield _compose(settings, store, engine, models, pictures, given or {})
+        yield _compose(settings, store, engine, models, pictures, contacts, given or {})
     finally:
         try:
             await pictures.close()
@@ -199,6 +203,7 @@ def _compose(
     engine: Engine,
     models: Models,
     pictures: Pictures,
+    contacts: Contacts,
     given: Mapping[SettingName, str],
 ) -> Core:
     model = models.get(given.get(SettingName.MODEL, settings.model)).name
@@ -224,7 +229,9 @@ def _compose(
         return orchestrator.stop(conversation, author)
 
     registry = build_registry(
-        CommandServices(store, scoped, models, engine, prompts, pictures, utc_now, stop)
+        CommandServices(
+            store, scoped, models, engine, prompts, pictures, utc_now, stop, lambda: contacts.hosts
+        )
     )
     services = AnswerServices(engine, store.inbox, prompts, registry, settings.owners, utc_now)
     orchestrator = Orchestrator(
@@ -234,7 +241,7 @@ def _compose(
     def services_for(platform: str) -> AdapterServices:
         return AdapterServices(platform, store, orchestrator, registry, models, scoped)
 
-    return Core(settings, model, store, engine, models, orchestrator, services_for)
+    return Core(settings, scoped, model, store, engine, models, orchestrator, services_for)
 
 
 def _create(core: Core, platform: str) -> Adapter:
@@ -252,7 +259,7 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
         async with asyncio.TaskGroup() as group:
             started = asyncio.Event()
             flow = group.create_task(core.orchestrator.run(started))
-            sweep = group.create_task(_sweep_daily(core.store.recovery, core.settings))
+            sweeping = group.create_task(_sweep_daily(core))
             warm_up = group.create_task(_warm_up(core))
             stop = group.create_task(_stop_signal(CHAT_SIGNALS if is_chat else SERVER_SIGNALS))
             if not is_chat:
@@ -262,7 +269,7 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
             serving = [group.create_task(adapter.run()) for adapter in present]
             await _until_done_or_stopped(serving, stop)
             await core.orchestrator.drain(core.settings.shutdown_s)
-            for task in (*serving, flow, sweep, warm_up, stop):
+            for task in (*serving, flow, sweeping, warm_up, stop):
                 task.cancel()
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
@@ -297,11 +304,18 @@ async def _warm_up(core: Core) -> None:
         log.warning("%s", error.text)
 
 
-async def _sweep_daily(recovery: Recovery, settings: RootSettings) -> None:
+async def _sweep_daily(core: Core) -> None:
     """Delete what is older than the retention, now and once a day."""
+    keep = core.settings
     while True:
         try:
-            deleted = await recovery.purge(utc_now() - timedelta(days=settings.retention_days))
+            deleted = await sweep(
+                core.store.recovery,
+                core.scoped,
+                utc_now(),
+                keep.retention_days,
+                keep.removal_grace_days,
+            )
             log.info("%d messages past their retention were deleted", deleted)
         except StoreUnavailable as error:
             log.error("the retention sweep failed: %s", error.text)

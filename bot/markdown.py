@@ -39,6 +39,13 @@ class _Fence:
     reopening: str
 
 
+def fenced(text: str) -> str:
+    """The text as a code block, in a fence that nothing in it closes."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
 def split(text: str, limit: int, length: Length = len, *, is_final: bool = True) -> list[Chunk]:
     """Split a text into chunks of at most `limit`, as `length` counts it.
 

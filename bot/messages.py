@@ -228,6 +228,14 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class TextFile:
+    """A file that goes with an answer, as text."""
+
+    name: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyView:
     """One message of a reply as it should look now.
 
@@ -236,7 +244,7 @@ class ReplyView:
     that this part will not change any more, `is_last` that the whole answer ends with it. `footer`
     is a line that belongs under it; `figures` may be shown with it. `document` is a very long
     answer as a whole, in Markdown, of which `text` is the beginning. `picture` goes with it where
-    the platform has pictures; the text says all of it too.
+    the platform has pictures; the text says all of it too. `file` goes with it where it has files.
     """
 
     text: str
@@ -251,3 +259,4 @@ class ReplyView:
     document: str | None = None
     actions: tuple[Action, ...] = field(default=())
     picture: Picture | None = None
+    file: TextFile | None = None

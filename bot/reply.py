@@ -14,7 +14,7 @@ from dataclasses import replace
 from bot.adapter import Adapter, Capabilities
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable
 from bot.markdown import Chunk, split
-from bot.messages import Action, Picture, ReplyTarget, ReplyView
+from bot.messages import Action, Picture, ReplyTarget, ReplyView, TextFile
 from bot.store.base import Answer, Claim, Inbox, ReplyPart
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -80,11 +80,15 @@ class ReplyWriter:
                 await asyncio.wait_for(self._ended.wait(), interval_s)
 
     async def finish(
-        self, answer: Answer, actions: Sequence[Action] = (), picture: Picture | None = None
+        self,
+        answer: Answer,
+        actions: Sequence[Action] = (),
+        picture: Picture | None = None,
+        file: TextFile | None = None,
     ) -> None:
         """Show the final text, whole; messages of an earlier attempt beyond its end go.
 
-        A picture goes with the last message where the platform has pictures.
+        A picture goes with the last message where the platform has pictures, and so does a file.
 
         Raises `PlatformError` when the platform refuses for good. A platform that is away is
         tried again until the caller is cancelled.
@@ -92,6 +96,8 @@ class ReplyWriter:
         views = self._views(answer, actions, is_final=True)
         if self._adapter.capabilities.has_pictures:
             views[-1] = replace(views[-1], picture=picture)
+        if self._adapter.capabilities.has_files:
+            views[-1] = replace(views[-1], file=file)
         await self._persevere(lambda: self._show(views))
         await self._persevere(lambda: self._remove_from(len(views)))
 

@@ -12,7 +12,15 @@ from datetime import datetime
 from bot.errors import NotPermitted, UsageError
 from bot.messages import Author, ConversationRef
 from bot.setting_specs import SETTINGS, Scope, SettingName, SettingSpec, Trigger
-from bot.store.base import Held, ScopeKey, SettingChange, SettingsTable, StoredSetting, scope_id
+from bot.store.base import (
+    Held,
+    ScopeKey,
+    SettingChange,
+    SettingsTable,
+    StoredSetting,
+    scope_id,
+    scope_parts,
+)
 from bot.translations import gettext as _
 
 NOBODY = Author("", "")
@@ -135,6 +143,21 @@ class ScopedSettings:
         rows = await self._table.read(SettingName.TRIGGER.value, [*keys])
         stored = {keys[row.scope]: row for row in rows}
         return Trigger(self._candidates(SettingName.TRIGGER, stored)[0].value or Trigger.MENTION)
+
+    async def by_place(self, name: SettingName) -> Sequence[tuple[ScopeKey, str]]:
+        """Every place's own value of a policy, narrow first: the first that one is in holds there.
+
+        A value that a wider place's lock shuts out is left out.
+        """
+        rows = await self._table.everywhere(name.value)
+        locked = [row.scope for row in rows if row.is_locked]
+        order = [scope.value for scope in SETTINGS[name].scopes]
+        held = [
+            (row.scope, row.value)
+            for row in rows
+            if row.scope.kind in order and not any(_contains(one, row.scope) for one in locked)
+        ]
+        return sorted(held, key=lambda one: order.index(one[0].kind))
 
     async def set(
         self,
@@ -297,6 +320,12 @@ def _keys(conversation: ConversationRef, author: Author) -> dict[ScopeKey, Scope
     """The scopes that there are in a place, narrow first, by their stored keys."""
     keys = {scope_key(scope, conversation, author): scope for scope in Scope}
     return {key: scope for key, scope in keys.items() if key is not None}
+
+
+def _contains(outer: ScopeKey, inner: ScopeKey) -> bool:
+    """Whether a place lies in another one, and is not that itself."""
+    parts = scope_parts(outer)
+    return outer != inner and scope_parts(inner)[: len(parts)] == parts
 
 
 def _is_within(scope: Scope, other: Scope) -> bool:

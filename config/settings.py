@@ -195,6 +195,13 @@ class RootSettings(BaseSettings):
         description="How long messages are kept, in days.",
         examples=[7],
     )
+    removal_grace_days: float = Field(
+        default=7,
+        ge=0,
+        le=MAX_RETENTION_DAYS,
+        description="How long what was said is kept after the bot was removed, in days.",
+        examples=[1],
+    )
     shutdown_s: float = Field(
         default=20,
         ge=0,

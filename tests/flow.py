@@ -56,6 +56,9 @@ def entry(name: str, *, label: str | None = None, tasks: Sequence[Task] = ()) ->
     )
 
 
+HOSTS = ["chat.example.org"]
+"""What this process contacted, as /privacy tells it."""
+
 ENTRIES = {
     "small": entry("small"),
     "large": entry("large", tasks=tuple(Task)),
@@ -115,7 +118,12 @@ def compose(
     """The message flow over these parts."""
     pictures = pictures or Pictures()
     models = Models(ENTRIES, locate, engine)
-    defaults = {**DEFAULTS, SettingName.MODEL: "small", SettingName.PERSONA: "Be kind."}
+    defaults = {
+        **DEFAULTS,
+        SettingName.MODEL: "small",
+        SettingName.PERSONA: "Be kind.",
+        SettingName.RETENTION_DAYS: "30",
+    }
     scoped = ScopedSettings(store.settings, defaults, clock)
     prompts = PromptBuilder(store.history, store.exchanges, scoped, models, clock, 300.0, None)
 
@@ -123,7 +131,9 @@ def compose(
         return orchestrator.stop(conversation, author)
 
     registry = build_registry(
-        CommandServices(store, scoped, models, engine, prompts, pictures, clock, stop)
+        CommandServices(
+            store, scoped, models, engine, prompts, pictures, clock, stop, lambda: HOSTS
+        )
     )
     answers = AnswerServices(engine, store.inbox, prompts, registry, ["scripted:olga"], clock)
     orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)

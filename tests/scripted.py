@@ -94,6 +94,7 @@ class FusedStore:
         self.history = FusedPort(store.history, fuse)
         self.replies = FusedPort(store.replies, fuse)
         self.exchanges = FusedPort(store.exchanges, fuse)
+        self.erasure = FusedPort(store.erasure, fuse)
         self.ratings = FusedPort(store.ratings, fuse)
         self.comparisons = FusedPort(store.comparisons, fuse)
         self.settings = FusedPort(store.settings, fuse)
@@ -345,6 +346,7 @@ class ScriptedEngine(Engine):
         self.gate = asyncio.Event()
         self.gate.set()
         self.left_early = 0
+        self.forgotten: list[str] = []
         self._say = say or echo
 
     @override
@@ -355,6 +357,10 @@ class ScriptedEngine(Engine):
 
     @override
     async def unload(self, model: str) -> None: ...
+
+    @override
+    async def forget(self, cache_key: str) -> None:
+        self.forgotten.append(cache_key)
 
     @override
     def resident(self) -> Sequence[ResidentModel]:

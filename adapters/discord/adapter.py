@@ -74,6 +74,7 @@ class DiscordAdapter:
             edit_interval_s=EDIT_INTERVAL_S,
             has_buttons=self._settings.buttons != "none",
             has_pictures=True,
+            has_files=True,
             max_parts=self._settings.max_messages or None,
             length=length,
             reader=self._history,

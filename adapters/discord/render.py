@@ -46,6 +46,8 @@ def files_of(view: ReplyView) -> list[discord.File]:
         description = view.picture.description[:MAX_ALT_CHARS]
         data = BytesIO(view.picture.png)
         files.append(discord.File(data, view.picture.name, description=description))
+    if view.file is not None:
+        files.append(discord.File(BytesIO(view.file.text.encode()), view.file.name))
     return files
 
 

@@ -1,6 +1,6 @@
 """Builds the registry of all commands: the one list of what there is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +9,7 @@ from bot.commands.conversation import ConversationCommands, Stop
 from bot.commands.language import LanguageCommands
 from bot.commands.model import ModelCommands
 from bot.commands.persona import PersonaCommands
+from bot.commands.privacy import PrivacyCommands
 from bot.commands.registry import CommandRegistry
 from bot.commands.settings import SettingsCommands
 from bot.commands.summarize import SummarizeCommands
@@ -33,6 +34,7 @@ class CommandServices:
     pictures: Pictures
     clock: Callable[[], datetime]
     stop: Stop
+    hosts: Callable[[], Sequence[str]]
 
 
 def build_registry(services: CommandServices) -> CommandRegistry:
@@ -51,6 +53,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
         services.clock,
     )
     task_models = TaskModels(models, services.prompts, services.engine)
+    privacy = PrivacyCommands(store.erasure, settings, services.engine, services.hosts)
     registry = CommandRegistry(
         [
             *conversation.commands(),
@@ -60,6 +63,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
             *compare.commands(),
             *LanguageCommands(task_models, settings).commands(),
             *SummarizeCommands(task_models, services.clock).commands(),
+            *privacy.commands(),
         ]
     )
     return registry

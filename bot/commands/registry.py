@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from bot.errors import UsageError
-from bot.messages import Action, Author, ConversationRef, MessageReader, Picture
+from bot.messages import Action, Author, ConversationRef, MessageReader, Picture, TextFile
 from bot.translations import gettext as _
 
 MAX_SHOWN_CHOICES = 8
@@ -102,13 +102,19 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A command's outcome: this text is the answer, with these buttons and a line under it."""
+    """A command's outcome: this text is the answer, with these buttons and a line under it.
+
+    `file` goes with it; where a platform has no files, the text ends with what is in it.
+    `afterwards` runs when the answer has been delivered and recorded.
+    """
 
     text: str
     is_private: bool = False
     footer: str | None = None
     actions: tuple[Action, ...] = ()
     picture: Picture | None = None
+    file: TextFile | None = None
+    afterwards: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,10 @@ class Engine(Protocol):
         """Generate one answer; leaving the block stops the work within one decode step."""
         ...
 
+    async def forget(self, cache_key: str) -> None:
+        """Drop what is kept of a conversation and of those below it ("KEY/…")."""
+        ...
+
     async def close(self) -> None:
         """Cancel what runs, free everything and end the worker."""
         ...

@@ -47,6 +47,12 @@ class PrefixCache:
         for key in [key for key in self._kept if key[0] == model]:
             del self._kept[key]
 
+    def forget(self, cache_key: str) -> None:
+        """Forget a conversation, and those below it, with every model."""
+        for key in list(self._kept):
+            if key[1] == cache_key or key[1].startswith(f"{cache_key}/"):
+                del self._kept[key]
+
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()

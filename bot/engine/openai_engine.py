@@ -84,6 +84,10 @@ class OpenAIEngine(Engine):
             await remote.close()
 
     @override
+    async def forget(self, cache_key: str) -> None:
+        """Nothing: what servers keep is theirs."""
+
+    @override
     def resident(self) -> Sequence[ResidentModel]:
         return [
             ResidentModel(name, ModelState.READY, 0, 0, "remote")

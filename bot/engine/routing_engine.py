@@ -39,6 +39,11 @@ class RoutingEngine(Engine):
         await self._engine(model).unload(model)
 
     @override
+    async def forget(self, cache_key: str) -> None:
+        for engine in self._engines.values():
+            await engine.forget(cache_key)
+
+    @override
     def resident(self) -> Sequence[ResidentModel]:
         return [model for engine in self._engines.values() for model in engine.resident()]
 

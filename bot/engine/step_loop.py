@@ -124,6 +124,10 @@ class StepLoop:
         """Unload a model when its answers have ended."""
         self._unloads.append(job)
 
+    def forget(self, cache_key: str) -> None:
+        """Drop the prefixes of a conversation and of those below it."""
+        self._prefixes.forget(cache_key)
+
     def drop_gone(self) -> None:
         """End the waiting answers that nobody waits for any more, or whose time is over."""
         now = self._settings.clock()

@@ -134,6 +134,19 @@ class TransformersEngine(Engine):
         await self._await_job(lambda step_loop: step_loop.request_unload(job), done)
 
     @override
+    async def forget(self, cache_key: str) -> None:
+        if self._worker is None or self._worker.state is not WorkerState.RUNNING:
+            return
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def forget(step_loop: "StepLoop") -> None:
+            step_loop.forget(cache_key)
+            _call_back(loop, lambda: _settle(done, None))
+
+        await self._await_job(forget, done)
+
+    @override
     def resident(self) -> Sequence[ResidentModel]:
         return () if self._loop is None else self._loop.snapshot
 

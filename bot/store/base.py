@@ -215,6 +215,28 @@ class Replies(Protocol):
         ...
 
 
+PERSONAL_SCOPE = "me"
+"""The kind of scope that belongs to a member and to no installation."""
+
+
+def scope_id(*parts: str) -> str:
+    """The id of a scope: the ids that lead to it, the platform first, between slashes."""
+    return "/".join(part.replace("/", "%2F") for part in parts)
+
+
+def scope_parts(scope: "ScopeKey") -> tuple[str, ...]:
+    """The ids that lead to a scope; none for the one that is everywhere."""
+    return tuple(part.replace("%2F", "/") for part in scope.id.split("/")) if scope.id else ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeKey:
+    """One place that a setting can hold for: a kind ("channel") and which one."""
+
+    kind: str
+    id: str
+
+
 class Recovery(Protocol):
     """What a starting process and the daily sweep need of the inbox."""
 
@@ -233,11 +255,18 @@ class Recovery(Protocol):
         """
         ...
 
-    async def purge(self, older_than: datetime) -> int:
+    async def purge(
+        self,
+        older_than: datetime,
+        rules: Sequence[tuple[ScopeKey, datetime]] = (),
+        removed_before: datetime | None = None,
+    ) -> int:
         """Delete messages received before then, with their replies; returns how many.
 
-        So are those that came before their installation was marked as removed. Deduplication keys
-        hold no content and stay a week longer than the messages.
+        In a place of `rules` its own time counts: that of the first rule which a message is in.
+        Those that came before their installation was marked as removed go too, where that was
+        before `removed_before` (None: whenever). Deduplication keys hold no content and stay a
+        week longer than the messages, the trail of settings a year.
         """
         ...
 
@@ -440,23 +469,6 @@ class Comparisons(Protocol):
         ...
 
 
-PERSONAL_SCOPE = "me"
-"""The kind of scope that belongs to a member and to no installation."""
-
-
-def scope_id(*parts: str) -> str:
-    """The id of a scope: the ids that lead to it, the platform first, between slashes."""
-    return "/".join(part.replace("/", "%2F") for part in parts)
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeKey:
-    """One place that a setting can hold for: a kind ("channel") and which one."""
-
-    kind: str
-    id: str
-
-
 @dataclass(frozen=True, slots=True)
 class StoredSetting:
     """A value somebody set in a scope; `is_locked` keeps narrower scopes from changing it."""
@@ -520,8 +532,59 @@ class SettingsTable(Protocol):
         """
         ...
 
+    async def everywhere(self, name: str) -> Sequence[StoredSetting]:
+        """The values of a setting in every scope, in no order."""
+        ...
+
     async def changes(self, scopes: Sequence[ScopeKey], limit: int) -> Sequence[SettingChange]:
         """The last changes in any of these scopes, the newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member as their platform knows them."""
+
+    platform: str
+    id: str
+
+
+class Erasure(Protocol):
+    """What is stored of a person or of a place, by the table's name, and its removal.
+
+    `spare` is the id of a message that stays: the command that asks for this.
+    """
+
+    async def stored(self, person: Person, spare: int | None = None) -> Mapping[str, int]:
+        """How many rows of each table are a person's or name them; tables without any are left
+        out."""
+        ...
+
+    async def export(self, person: Person) -> Mapping[str, Sequence[Mapping[str, object]]]:
+        """Those rows, column by column."""
+        ...
+
+    async def forget(self, person: Person, spare: int | None = None) -> Mapping[str, int]:
+        """Delete them, and take the person's name off what belongs to others; returns how many.
+
+        Nothing of it is left in the files.
+        """
+        ...
+
+    async def stored_in(
+        self, channel: ConversationRef, spare: int | None = None
+    ) -> Mapping[str, int]:
+        """How many rows of each table belong to a channel and its threads."""
+        ...
+
+    async def forget_channel(
+        self, channel: ConversationRef, spare: int | None = None
+    ) -> Mapping[str, int]:
+        """Delete them; returns how many. Nothing of it is left in the files."""
+        ...
+
+    async def conversations(self, person: Person) -> Sequence[ConversationRef]:
+        """Where a person's messages are stored."""
         ...
 
 
@@ -561,6 +624,11 @@ class Store(Protocol):
     @property
     def comparisons(self) -> Comparisons:
         """Comparisons of models and the votes on them."""
+        ...
+
+    @property
+    def erasure(self) -> Erasure:
+        """What is stored of people and places, and its removal."""
         ...
 
     @property

@@ -11,10 +11,13 @@ from sqlalchemy import (
     Table,
     Update,
     and_,
+    case,
     delete,
     exists,
+    literal,
     or_,
     select,
+    true,
     update,
 )
 from typing_extensions import override
@@ -24,16 +27,30 @@ from bot.store.base import (
     MessageState,
     Recovery,
     ReplyState,
+    ScopeKey,
     StoredMessage,
     scope_id,
+    scope_parts,
 )
 from bot.store.database import Database
 from bot.store.events import stored_message
-from bot.store.schema import conversation, deduplication, message, removal, reply, setting, vote
+from bot.store.schema import (
+    UtcTime,
+    conversation,
+    deduplication,
+    message,
+    removal,
+    reply,
+    setting,
+    vote,
+)
 from bot.store.schema import setting_change as trail
 
 KEYS_STAY = timedelta(days=7)
 """How much longer than its message a deduplication key is kept."""
+
+TRAIL_STAYS = timedelta(days=365)
+"""How much longer than messages the trail of settings is kept."""
 
 BATCH = 500
 """Rows that one transaction of a purge deletes, so that nobody waits long for it."""
@@ -90,30 +107,42 @@ class SqlRecovery(Recovery):
             await connection.execute(damaged.values(state=MessageState.FAILED))
 
     @override
-    async def purge(self, older_than: datetime) -> int:
+    async def purge(
+        self,
+        older_than: datetime,
+        rules: Sequence[tuple[ScopeKey, datetime]] = (),
+        removed_before: datetime | None = None,
+    ) -> int:
         deleted = 0
-        while batch := await self._purge_batch(older_than):
+        gone = or_(
+            message.c.received_at < _limit(older_than, rules),
+            exists().where(_is_of_removed(), _is_due(removed_before)),
+        )
+        while batch := await self._purge_batch(gone):
             deleted += batch
         async with self._database.writing() as connection:
             seen_at = deduplication.c.seen_at
             await connection.execute(delete(deduplication).where(seen_at < older_than - KEYS_STAY))
             await connection.execute(delete(conversation).where(~exists().where(_is_in_it())))
             await connection.execute(_forget_voters())
-            for removed in (await connection.execute(select(removal))).all():
+            old = trail.c.changed_at < older_than - TRAIL_STAYS
+            await connection.execute(delete(trail).where(old))
+            due = select(removal).where(_is_due(removed_before))
+            for removed in (await connection.execute(due)).all():
                 for table, at in ((setting, setting.c.set_at), (trail, trail.c.changed_at)):
                     of_it = and_(_is_in_installation(table, removed), at <= removed.removed_at)
                     await connection.execute(delete(table).where(of_it))
                 await connection.execute(delete(vote).where(_was_cast_in(removed)))
-            await connection.execute(delete(removal).where(~exists().where(_is_of_removed())))
+            served = and_(_is_due(removed_before), ~exists().where(_is_of_removed()))
+            await connection.execute(delete(removal).where(served))
         await self._database.forget_deleted()
         return deleted
 
-    async def _purge_batch(self, older_than: datetime) -> int:
-        removed = exists().where(_is_of_removed())
-        gone = select(message.c.id).where(or_(message.c.received_at < older_than, removed))
-        batch = delete(message).where(message.c.id.in_(gone.limit(BATCH)))
+    async def _purge_batch(self, gone: ColumnElement[bool]) -> int:
+        batch = select(message.c.id).where(gone).limit(BATCH)
+        deleted = delete(message).where(message.c.id.in_(batch))
         async with self._database.writing() as connection:
-            return (await connection.execute(batch)).rowcount
+            return (await connection.execute(deleted)).rowcount
 
 
 def _forget_voters() -> Update:
@@ -144,6 +173,30 @@ def _is_in_it() -> ColumnElement[bool]:
     """Whether a message belongs to a conversation."""
     names = ("platform", "installation_id", "channel_id", "thread_id")
     return and_(*(message.c[name] == conversation.c[name] for name in names))
+
+
+def _limit(
+    older_than: datetime, rules: Sequence[tuple[ScopeKey, datetime]]
+) -> ColumnElement[datetime]:
+    """Before when a message must have been received to go."""
+    otherwise = literal(older_than, UtcTime)
+    if not rules:
+        return otherwise
+    cases = [(_is_within(scope), literal(limit, UtcTime)) for scope, limit in rules]
+    return case(*cases, else_=otherwise)
+
+
+def _is_within(scope: ScopeKey) -> ColumnElement[bool]:
+    """Whether a message is in a scope of a place: its workspace, channel or thread."""
+    names = ("platform", "installation_id", "channel_id", "thread_id")
+    parts = scope_parts(scope)
+    return and_(
+        true(), *(message.c[name] == part for name, part in zip(names, parts, strict=False))
+    )
+
+
+def _is_due(removed_before: datetime | None) -> ColumnElement[bool]:
+    return true() if removed_before is None else removal.c.removed_at < removed_before
 
 
 def _is_of_removed() -> ColumnElement[bool]:

@@ -58,6 +58,10 @@ class SqlSettingsTable(SettingsTable):
             await connection.execute(insert(trail).values({**place, **change, "undoes": undoes}))
 
     @override
+    async def everywhere(self, name: str) -> Sequence[StoredSetting]:
+        return await self._read(table.c.name == name)
+
+    @override
     async def changes(self, scopes: Sequence[ScopeKey], limit: int) -> Sequence[SettingChange]:
         wanted = select(trail).where(_is_any_of(trail, scopes)).order_by(trail.c.id.desc())
         async with self._database.reading() as connection:

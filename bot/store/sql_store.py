@@ -10,6 +10,7 @@ from bot.adapter import AdapterState
 from bot.store.adapter_state import SqlAdapterState
 from bot.store.base import (
     Comparisons,
+    Erasure,
     Exchanges,
     History,
     Inbox,
@@ -21,6 +22,7 @@ from bot.store.base import (
 )
 from bot.store.comparisons import SqlComparisons
 from bot.store.database import Database
+from bot.store.erasure import SqlErasure
 from bot.store.exchanges import SqlExchanges
 from bot.store.history import SqlHistory
 from bot.store.inbox import SqlInbox
@@ -45,6 +47,7 @@ class SqlStore(Store):
         self._exchanges = SqlExchanges(database)
         self._ratings = SqlRatings(database)
         self._comparisons = SqlComparisons(database)
+        self._erasure = SqlErasure(database)
         self._settings = SqlSettingsTable(database)
 
     @classmethod
@@ -95,6 +98,11 @@ class SqlStore(Store):
     @override
     def comparisons(self) -> Comparisons:
         return self._comparisons
+
+    @property
+    @override
+    def erasure(self) -> Erasure:
+        return self._erasure
 
     @property
     @override

@@ -55,3 +55,12 @@ def test_conversations_without_a_key_and_unloaded_models_keep_nothing() -> None:
     assert prefixes.used_bytes == 8
     prefixes.clear()
     assert prefixes.used_bytes == 0
+
+
+def test_a_conversation_is_forgotten_with_those_below_it_and_no_other() -> None:
+    prefixes = PrefixCache(1000)
+    kept = [("one", "a/b"), ("two", "a/b/"), ("one", "a/b/c/ann"), ("one", "a/bc"), ("one", "a")]
+    for key in kept:
+        prefixes.keep(key, prefix_of([1]))
+    prefixes.forget("a/b")
+    assert [key for key in kept if prefixes.find(key)] == [("one", "a/bc"), ("one", "a")]

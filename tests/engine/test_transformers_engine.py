@@ -313,6 +313,17 @@ async def test_conversations_and_models_do_not_share_a_cache(engine: Transformer
     assert again.finished.usage.cached_tokens == 0
 
 
+async def test_what_is_forgotten_is_cached_no_more(engine: TransformersEngine) -> None:
+    await engine.forget("nothing yet")
+    for key in ("home/general/ann", "home/other"):
+        await read(engine, request_for("llama", PROMPTS[0], cache_key=key))
+    await engine.forget("home/general")
+    gone = await read(engine, request_for("llama", PROMPTS[0], cache_key="home/general/ann"))
+    kept = await read(engine, request_for("llama", PROMPTS[0], cache_key="home/other"))
+    assert gone.finished.usage.cached_tokens == 0
+    assert kept.finished.usage.cached_tokens > 0
+
+
 async def test_dropped_turns_and_cut_questions_are_told(engine: TransformersEngine) -> None:
     roles = [Role.USER, Role.ASSISTANT]
     turns = tuple(Turn(roles[i % 2], PROMPTS[i % 20]) for i in range(41))

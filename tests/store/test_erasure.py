@@ -1,12 +1,15 @@
 """What was withdrawn or purged is not in the files any more."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.messages import Attachment
+from bot.store import schema
 from bot.store.base import Answer, ReplyPart
+from bot.store.erasure import OF_NOBODY, RULES, cascade_of
 from bot.store.sql_store import SqlStore
 from tests.contract.store.scene import ACCOUNT, Scene, at, command, question
 
@@ -51,3 +54,29 @@ async def test_what_was_edited_away_is_in_no_file_once_the_store_is_closed(folde
         await Scene(store).admit(question("q1", WORDS))
         await store.history.edit(ACCOUNT, "q1", "nothing")
     assert traces(folder) == []
+
+
+PEOPLE = re.compile(r"(author|voter|rater|user|member|reporter|owner)(_id)?$|_by$")
+"""Columns that name people, by the way columns are called here."""
+
+
+def test_every_table_says_whose_its_rows_are() -> None:
+    ruled = {rule.table for rule in RULES}
+    for table in schema.metadata.tables.values():
+        is_carried = cascade_of(table) is not None
+        assert (table in ruled) or is_carried or (table in OF_NOBODY), table.name
+        assert not (table in OF_NOBODY and (table in ruled or is_carried)), table.name
+
+
+def test_every_column_that_names_somebody_is_in_a_table_with_a_rule() -> None:
+    ruled = {rule.table for rule in RULES}
+    # A worker's name is the process's.
+    named = [
+        column
+        for table in schema.metadata.tables.values()
+        for column in table.columns
+        if PEOPLE.search(column.name) and column.name != "claimed_by"
+    ]
+    assert len(named) >= 5
+    for column in named:
+        assert column.table in ruled, column

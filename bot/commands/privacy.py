@@ -1,0 +1,155 @@
+"""/forget, /export and /privacy: what is stored of people, and its removal."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from bot.commands.registry import Caller, Command, Said
+from bot.engine.base import Engine
+from bot.errors import NotPermitted
+from bot.messages import ConversationRef, TextFile
+from bot.prompt import conversation_key
+from bot.setting_specs import SettingName
+from bot.settings_scope import ScopedSettings
+from bot.store.base import Erasure, Person
+from bot.translations import gettext as _
+
+DETAILS = frozenset({"reply_part", "contender", "comparison"})
+"""Tables that are parts of others: counted, but no news to anybody."""
+
+
+class PrivacyCommands:
+    """The commands about stored data. `hosts` tells which hosts this process has contacted."""
+
+    def __init__(
+        self,
+        erasure: Erasure,
+        settings: ScopedSettings,
+        engine: Engine,
+        hosts: Callable[[], Sequence[str]],
+    ) -> None:
+        self._erasure = erasure
+        self._settings = settings
+        self._engine = engine
+        self._hosts = hosts
+
+    def commands(self) -> tuple[Command, ...]:
+        """The definitions."""
+        return (
+            Command(
+                "privacy",
+                _("What I have stored of you, and where it goes"),
+                self.privacy,
+                is_private=True,
+            ),
+            Command(
+                "export me", _("Get all that I have stored of you"), self.export, is_private=True
+            ),
+            Command(
+                "forget me",
+                _("Erase everything that I have stored of you on this platform"),
+                self.forget_me,
+                is_private=True,
+            ),
+            Command(
+                "forget channel",
+                _("Erase everything that I have stored of this channel, for who manages it"),
+                self.forget_channel,
+            ),
+        )
+
+    async def privacy(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Counts, how long they stay, and every host that was contacted."""
+        stored = await self._erasure.stored(_person(caller))
+        here = await self._settings.effective(caller.conversation, caller.author)
+        hosts = self._hosts()
+        lines = [
+            _("Stored of you on this platform, this command included:"),
+            *_listed(stored),
+            _("Messages are kept here for {days} days, then a daily sweep deletes them.").format(
+                days=here.text(SettingName.RETENTION_DAYS)
+            ),
+            _("It lies in a database on the machine that runs me. Where it goes from there:"),
+            *([f"- `{host}`" for host in hosts] or [_("- nowhere")]),
+        ]
+        if hosts:
+            text = _(
+                "(These are all the hosts that this process has contacted: the chat platforms, "
+                "places where models were downloaded, and servers of models that run elsewhere.)"
+            )
+            lines.append(text)
+        lines.append(_("`/export me` gives you all of it, `/forget me` erases it."))
+        return Said("\n".join(lines), is_private=True)
+
+    async def export(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Every row as JSON."""
+        rows = await self._erasure.export(_person(caller))
+        text = json.dumps(rows, ensure_ascii=False, indent=2, default=str)
+        said = _("This is everything that I have stored of you, table by table.")
+        return Said(said, is_private=True, file=TextFile("my-data.json", text))
+
+    async def forget_me(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Erase, count, and look again; this command itself goes once it is answered."""
+        person, own = _person(caller), caller.message_id
+        keys = [conversation_key(one) for one in await self._erasure.conversations(person)]
+        erased = await self._erasure.forget(person, spare=own)
+        for key in keys:
+            await self._engine.forget(key)
+        left = await self._erasure.stored(person, spare=own)
+
+        async def forget_the_rest() -> None:
+            await self._erasure.forget(person)
+
+        lines = [
+            _("Erased:"),
+            *_listed(erased),
+            _("Looked again, and found: {number}.").format(number=sum(left.values())),
+            _("This command is erased as soon as you have its answer."),
+        ]
+        return Said("\n".join(lines), is_private=True, afterwards=forget_the_rest)
+
+    async def forget_channel(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
+        """Erase a channel with its threads; in direct messages anybody may."""
+        where = caller.conversation
+        if not (where.is_direct or caller.author.can_manage or caller.is_owner):
+            raise NotPermitted(
+                _("Only those who manage this channel may have it forgotten. Try `/forget me`.")
+            )
+        own = caller.message_id
+        erased = await self._erasure.forget_channel(where, spare=own)
+        await self._engine.forget(_channel_key(where))
+        left = await self._erasure.stored_in(where, spare=own)
+
+        async def forget_the_rest() -> None:
+            await self._erasure.forget_channel(where)
+
+        lines = [
+            _("Erased of this channel and its threads:"),
+            *_listed(erased),
+            _("Looked again, and found: {number}.").format(number=sum(left.values())),
+        ]
+        return Said("\n".join(lines), afterwards=forget_the_rest)
+
+
+def _person(caller: Caller) -> Person:
+    return Person(caller.conversation.platform, caller.author.id)
+
+
+def _channel_key(conversation: ConversationRef) -> str:
+    """What the cache keys of a channel and of its threads begin with."""
+    return conversation_key(conversation).rsplit("/", 1)[0]
+
+
+def _listed(counts: Mapping[str, int]) -> list[str]:
+    """The counts in words; nothing is said as such."""
+    nouns = {
+        "message": _("messages and commands"),
+        "reply": _("answers to them"),
+        "rating": _("ratings"),
+        "vote": _("votes"),
+        "setting": _("settings"),
+        "setting_change": _("entries in the trail of settings"),
+        "conversation": _("marks of a fresh start"),
+    }
+    told = {name: number for name, number in counts.items() if name not in DETAILS}
+    lines = [f"- {nouns.get(name, name)}: {number}" for name, number in told.items()]
+    return lines or [_("- nothing")]

@@ -1,0 +1,176 @@
+"""/forget, /export and /privacy, through the whole flow, down to the bytes of the database."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+from bot.messages import Action, ActionInvoked, Author, ConversationRef, Removed
+from bot.retention import sweep
+from bot.setting_specs import DEFAULTS
+from bot.settings_scope import ScopedSettings
+from tests.commands.test_commands import MANAGER, OWNER, answer
+from tests.flow import Clock, Flow, running_flow
+from tests.scripted import BEN, CHANNEL, DIRECT, command, question
+
+WORDS = "the-garden-key"
+ANN = Author("ann-4711", "Ann the Gardener")
+THREAD = ConversationRef("scripted", "home", "general", "t1")
+ANNS_DIRECT = ConversationRef("scripted", "dm", "dm-4711", is_direct=True)
+
+
+def traces(folder: Path, *words: str) -> list[str]:
+    """Which of the words are in the database's files."""
+    files = [path.read_bytes() for path in folder.glob("fireside.db*")]
+    return [word for word in words if any(word.encode() in file for file in files)]
+
+
+async def ask(flow: Flow, text: str, author: Author = ANN, where: ConversationRef = CHANNEL) -> str:
+    identifier = f"q{len(flow.platform.messages())}"
+    await flow.submit(question(text, identifier, author, where))
+    await flow.settle(identifier)
+    return identifier
+
+
+async def busy_scene(flow: Flow) -> None:
+    """Ann asks, rates, votes, sets and commands in several places; so does Ben."""
+    asked = await ask(flow, f"where is {WORDS}?")
+    bens = await ask(flow, "I am ben", BEN)
+    await ask(flow, f"{WORDS} again", where=THREAD)
+    await ask(flow, f"{WORDS} in private", where=ANNS_DIRECT)
+    for target in (asked, bens):
+        await flow.submit(
+            ActionInvoked(f"r{target}", CHANNEL, ANN, Action.GOOD, target),
+        )
+    target = f"c{len(flow.platform.messages())}"
+    compared = await answer(flow, "compare", ANN, question=f"{WORDS}?", models="small,large")
+    assert WORDS in compared
+    await flow.submit(ActionInvoked("vote", CHANNEL, ANN, Action.VOTE_A, target))
+    await answer(flow, "persona set", ANN, persona=f"Speak of {WORDS}.", scope="me")
+    await answer(flow, "persona set", ANN, ANNS_DIRECT, persona=f"Still {WORDS}.")
+    manager = Author(ANN.id, ANN.name, can_manage=True)
+    await answer(flow, "model use", manager, name="large", scope="channel")
+
+
+async def test_forget_me_leaves_not_a_byte_of_the_caller_and_keeps_the_others(
+    tmp_path: Path,
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        await busy_scene(flow)
+        assert traces(tmp_path, WORDS, ANN.id, ANN.name) == [WORDS, ANN.id, ANN.name]
+        said = await answer(flow, "forget me", ANN)
+        assert "Looked again, and found: 0." in said
+        assert "messages and commands" in said
+        assert "ratings: 2" in said
+        assert "votes: 1" in said
+        assert flow.engine.forgotten
+        assert "I am ben" in str(await flow.store.history.find("scripted:bot", "q1"))
+        assert (await answer(flow, "settings show", BEN, key="model")).startswith("**model**")
+    assert traces(tmp_path, WORDS, ANN.id, ANN.name) == []
+    connection = sqlite3.connect(tmp_path / "fireside.db")
+    connection.execute("VACUUM")
+    connection.close()
+    assert traces(tmp_path, WORDS, ANN.id, ANN.name) == []
+    assert traces(tmp_path, "I am ben") == ["I am ben"]
+
+
+async def test_who_changed_a_setting_is_forgotten_and_the_setting_stays(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await busy_scene(flow)
+        await answer(flow, "forget me", ANN)
+        assert "`large`" in await answer(flow, "model why", BEN)
+        assert "forgotten: `model`" in await answer(flow, "settings history", BEN)
+
+
+async def test_forget_channel_is_for_who_manages_it_and_spares_other_places(
+    tmp_path: Path,
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        await ask(flow, f"{WORDS} here")
+        await ask(flow, f"{WORDS} in a thread", BEN, THREAD)
+        await ask(flow, "kept elsewhere", where=ANNS_DIRECT)
+        await answer(flow, "persona set", MANAGER, persona=f"{WORDS}!")
+        assert "Only those who manage" in await answer(flow, "forget channel", ANN)
+        said = await answer(flow, "forget channel", MANAGER)
+        assert "found: 0." in said
+        assert "settings: 1" in said
+        assert flow.engine.forgotten == ["scripted/home/general"]
+        assert traces(tmp_path, WORDS, "kept elsewhere") == ["kept elsewhere"]
+
+
+async def test_in_direct_messages_anybody_has_them_forgotten(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await ask(flow, WORDS, where=ANNS_DIRECT)
+        assert "found: 0." in await answer(flow, "forget channel", ANN, ANNS_DIRECT)
+    assert traces(tmp_path, WORDS) == []
+
+
+async def test_export_gives_every_row_as_a_file_to_the_caller_alone(tmp_path: Path) -> None:
+    async with running_flow(tmp_path, max_chars=100_000) as flow:
+        await busy_scene(flow)
+        await ask(flow, "bens secret", BEN)
+        said = await answer(flow, "export me", ANN)
+        exported = json.loads(said.split("```")[1])
+        texts = [row["text"] for row in exported["message"]]
+        assert f"where is {WORDS}?" in texts
+        assert f"You said: where is {WORDS}?" in [row["text"] for row in exported["reply"]]
+        assert {"rating", "vote", "setting", "setting_change"} <= set(exported)
+        assert "bens secret" not in said
+
+
+async def test_privacy_counts_what_is_stored_and_tells_where_it_goes(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await ask(flow, "one")
+        said = await answer(flow, "privacy", ANN)
+        assert "- messages and commands: 2" in said
+        assert "kept here for 30 days" in said
+        assert "- `chat.example.org`" in said
+
+
+def settings_of(flow: Flow) -> ScopedSettings:
+    return ScopedSettings(flow.store.settings, DEFAULTS, Clock())
+
+
+async def test_each_place_keeps_messages_as_long_as_it_says(tmp_path: Path) -> None:
+    elsewhere = ConversationRef("scripted", "home", "other")
+    async with running_flow(tmp_path) as flow:
+        for author, where, scope, days in (
+            (MANAGER, CHANNEL, "channel", "2"),
+            (OWNER, DIRECT, "workspace", "90"),
+        ):
+            given = {"key": "retention_days", "value": days, "scope": scope}
+            await flow.submit(command("settings set", given, f"c{days}", author, where))
+            await flow.settle(f"c{days}")
+        await ask(flow, "short here")
+        await ask(flow, "short in a thread", where=THREAD)
+        await ask(flow, "usual elsewhere", where=elsewhere)
+        await ask(flow, "long in private", where=DIRECT)
+        all_texts = ("short here", "short in a thread", "usual elsewhere", "long in private")
+        for days, left in ((1, 4), (3, 2), (31, 1), (91, 0)):
+            flow.clock.move(days=days)
+            await sweep(flow.store.recovery, settings_of(flow), flow.clock(), 30, 7)
+            flow.clock.move(days=-days)
+            assert traces(tmp_path, *all_texts) == list(all_texts[4 - left :])
+
+
+async def test_a_locked_retention_shuts_out_the_narrower_ones(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await answer(flow, "settings set", MANAGER, key="retention_days", value="90")
+        key = {"key": "retention_days", "scope": "workspace"}
+        for name, given in (("set", {**key, "value": "2"}), ("lock", key)):
+            await flow.submit(command(f"settings {name}", given, name, OWNER))
+            await flow.settle(name)
+        await ask(flow, WORDS)
+        flow.clock.move(days=3)
+        await sweep(flow.store.recovery, settings_of(flow), flow.clock(), 30, 7)
+        assert traces(tmp_path, WORDS) == []
+
+
+async def test_what_the_bot_was_removed_from_goes_after_the_grace(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await ask(flow, WORDS)
+        await flow.submit(Removed("scripted", "home"))
+        for days, left in ((6, [WORDS]), (8, [])):
+            flow.clock.move(days=days)
+            await sweep(flow.store.recovery, settings_of(flow), flow.clock(), 30, 7)
+            flow.clock.move(days=-days)
+            assert traces(tmp_path, WORDS) == left
