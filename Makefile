@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 TYPES = types-3.11 types-3.12 types-3.13 types-3.14
 .PHONY: help chat run bench test setup setup-dev check format lint types contracts other-pythons \
-	unit fuzz test-remote constraints clean $(TYPES)
+	unit fuzz test-remote bench-peers constraints clean $(TYPES)
 
 # The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -28,8 +28,12 @@ chat: setup ## Talk with the embedded model in the terminal (ARGS="--model lab")
 run: setup ## Serve whatever platforms are configured
 	@$(BIN)/fireside run $(ARGS)
 
-bench: setup ## Measure the engine (MODEL=name N=count)
-	@$(BIN)/python -m bench $(if $(MODEL),--model "$(MODEL)") $(if $(N),--n "$(N)") $(ARGS)
+bench: setup ## Measure the engine beside all other ways (MODEL=name N=1,4,8)
+	@$(BIN)/python -m bench --ways all $(if $(MODEL),--model "$(MODEL)") $(if $(N),--n "$(N)") $(ARGS)
+
+bench-peers: setup-dev ## Install vLLM and CTranslate2 into their own environments, for `make bench`
+	@$(BIN)/python -m scripts.model_server_environment
+	@$(BIN)/python -m scripts.bench_peer_environment
 
 # pytest stands last, so that its summary ends the output.
 test: setup-dev lint types contracts other-pythons unit ## Check everything: format, lint, types, imports, tests
@@ -71,6 +75,6 @@ constraints: setup-dev ## Regenerate constraints.txt at the newest versions
 	$(BIN)/python -m scripts.constraints
 
 clean: ## Remove the environments, caches and build results
-	rm -rf .venv .venv-3.* .venv-remote build dist htmlcov .coverage .pytest_cache .ruff_cache .hypothesis \
+	rm -rf .venv .venv-3.* .venv-remote .venv-bench-* build dist htmlcov .coverage .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,79 +1,210 @@
-"""`python -m bench`: the engine beside plain `generate`, for a model and numbers of conversations.
+"""`python -m bench` and `fireside bench`: the engine beside other ways to answer, side by side.
 
-Each figure is the median of alternating runs in processes of their own, and the ratio is what
-counts: machines are noisy.
+Every measurement runs in a process of its own, the ways in turn, several times; medians are shown,
+and the ratios are what counts: machines are noisy. With `--results FILE` what was measured is kept
+there, and a run that was interrupted goes on where it stopped.
 """
 
 import argparse
 import json
-import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.checkpoints import make, names
-from bench.measure import Measured, median_of
-from config.catalogue import BUILTIN
+from bench.checkpoints import decode_bytes, make, names
+from bench.report import markdown, plot, scenario_lines, table
+from bench.results import Results, Run, machine
+from bot.errors import ModelNotInstalled
+from config.catalogue import BUILTIN, Catalogue, Family
 
-WAYS = ("generate", "engine")
+ROOT = Path(__file__).parent.parent
+SCENARIOS = ("growing", "crowd", "residency")
+ENOUGH = frozenset({"generate", "engine"})
+TIMEOUT_S = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to answer: its program, the option for it, and where it does not apply."""
+
+    module: str
+    option: str
+    environment: str | None = None
+    is_causal_only: bool = False
+    is_t5_only: bool = False
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that has what it needs."""
+        return ROOT / self.environment / "bin" / "python" if self.environment else _OWN_PYTHON
+
+    def fits(self, family: Family) -> bool:
+        """Whether it is installed and knows the model's family."""
+        if not self.python.exists() or (self.is_t5_only and family is not Family.FLAN_T5):
+            return False
+        return family is Family.CHAT or not self.is_causal_only
+
+
+_OWN_PYTHON = Path(sys.executable)
+
+WAYS: Mapping[str, Way] = {
+    "generate": Way("generate", "fp32"),
+    "generate bf16": Way("generate", "bf16"),
+    "threads": Way("generate", "threads"),
+    "continuous": Way("continuous", "bfloat16", is_causal_only=True),
+    "engine": Way("engine", "default"),
+    "engine exact": Way("engine", "exact"),
+    "vllm": Way("vllm", "eager", ".venv-remote", is_causal_only=True),
+    "ctranslate2": Way("ctranslate2", "streams", ".venv-bench-ctranslate2", is_t5_only=True),
+    "ctranslate2 threads": Way(
+        "ctranslate2", "threads", ".venv-bench-ctranslate2", is_t5_only=True
+    ),
+}
+
+
+class Refused(Exception):  # noqa: N818 - named after what happened
+    """A measurement that could not be made; the text says why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print a table. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--model", default=BUILTIN, choices=names(), help="what to measure")
-    parser.add_argument("--n", default="1,4", help="numbers of conversations, such as 1,4,8")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each way")
-    given = parser.parse_args(arguments)
-    counts = [int(number) for number in given.n.split(",")]
+    """Measure and print tables. Returns the exit code."""
+    given = _parser().parse_args(arguments)
+    console = Console()
+    results = Results(given.results)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = make(given.model, Path(scratch))
-        rows = [
-            (count, way, measured)
-            for count in counts
-            for way, measured in _alternate(given.model, folder, count, given.repeats).items()
-        ]
-    Console().print(_table(given.model, rows))
+        try:
+            folder = _checkpoint(given.model, given.weights or Path(scratch))
+            for run in _planned(given, folder):
+                _measure(run, folder, results, console)
+        except Refused as error:
+            console.print(str(error), markup=False)
+            return 1
+        console.print(machine())
+        console.print(table(results, given.model, [*WAYS]))
+        for line in scenario_lines(results, given.model, SCENARIOS):
+            console.print(line)
+        _print_share(results, given.model, folder, console)
+    if given.markdown:
+        console.print(markdown(results, given.model, [*WAYS]), markup=False, soft_wrap=True)
+    if given.plot is not None:
+        plot(results, given.model, [*WAYS], given.plot)
     return 0
 
 
-def _alternate(model: str, folder: Path, count: int, repeats: int) -> dict[str, Measured]:
-    runs: dict[str, list[Measured]] = {way: [] for way in WAYS}
-    for _ in range(repeats):
-        for way in WAYS:
-            command = [sys.executable, "-m", "bench.measure", way, model, str(folder), str(count)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-            runs[way].append(Measured(**json.loads(done.stdout.splitlines()[-1])))
-    return {way: median_of(measured) for way, measured in runs.items()}
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fireside bench", description="Measure the engine beside other ways to answer."
+    )
+    parser.add_argument("--model", default=BUILTIN, help="what to measure")
+    parser.add_argument("--n", type=_counts, default=[1, 4], help="numbers of conversations: 1,4,8")
+    parser.add_argument(
+        "--ways", type=_ways, default=ENOUGH, help="`all`, or names with commas between"
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each way")
+    parser.add_argument("--scenarios", action="store_true", help="growing chats, crowds, loading")
+    parser.add_argument("--results", type=Path, help="keep what was measured in this file")
+    parser.add_argument("--weights", type=Path, help="keep random weights in this folder")
+    parser.add_argument("--markdown", action="store_true", help="print a table for a document")
+    parser.add_argument("--plot", type=Path, help="draw the throughput into this PNG file")
+    return parser
 
 
-def _table(model: str, rows: Sequence[tuple[int, str, Measured]]) -> Table:
-    table = Table(title=f"{model}: medians; ratio to generate one after another (fp32)")
-    for heading in ("N", "way", "tokens/s", "ratio", "first token", "load", "lag p99", "memory"):
-        table.add_column(heading, justify="right")
-    plain = {count: measured for count, way, measured in rows if way == "generate"}
-    for count, way, measured in rows:
-        table.add_row(
-            str(count),
-            way,
-            f"{measured.tokens_per_s:.1f}",
-            f"{measured.tokens_per_s / plain[count].tokens_per_s:.2f}",
-            _milliseconds(measured.first_token_p50_s),
-            f"{measured.load_s:.2f} s",
-            f"{measured.lag_p99_ms:.2f} ms" if way == "engine" else "-",
-            f"{measured.memory_mib:.0f} MiB",
-        )
-    return table
+def _counts(text: str) -> list[int]:
+    numbers = [int(number) for number in text.split(",")]
+    if not all(0 < number <= 256 for number in numbers):
+        raise ValueError("numbers of conversations are from 1 to 256")
+    return numbers
 
 
-def _milliseconds(seconds: float) -> str:
-    """Random weights may say nothing that is text: then there is no first word to time."""
-    return "-" if math.isnan(seconds) else f"{1000 * seconds:.0f} ms"
+def _ways(text: str) -> frozenset[str]:
+    wanted = frozenset(WAYS) if text == "all" else frozenset(text.split(","))
+    if not wanted <= set(WAYS):
+        raise ValueError(f"ways are {', '.join(WAYS)}")
+    return wanted
+
+
+def _checkpoint(name: str, scratch: Path) -> Path:
+    """An installed model's folder, or random weights at a known model's dimensions."""
+    # Imported here: an installed model is looked for only when its name is known.
+    from bot.library import ModelLibrary
+    from bot.settings_root import load_settings
+
+    settings = load_settings().settings
+    entry = Catalogue.load(settings.models).entries.get(name)
+    library = ModelLibrary(settings.models_dir, settings.hub)
+    if entry is not None and name != BUILTIN:
+        with suppress(ModelNotInstalled):
+            return library.path(entry)
+    if name not in names():
+        raise Refused(f"{name} is not installed. Measured without weights: {', '.join(names())}")
+    return make(name, scratch)
+
+
+def _planned(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
+    """What is to be measured; the ways take turns, so that noise hits all of them."""
+    # Imported here: reading a folder's architecture is not needed for `--help`.
+    from bench.checkpoints import entry_for
+
+    family = entry_for(given.model, folder).family
+    yield Run(given.model, "bandwidth", 0, 0)
+    for count in given.n:
+        for repeat in range(given.repeats):
+            for name, way in WAYS.items():
+                if name in given.ways and way.fits(family):
+                    yield Run(given.model, name, count, repeat)
+    if given.scenarios:
+        for repeat in range(given.repeats):
+            for name in SCENARIOS:
+                yield Run(given.model, name, 0, repeat)
+
+
+def _measure(run: Run, folder: Path, results: Results, console: Console) -> None:
+    if run in results:
+        return
+    words = f"{run.model}, {run.way}" + (f", {run.count} at once" if run.count else "")
+    with console.status(words):
+        line = output(run, folder)
+    if run.way == "bandwidth":
+        results.add(run, {"bytes_per_s": float(line)})
+    else:
+        results.add(run, json.loads(line))
+
+
+def output(run: Run, folder: Path) -> str:
+    """The last line that the run's program prints."""
+    python = _OWN_PYTHON
+    if run.way == "bandwidth":
+        command = ["-m", "bench.bandwidth"]
+    elif run.way in SCENARIOS:
+        command = ["-m", "bench.scenarios", run.way, run.model, str(folder)]
+    else:
+        way = WAYS[run.way]
+        python = way.python
+        command = ["-m", f"bench.ways.{way.module}", way.option, run.model, str(folder)]
+        command.append(str(run.count))
+    done = subprocess.run(  # noqa: S603 - our own programs
+        [str(python), *command], capture_output=True, text=True, cwd=ROOT, timeout=TIMEOUT_S
+    )
+    if done.returncode != 0 or not done.stdout.strip():
+        reason = (done.stderr.strip().splitlines() or ["nothing was printed"])[-1]
+        raise Refused(f"{run.way} could not be measured: {reason}")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def _print_share(results: Results, model: str, folder: Path, console: Console) -> None:
+    """How near one conversation comes to what reading the weights alone would take."""
+    alone = results.medians(model, "engine", 1)
+    if alone:
+        bytes_per_s = results.medians(model, "bandwidth", 0)["bytes_per_s"]
+        bound = bytes_per_s / decode_bytes(folder)
+        share = 1 / alone["token_gap_s"] / bound
+        console.print(f"share of the bf16 bandwidth limit at N=1: {share:.0%}")
 
 
 if __name__ == "__main__":

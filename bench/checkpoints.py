@@ -4,8 +4,10 @@ Speed does not depend on the values of the weights, so nothing is downloaded. Di
 of the models' published configurations.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -85,23 +87,44 @@ REAL: Mapping[str, Dimensions] = {
 
 
 def names() -> list[str]:
-    """Every model that can be measured."""
+    """Every model that can be measured without its weights."""
     return [BUILTIN, *REAL]
 
 
 def entry_for(name: str, folder: Path) -> ModelEntry:
-    """A catalogue entry for a measured model."""
-    family = Family.CHAT if name == BUILTIN else REAL[name].family
+    """A catalogue entry for the checkpoint in a folder; its family is the architecture's."""
+    config = json.loads((folder / "config.json").read_text())
+    families = {"t5": Family.FLAN_T5, "blenderbot": Family.BLENDERBOT}
+    positions = config.get("max_position_embeddings", config.get("n_positions", 512))
     return ModelEntry(
         name=name,
         title=name,
-        family=family,
+        family=families.get(config["model_type"], Family.CHAT),
         description="Measured here.",
         licence="none",
         folder=folder,
-        context_tokens=512 if name == BUILTIN else REAL[name].context_tokens,
+        context_tokens=REAL[name].context_tokens if name in REAL else min(positions, 4096),
         weight_bytes=1,
     )
+
+
+def decode_bytes(folder: Path, bytes_each: int = 2) -> int:
+    """Bytes of weights that one decode step reads, at two bytes a weight.
+
+    That is everything but the encoder, and but an input embedding that is no output layer too.
+    """
+    config = json.loads((folder / "config.json").read_text())
+    unread = ["encoder."]
+    if not config.get("tie_word_embeddings", True):
+        unread += ["embed_tokens", "shared"]
+    weights = 0
+    for file in folder.glob("*.safetensors"):
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        for name, tensor in header.items():
+            if name != "__metadata__" and not any(part in name for part in unread):
+                weights += prod(tensor["shape"])
+    return weights * bytes_each
 
 
 def make(name: str, folder: Path) -> Path:

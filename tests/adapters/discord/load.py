@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from bench.measure import watch_lag
+from bench.event_loop import watch_lag
 from bot.engine.transformers_engine import TransformersEngine
 from config.catalogue import BUILTIN, Catalogue
 from tests.adapters.discord.process import bot, until

@@ -1,0 +1,80 @@
+"""The figures of a benchmark in a file of JSON lines: what is there is not measured again."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measurement: a model, a way (or a scenario), how many conversations, which repeat."""
+
+    model: str
+    way: str
+    count: int
+    repeat: int
+
+
+class Results:
+    """Figures by run. Without a file they are kept in memory alone."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._figures: dict[Run, Mapping[str, float]] = {}
+        if file is not None and file.exists():
+            for line in file.read_text().splitlines():
+                row = json.loads(line)
+                self._figures[Run(**row["run"])] = row["figures"]
+
+    def __contains__(self, run: Run) -> bool:
+        return run in self._figures
+
+    def add(self, run: Run, figures: Mapping[str, float]) -> None:
+        """Keep the figures of a run; they are in the file when this returns."""
+        self._figures[run] = figures
+        if self._file is not None:
+            names = ("model", "way", "count", "repeat")
+            row = {"run": {name: getattr(run, name) for name in names}, "figures": figures}
+            with self._file.open("a") as opened:
+                opened.write(json.dumps(row) + "\n")
+
+    def medians(self, model: str, way: str, count: int) -> Mapping[str, float]:
+        """The median of each figure over the repeats; empty where nothing was measured."""
+        runs = [
+            figures
+            for run, figures in self._figures.items()
+            if (run.model, run.way, run.count) == (model, way, count)
+        ]
+        return {name: median(run[name] for run in runs) for name in (runs[0] if runs else ())}
+
+    def models(self) -> Sequence[str]:
+        """The models that were measured, in that order."""
+        return list(dict.fromkeys(run.model for run in self._figures))
+
+    def counts(self, model: str) -> Sequence[int]:
+        """The numbers of conversations that a model was measured with."""
+        return sorted({run.count for run in self._figures if run.model == model and run.count})
+
+
+def machine() -> str:
+    """What was measured on, in a line."""
+    memory_gib = psutil.virtual_memory().total / 2**30
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+    return (
+        f"{processor()}, {psutil.cpu_count()} cores, {memory_gib:.0f} GiB; "
+        f"Python {platform.python_version()}, {libraries}"
+    )
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

@@ -1,0 +1,82 @@
+"""Our own engine, with its default kernels (`default`) or in exact fp32 (`exact`)."""
+
+import asyncio
+import math
+import time
+
+from bench.checkpoints import entry_for
+from bench.event_loop import watch_lag
+from bench.ways.arguments import Arguments, run
+from bench.workload import ANSWER_TOKENS, STAGGER_S, Answered, Measured, measured, question
+from bot.conversation import Role, Turn
+from bot.engine.base import Engine, Finished, GenerationRequest, SamplingParameters
+from bot.engine.transformers_engine import TransformersEngine
+
+
+def new_engine(given: Arguments) -> TransformersEngine:
+    """An engine for one checkpoint."""
+    return TransformersEngine(
+        {given.model: entry_for(given.model, given.folder)},
+        lambda entry: given.folder,
+        max_waiting=max(given.count, 64),
+        max_rows=max(given.count, 16),
+        exact=given.option == "exact",
+    )
+
+
+def request(model: str, number: int, turns: tuple[Turn, ...] = ()) -> GenerationRequest:
+    """A greedy request of a conversation of its own."""
+    return GenerationRequest(
+        model=model,
+        turns=turns or (Turn(Role.USER, question(number)),),
+        sampling=SamplingParameters(temperature=0.0, max_tokens=ANSWER_TOKENS),
+        fairness_key=("bench", str(number)),
+        cache_key=str(number),
+    )
+
+
+async def answered(engine: Engine, asked: GenerationRequest) -> tuple[Answered, str]:
+    """Ask, and note when its tokens came; and what was said.
+
+    Random weights may say what is no text for a while: the engine's own word counts.
+    """
+    began_s = time.perf_counter()
+    said: list[str] = []
+    async with engine.stream(asked) as stream:
+        async for event in stream:
+            if isinstance(event, Finished):
+                if event.error:
+                    raise SystemExit(event.error)
+                first_s = event.usage.time_to_first_token_s
+                return Answered(
+                    began_s,
+                    math.nan if first_s is None else began_s + first_s,
+                    time.perf_counter(),
+                    event.usage.generated_tokens,
+                ), "".join(said)
+            said.append(getattr(event, "text", ""))
+    raise AssertionError("a stream ends with Finished")
+
+
+async def _measure(given: Arguments) -> Measured:
+    engine = new_engine(given)
+    await engine.start()
+    began_s = time.perf_counter()
+    await engine.load(given.model)
+    load_s = time.perf_counter() - began_s
+    lags_s: list[float] = []
+    watch = asyncio.create_task(watch_lag(lags_s))
+
+    async def staggered(number: int) -> Answered:
+        await asyncio.sleep(number * STAGGER_S)
+        return (await answered(engine, request(given.model, number)))[0]
+
+    answers = await asyncio.gather(*map(staggered, range(given.count)))
+    watch.cancel()
+    figures = measured(answers, load_s, lags_s)
+    await engine.close()
+    return figures
+
+
+if __name__ == "__main__":
+    run(lambda given: asyncio.run(_measure(given)))

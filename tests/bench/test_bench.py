@@ -1,0 +1,113 @@
+"""The benchmark measures what it says, keeps it, and goes on where it stopped."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as bench
+from bench.checkpoints import EMBEDDED, decode_bytes, entry_for, make
+from bench.report import markdown, plot
+from bench.results import Results, Run
+from bench.workload import Answered, measured, percentile
+from config.catalogue import Family
+
+
+def figures(tokens_per_s: float) -> dict[str, float]:
+    """The figures of a run that another test need not make."""
+    answer = Answered(asked_s=0.0, first_s=0.5, ended_s=1.0, tokens=int(tokens_per_s))
+    found = measured([answer], load_s=0.1)
+    return {name: getattr(found, name) for name in found.__dataclass_fields__}
+
+
+def test_figures_count_from_the_arrival_of_each_question() -> None:
+    answers = [Answered(0.0, 1.0, 3.0, 5), Answered(1.0, 4.0, 6.0, 3)]
+    found = measured(answers, load_s=0.0, lags_s=[0.001, 0.004])
+    assert found.tokens_per_s == 8 / 6
+    assert (found.first_token_p50_s, found.first_token_p99_s) == (1.0, 3.0)
+    assert found.token_gap_s == 0.5
+    assert (found.lag_p99_ms, found.lag_max_ms) == (4.0, 4.0)
+
+
+def test_a_percentile_is_a_value_that_was_there() -> None:
+    assert percentile([3.0, 1.0, 2.0, math.nan], 0.5) == 2.0
+    assert math.isnan(percentile([], 0.5))
+
+
+@pytest.mark.parametrize(("option", "names"), [("generate,engine", {"generate", "engine"})])
+def test_both_ways_are_measured_and_a_second_run_measures_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, names: set[str]
+) -> None:
+    file = tmp_path / "results.jsonl"
+    arguments = ["--n", "2", "--repeats", "1", "--ways", option, "--results", str(file)]
+    assert bench.main(arguments) == 0
+    kept = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {row["run"]["way"] for row in kept} == {"bandwidth", *names}
+    assert all(row["figures"]["tokens_per_s"] > 0 for row in kept[1:])
+    assert bench.main(arguments) == 0
+    assert len(file.read_text().splitlines()) == len(kept)
+    assert "tokens/s" in capsys.readouterr().out
+
+
+def test_growing_chats_crowds_and_loading_are_measured_too() -> None:
+    run = Run("fireside", "growing", 0, 0)
+    found = json.loads(bench.output(run, EMBEDDED))
+    assert found["turn_ten_kept"] > 0
+    assert found["turn_ten_ratio"] == found["turn_ten_kept"] / found["turn_ten_prefilled"]
+
+
+def test_a_model_that_is_not_there_is_refused_with_those_that_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert bench.main(["--model", "smollm2-360m"]) == 1
+    assert "smollm2-360m is not installed" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("wrong", [["--ways", "nothing"], ["--n", "0"], ["--n", "many"]])
+def test_a_wrong_argument_ends_with_the_usage(
+    capsys: pytest.CaptureFixture[str], wrong: Sequence[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bench.main(wrong)
+    assert ended.value.code == 2
+    assert "usage: fireside bench" in capsys.readouterr().err
+
+
+def test_a_way_that_fails_says_why() -> None:
+    with pytest.raises(bench.Refused, match="could not be measured"):
+        bench.output(Run("fireside", "engine", 1, 0), Path("/nowhere"))
+
+
+def test_ratios_are_to_plain_generate_and_medians_over_the_repeats() -> None:
+    results = Results()
+    for repeat, speed in enumerate((10, 20, 30)):
+        results.add(Run("fireside", "generate", 4, repeat), figures(speed))
+        results.add(Run("fireside", "engine", 4, repeat), figures(4 * speed))
+    lines = markdown(results, "fireside", ["generate", "engine"]).splitlines()
+    assert lines[2].startswith("| 4 | generate | 20.0 | 1.00 | 500.0 ms")
+    assert lines[3].startswith("| 4 | engine | 80.0 | 4.00 |")
+
+
+def test_the_plot_is_a_picture(tmp_path: Path) -> None:
+    results = Results()
+    for count in (1, 4):
+        results.add(Run("fireside", "engine", count, 0), figures(10.0 * count))
+    plot(results, "fireside", ["generate", "engine"], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ways_know_which_models_they_take() -> None:
+    assert not bench.WAYS["continuous"].fits(Family.FLAN_T5)
+    assert bench.WAYS["continuous"].fits(Family.CHAT)
+    assert bench.WAYS["engine"].fits(Family.BLENDERBOT)
+
+
+def test_a_decode_step_reads_the_decoder_and_the_output_layer_alone(tmp_path: Path) -> None:
+    stored = (EMBEDDED / "model.safetensors").stat().st_size
+    assert 0.9 * stored < decode_bytes(EMBEDDED) <= stored
+    small = make("flan-t5-small", tmp_path)
+    assert entry_for("flan-t5-small", small).family is Family.FLAN_T5
+    decoder_and_output = 2 * (41_628_288 + 32_128 * 512 + 8 * 1024 * 512)
+    assert 0.5 < decode_bytes(small) / decoder_and_output < 1.1
