@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -103,6 +103,8 @@ class ModelEntry(BaseModel):
     context_tokens: int = Field(ge=16)
     assumes_context: bool = False
     has_system_prompt: bool = False
+    weight_bits: Literal[4, 8] | None = None
+    """Bits that its weights are reduced to when they are loaded; None leaves them as stored."""
     weight_bytes: int = Field(ge=0)
     parameters: int | None = None
     fits_gb: int | None = None
@@ -234,6 +236,11 @@ class OwnerModel(BaseModel):
     )
     weight_bytes: int | None = Field(
         default=None, gt=0, description="The size of its weights.", examples=[1_200_000_000]
+    )
+    weight_bits: Literal[4, 8] | None = Field(
+        default=None,
+        description="8 or 4: weights take half or a third of the memory, and lose a little.",
+        examples=[8],
     )
     fits_gb: int | None = Field(
         default=None, gt=0, description="The memory of a machine that it fits.", examples=[8]

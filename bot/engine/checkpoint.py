@@ -26,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 from bot.conversation import Role, Turn
 from bot.engine.families import FEEDS, FamilyFeed, ModelKind
 from bot.engine.prompt import Window
+from bot.engine.quantization import quantize, quantized_bytes
 from bot.engine.tokenizer import ModelTokenizer, TemplateRefused
 from bot.engine.weights import DamagedCheckpoint, Weights, inspect_weights
 from config.catalogue import Family, ModelEntry
@@ -83,8 +84,10 @@ class Blueprint:
 
     @property
     def kernel(self) -> str:
-        """In which precision it computes."""
-        return _KERNELS.get(self.dtype, str(self.dtype))
+        """In which precision it computes, and how many bits its weights have if fewer."""
+        kernel = _KERNELS.get(self.dtype, str(self.dtype))
+        bits = self.entry.weight_bits
+        return kernel if bits is None else f"{kernel}, {bits}-bit weights"
 
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""
@@ -155,7 +158,9 @@ def read_blueprint(
         dtype=dtype,
         device=device,
         window=_window(entry, config),
-        weight_bytes=elements * dtype.itemsize,
+        weight_bytes=elements * dtype.itemsize
+        if entry.weight_bits is None
+        else quantized_bytes(config, elements, dtype.itemsize, entry.weight_bits),
         row_bytes_per_token=_row_bytes_per_token(config, dtype),
     )
 
@@ -253,6 +258,8 @@ def _load_model(blueprint: Blueprint) -> PreTrainedModel:
     )
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
+    if blueprint.entry.weight_bits is not None:
+        quantize(model, blueprint.entry.weight_bits)
     return cast("PreTrainedModel", model.eval().to(blueprint.device))
 
 

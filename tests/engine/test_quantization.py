@@ -1,0 +1,171 @@
+"""Linear layers with weights of 8 and 4 bits, and models made of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bot.engine.checkpoint import load_checkpoint, read_blueprint
+from bot.engine.quantization import (
+    BLOCK,
+    GROUP,
+    Int4Linear,
+    Int8Linear,
+    QuantizedLinear,
+    quantize,
+)
+from tests.checkpoints import PROMPTS, TINY
+from tests.engine.engines import MakeEngine
+from tests.engine.reading import read, request_for
+
+LOSS: dict[type[QuantizedLinear], float] = {Int8Linear: 0.01, Int4Linear: 0.12}
+"""The largest share of an output's norm that may be lost with normal weights."""
+
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+def layer(dtype: torch.dtype = torch.float32, *, bias: bool = False) -> nn.Linear:
+    torch.manual_seed(3)
+    return nn.Linear(4 * GROUP, 3 * BLOCK, bias=bias, dtype=dtype)
+
+
+def rows(count: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    torch.manual_seed(5)
+    return torch.randn(count, 4 * GROUP, dtype=dtype)
+
+
+def lost(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """The difference as a share of what is expected."""
+    return float((found.float() - expected.float()).norm() / expected.float().norm())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", LOSS)
+@pytest.mark.parametrize("count", [1, 4, 100])
+def test_little_is_lost(kind: type[QuantizedLinear], dtype: torch.dtype, count: int) -> None:
+    plain = layer(dtype, bias=True)
+    with torch.inference_mode():
+        found, expected = kind(plain)(rows(count, dtype)), plain(rows(count, dtype))
+    assert found.shape == expected.shape
+    assert found.dtype == dtype
+    assert lost(found, expected) < LOSS[kind]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", LOSS)
+def test_the_kernel_gives_what_the_unpacked_weights_give(
+    kind: type[QuantizedLinear], dtype: torch.dtype
+) -> None:
+    made = kind(layer(dtype))
+    assert made.has_kernel or torch.backends.cpu.get_cpu_capability() != "AVX512"
+    with torch.inference_mode():
+        if not made.has_kernel:
+            return
+        found, expected = made.by_kernel(rows(7, dtype)), made.unpacked(rows(7, dtype))
+    assert lost(found, expected) < (1e-5 if dtype is torch.float32 else 0.01)
+
+
+@pytest.mark.parametrize("kind", LOSS)
+def test_a_row_does_not_depend_on_the_rows_beside_it(kind: type[QuantizedLinear]) -> None:
+    made = kind(layer())
+    together = torch.cat([rows(3), 1000 * rows(3)])
+    with torch.inference_mode():
+        alone, beside = made(rows(3)), made(together)[:3]
+    torch.testing.assert_close(alone, beside, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kernel"),
+    [(Int8Linear, "_weight_int8pack_mm"), (Int4Linear, "_weight_int4pack_mm_for_cpu")],
+)
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_without_a_kernel_that_can_be_trusted_weights_are_unpacked(
+    kind: type[QuantizedLinear], kernel: str, is_missing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.inference_mode():
+        expected = kind(layer())(rows(4))
+
+    def wrong(rows: torch.Tensor, *_others: object) -> torch.Tensor:
+        return torch.zeros(rows.shape[0], 3 * BLOCK)
+
+    if is_missing:
+        monkeypatch.delattr(torch, kernel)
+    else:
+        monkeypatch.setattr(torch, kernel, wrong)
+    made = kind(layer())
+    assert not made.has_kernel
+    with torch.inference_mode():
+        assert lost(made(rows(4)), expected) < 1e-5
+
+
+def test_weights_of_one_value_and_of_none_survive() -> None:
+    plain = layer()
+    with torch.no_grad():
+        plain.weight.fill_(0.25)
+        plain.weight[0] = 0
+    for kind in LOSS:
+        with torch.inference_mode():
+            assert lost(kind(plain)(rows(2)), plain(rows(2))) < 0.01
+
+
+def test_shapes_of_any_depth_are_kept() -> None:
+    batch = rows(6).view(2, 3, -1)
+    with torch.inference_mode():
+        for kind in LOSS:
+            assert kind(layer())(batch).shape == (2, 3, 3 * BLOCK)
+
+
+class Small(nn.Module):
+    """A model's layers, in a module that looks like a model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.even = nn.Linear(GROUP, BLOCK)
+        self.odd = nn.Linear(GROUP + 8, BLOCK)
+        self.inner = nn.Sequential(nn.Linear(GROUP, BLOCK + 1))
+        self.head = nn.Linear(GROUP, BLOCK)
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.head
+
+
+def test_every_linear_layer_but_the_output_is_replaced() -> None:
+    model: Any = Small()
+    quantize(model, 4)
+    replaced: list[object] = [model.even, model.odd, model.inner[0], model.head]
+    kinds = [Int4Linear, Int8Linear, Int8Linear, nn.Linear]
+    assert list(map(type, replaced)) == kinds
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("name", TINY)
+async def test_a_model_of_every_family_answers_with_fewer_bits(
+    make_engine: MakeEngine, checkpoints: Mapping[str, Path], name: str, bits: int
+) -> None:
+    entries = {
+        key: TINY[name].entry(checkpoints[name], name=key, weight_bits=chosen)
+        for key, chosen in (("whole", None), ("reduced", bits))
+    }
+    engine = make_engine(entries=entries)
+    for key in entries:
+        assert (await read(engine, request_for(key, PROMPTS[0]))).finished.error is None
+    whole, reduced = engine.resident()
+    assert reduced.weight_bytes < whole.weight_bytes
+    assert (whole.kernel, reduced.kernel) == ("fp32", f"fp32, {bits}-bit weights")
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("name", ["llama", "smollm"])
+def test_the_memory_is_what_was_reckoned_with(
+    checkpoints: Mapping[str, Path], name: str, bits: int
+) -> None:
+    """Where heads are small: what 4 bits cannot hold takes 8, so that it may be a fifth more."""
+    entry = TINY[name].entry(checkpoints[name], weight_bits=bits)
+    blueprint = read_blueprint(entry, checkpoints[name], torch.device("cpu"), exact=True)
+    model = load_checkpoint(blueprint, lambda _share: None).model
+    tensors = {one.data_ptr(): one for one in (*model.parameters(), *model.buffers())}
+    taken = sum(one.numel() * one.element_size() for one in tensors.values())
+    assert blueprint.weight_bytes == pytest.approx(taken, rel=0.2)
