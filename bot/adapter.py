@@ -8,6 +8,7 @@ from typing import Protocol
 from bot.commands.registry import CommandRegistry
 from bot.messages import (
     Addressed,
+    Author,
     ConversationRef,
     Inbound,
     MessageReader,
@@ -155,6 +156,10 @@ class Services(Protocol):
 
         It is answered (`CHANNEL`), kept for later questions (`OVERHEARD`) or passed over (None).
         """
+        ...
+
+    async def model_for(self, conversation: ConversationRef, author: Author) -> Choice:
+        """The model that would answer a member in a conversation now."""
         ...
 
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

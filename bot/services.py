@@ -7,10 +7,10 @@ from typing_extensions import override
 from bot.adapter import AdapterState, Choice, Services
 from bot.commands.registry import CommandRegistry, ParameterKind
 from bot.errors import UsageError
-from bot.messages import Addressed, ConversationRef, Inbound, ReplyView
+from bot.messages import Addressed, Author, ConversationRef, Inbound, ReplyView
 from bot.models import Models
 from bot.orchestrator import Orchestrator
-from bot.setting_specs import Scope, Trigger
+from bot.setting_specs import Scope, SettingName, Trigger
 from bot.settings_scope import ScopedSettings
 from bot.store.base import Store
 
@@ -65,6 +65,12 @@ class AdapterServices(Services):
                 return Addressed.OVERHEARD
             case Trigger.EVERYTHING:
                 return Addressed.CHANNEL
+
+    @override
+    async def model_for(self, conversation: ConversationRef, author: Author) -> Choice:
+        effective = await self._settings.effective(conversation, author)
+        name = effective.text(SettingName.MODEL)
+        return Choice(name, self._models.get(name).title if name in self._models else name)
 
     @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

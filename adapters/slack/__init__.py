@@ -3,13 +3,17 @@
 Importing this imports no SDK: slack-bolt is loaded when the adapter is built.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapters.slack.settings import Settings
-    from bot.adapter import Adapter, Services
+    from rich.console import Console
+    from typer import Typer
 
-__all__ = ["create"]
+    from adapters.slack.settings import Settings
+    from bot.adapter import Adapter, Finding, Services
+
+__all__ = ["command_line", "create", "examine", "set_up"]
 
 
 def create(settings: "Settings", services: "Services") -> "Adapter":
@@ -21,3 +25,27 @@ def create(settings: "Settings", services: "Services") -> "Adapter":
     from adapters.slack.adapter import build
 
     return build(settings, services)
+
+
+async def examine(settings: "Settings") -> "Sequence[Finding]":
+    """What `fireside doctor` says about Slack."""
+    # Imported here: see `create`.
+    from adapters.slack.examination import examine
+
+    return await examine(settings)
+
+
+def set_up(console: "Console") -> "Mapping[str, str]":
+    """What `fireside init` asks about Slack."""
+    # Imported here: Rich is only needed by the command line.
+    from adapters.slack.owner import set_up
+
+    return set_up(console)
+
+
+def command_line(load: "Callable[[], Settings]") -> "Typer":
+    """The sub-commands of `fireside slack`; `load` reads the settings when one is run."""
+    # Imported here: Typer is only needed by the command line.
+    from adapters.slack.owner import build
+
+    return build(load)

@@ -16,6 +16,7 @@ from typing_extensions import override
 from adapters.slack.client import SlackClient
 from adapters.slack.errors import IS_STREAMING, NOT_THERE, SlackRefusalError
 from adapters.slack.handle import Handle, fallback_of, handle_of
+from adapters.slack.home import is_home
 from adapters.slack.own_messages import after, find, reply_metadata
 from adapters.slack.parse import PLATFORM
 from adapters.slack.render import MAX_CHARS, blocks, length, notification
@@ -105,6 +106,11 @@ class SlackAdapter:
     async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
         """Show a message anew. What will change again is left out where Slack is busy."""
         handle = handle_of(target, self._now())
+        if is_home(message_id):
+            await self._wait_until_online()
+            if view is not None:
+                await self.client.home.post(handle, view, "", self.client.own)
+            return
         if is_response(message_id):
             await self._wait_until_online()
             await self._edit_response(target, handle, message_id, view)
@@ -140,6 +146,8 @@ class SlackAdapter:
         return self._signs.show(handle)
 
     async def _post(self, handle: Handle, view: ReplyView, key: str) -> str:
+        if handle.is_home:
+            return await self.client.home.post(handle, view, key, self.client.own)
         if view.is_private and not handle.is_direct:
             return await self._responses.post(handle, view, key)
         if view.is_private and handle.response_url is not None:

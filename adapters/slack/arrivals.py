@@ -5,7 +5,7 @@ How a payload is read stands in `parse.py`; how things are sent is the adapter's
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import cast
 
@@ -58,7 +58,7 @@ class Arrivals:
         services: Services,
         settings: Settings,
         commands: TextCommands,
-        began_panel: Callable[[Post, str], Awaitable[None]],
+        began_panel: Callable[[Post, str], None],
     ) -> None:
         self._api = api
         self._people = people
@@ -172,7 +172,7 @@ class Arrivals:
         if await self._services.takes_part(conversation, post.id):
             return False
         if post.is_direct:
-            await self._began_panel(post, await self.text(post, own))
+            self._began_panel(post, await self.text(post, own))
             return False
         return not listens
 

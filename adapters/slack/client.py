@@ -7,7 +7,7 @@ Bolt verifies, sorts and acknowledges; it acknowledges only after a listener has
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any, cast
 
@@ -19,7 +19,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 from adapters.slack.arrivals import Arrivals
 from adapters.slack.commands import PICK, slash_names
 from adapters.slack.errors import connection_errors
+from adapters.slack.home import Home
+from adapters.slack.http_server import HttpServer
 from adapters.slack.interactions import Acknowledge, Interactions
+from adapters.slack.missed import Missed
+from adapters.slack.panel import Panel
 from adapters.slack.parse import Json, Own, Post
 from adapters.slack.people import People
 from adapters.slack.render import ACTION, FEEDBACK
@@ -27,6 +31,7 @@ from adapters.slack.settings import APP_TOKEN_KEY, BOT_TOKEN_KEY, Settings
 from adapters.slack.text_commands import TextCommands
 from adapters.slack.web_api import WebApi, sdk_logger
 from bot.adapter import Services
+from bot.errors import PlatformError
 from bot.failures import without_text
 
 PING_INTERVAL_S = 5.0
@@ -34,7 +39,7 @@ PING_INTERVAL_S = 5.0
 
 log = logging.getLogger(__name__)
 
-Listener = Callable[[Json, Own], Awaitable[None]]
+Listener = Callable[[Json, Own], Coroutine[object, object, None]]
 
 
 class SlackClient:
@@ -58,8 +63,14 @@ class SlackClient:
         self.is_serving = asyncio.Event()
         people = People(api, settings)
         commands = TextCommands(api, people, services, settings)
-        self.arrivals = Arrivals(api, people, services, settings, commands, _no_panel)
+        self.home = Home(api, people, services, settings)
+        self.panel = Panel(api, settings)
+        self.arrivals = Arrivals(api, people, services, settings, commands, self._began_panel)
         self.interactions = Interactions(api, people, services, settings, now)
+        self.missed = Missed(api, services.state, settings, now, self.arrivals.said)
+        self.http_port = 0
+        self._handlers: list[AsyncSocketModeHandler] = []
+        self._tasks: asyncio.TaskGroup | None = None
 
     @property
     def own(self) -> Own:
@@ -79,8 +90,34 @@ class SlackClient:
 
     async def serve(self) -> None:
         """Receive events until cancelled."""
-        app = self.app()
-        await self._serve_sockets(app)
+        await self.missed.load()
+        server = HttpServer(self._settings) if self._settings.mode == "http" else None
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                if server is not None:
+                    self._tasks.create_task(self._serve_http(server))
+                else:
+                    self._tasks.create_task(self._serve_sockets(self.app()))
+                await self.is_serving.wait()
+                await self.missed.catch_up(self.own)
+                await self.missed.keep(self._is_connected, self.own)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self.is_serving.clear()
+            await self.missed.save()
+
+    async def _serve_http(self, server: HttpServer) -> None:
+        self.http_port = server.port
+        self.is_serving.set()
+        await server.serve(self.app())
+
+    async def _is_connected(self) -> bool:
+        """Whether Slack reaches the bot now, as far as one can tell from here."""
+        if not self._handlers:
+            return True
+        connected = [await handler.client.is_connected() for handler in self._handlers]
+        return any(connected)
 
     def app(self) -> AsyncApp:
         """Bolt with every listener."""
@@ -99,15 +136,47 @@ class SlackClient:
         app.error(_failed)
         return app
 
+    def _began_panel(self, post: Post, text: str) -> None:
+        self.aside(self.panel.began(post, text))
+
     @property
     def events(self) -> dict[str, Listener]:
         """The events that are listened to, each with what it does."""
         return {
-            "app_mention": self.arrivals.message,
-            "message": self.arrivals.message,
+            "app_home_opened": self._beside(self.home.opened),
+            "app_mention": self._message,
             "app_uninstalled": self.arrivals.removed,
+            "assistant_thread_context_changed": _ignored,
+            "assistant_thread_started": self._beside(self.panel.opened),
+            "message": self._message,
             "tokens_revoked": self.arrivals.removed,
         }
+
+    async def _message(self, body: Json, own: Own) -> None:
+        await self.arrivals.message(body, own)
+        self.missed.saw(cast("Json", body["event"]))
+
+    def _beside(self, listener: Listener) -> Listener:
+        """A listener whose work nothing depends on: the event is acknowledged at once."""
+
+        async def started(body: Json, own: Own) -> None:
+            self.aside(listener(body, own))
+
+        return started
+
+    def aside(self, work: Coroutine[object, object, None]) -> None:
+        """Do something that no answer depends on, beside them."""
+
+        async def done() -> None:
+            try:
+                await work
+            except PlatformError as error:
+                log.info("%s", error)
+            except Exception as error:  # the top of a task
+                log.error("something beside the answers failed: %s", without_text(error))
+
+        assert self._tasks is not None, "events come while it serves"
+        self._tasks.create_task(done())
 
     def _listen_to_events(self, app: Any) -> None:
         for name, listener in self.events.items():
@@ -157,9 +226,9 @@ class SlackClient:
         return authorize
 
     async def _serve_sockets(self, app: AsyncApp) -> None:
-        handlers = [self._handler(app) for _ in range(self._settings.connections)]
+        self._handlers = [self._handler(app) for _ in range(self._settings.connections)]
         try:
-            for handler in handlers:
+            for handler in self._handlers:
                 client = handler.client
                 with connection_errors(APP_TOKEN_KEY):
                     client.wss_uri = await client.issue_new_wss_url()
@@ -167,7 +236,7 @@ class SlackClient:
             self.is_serving.set()
             await asyncio.Event().wait()
         finally:
-            for handler in handlers:
+            for handler in self._handlers:
                 await cast("Any", handler).close_async()
 
     def _handler(self, app: AsyncApp) -> AsyncSocketModeHandler:
@@ -186,5 +255,6 @@ async def _failed(error: Exception) -> None:
     log.error("an event is not acknowledged: %s", without_text(error))
 
 
-async def _no_panel(post: Post, text: str) -> None:
-    del post, text
+async def _ignored(body: Json, own: Own) -> None:
+    """Bolt leaves unacknowledged, and Slack repeats, what nobody listens to."""
+    del body, own

@@ -117,9 +117,12 @@ class Interactions:
                 body, {"replace_original": True, "blocks": blocks, "text": pick.command}
             )
             return
-        channel = cast("Json", body.get("channel") or body["container"])
-        channel_id = str(channel.get("id") or channel["channel_id"])
-        error = await self._run(body, parsed, str(body["user"]["id"]), channel_id, own)
+        user_id = str(body["user"]["id"])
+        container = cast("Json", body.get("container") or {})
+        channel = cast("Json", body.get("channel") or {})
+        channel_id = channel.get("id") or container.get("channel_id")
+        # A page of App Home stands in no channel.
+        error = await self._run(body, parsed, user_id, str(channel_id or user_id), own)
         done: Json = {"delete_original": True} if error is None else _private(error)
         await self._respond(body, done)
 
@@ -153,7 +156,7 @@ class Interactions:
         self, body: Json, parsed: Parsed, user_id: str, channel_id: str, own: Own
     ) -> str | None:
         """Submit a command; what to tell its caller where that cannot be done."""
-        is_direct = await self._people.is_own_direct(channel_id)
+        is_direct = channel_id == user_id or await self._people.is_own_direct(channel_id)
         team_id = _team_of(body) or own.team_id
         caller = Post(own.team_id, channel_id, "0", user_id, team_id, "")
         if await self._people.is_stranger(caller, own):
@@ -189,6 +192,7 @@ class Interactions:
             thread_ts=message.get("thread_ts"),
             is_direct=is_direct,
             response_url=body.get("response_url"),
+            is_home=channel_id == author.id,
         )
         where = ConversationRef(
             PLATFORM, own.team_id, channel_id, message.get("thread_ts"), is_direct

@@ -59,8 +59,8 @@ class _Sign(WorkingIndicator):
                 one.cancel()
         self.changed.clear()
 
-    def end(self) -> None:
-        """The answer is there, or there will be none."""
+    def answer(self) -> None:
+        """The answer is there."""
         self.is_answered = True
         self.ended.set()
 
@@ -81,7 +81,7 @@ class Signs:
                 try:
                     yield sign
                 finally:
-                    sign.end()
+                    sign.ended.set()
         finally:
             del self._signs[handle.question_id]
             if sign.placeholder is not None:
@@ -95,7 +95,7 @@ class Signs:
             return None
         async with sign.lock:
             placeholder, sign.placeholder = sign.placeholder, None
-            sign.end()
+            sign.answer()
         return placeholder
 
     async def _keep(self, sign: _Sign) -> None:
@@ -132,7 +132,7 @@ class Signs:
             await asyncio.wait_for(sign.ended.wait(), PLACEHOLDER_AFTER_S)
         while not sign.ended.is_set():
             async with sign.lock:
-                if not sign.is_answered:
+                if not sign.ended.is_set():
                     await self._show_placeholder(sign)
             await sign.wait(RENEW_S)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from bot.commands.compare import CompareCommands
 from bot.commands.conversation import ConversationCommands, Stop
@@ -67,3 +68,15 @@ def build_registry(services: CommandServices) -> CommandRegistry:
         ]
     )
     return registry
+
+
+def described_registry() -> CommandRegistry:
+    """All commands to be told of and not run: nothing that they work with is there."""
+    return build_registry(cast("CommandServices", _Absent()))
+
+
+class _Absent:
+    """Stands for whatever a command would work with."""
+
+    def __getattr__(self, name: str) -> "_Absent":
+        return self

@@ -49,7 +49,7 @@ def test_the_answers_are_written_and_the_link_is_shown(
     pulled: Iterator[list[str]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    answers += ["y", TOKEN, "y"]
+    answers += ["y", TOKEN, "n", "y"]
     said = run(capsys, "init")
     assert said.code == 0, said.err
     assert f"client_id={BOT_ID}" in said.out
@@ -72,7 +72,7 @@ def test_what_is_there_already_stays(
     older = f"{TOKEN[:-1]}z"
     (workplace / ".env").write_text(f"# mine\nOTHER=1\nFIRESIDE_DISCORD__TOKEN={older}\n")
     (workplace / ".env").chmod(0o644)
-    answers += ["y", "no token", TOKEN, "y"]
+    answers += ["y", "no token", TOKEN, "n", "y"]
     said = run(capsys, "init")
     assert said.code == 0, said.err
     assert "does not look like a bot token" in said.out
@@ -88,7 +88,7 @@ def test_what_is_there_already_stays(
 def test_whoever_wants_neither_gets_no_files(
     workplace: Path, answers: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers += ["n", "n"]
+    answers += ["n", "n", "n"]
     said = run(capsys, "init")
     assert said.code == 0
     assert "Start it with `fireside chat`" in said.out
@@ -106,7 +106,7 @@ def test_a_download_that_fails_keeps_the_present_model(
         raise DownloadFailed("The hub is away.")
 
     monkeypatch.setattr(ModelLibrary, "pull", pull)
-    answers += ["n", "y"]
+    answers += ["n", "n", "y"]
     said = run(capsys, "init")
     assert said.code == 0
     assert "The hub is away." in said.out

@@ -18,7 +18,7 @@ from bot.commands.registry import (
     Said,
 )
 from bot.errors import UserFacingError
-from bot.messages import ActionInvoked, Addressed, ConversationRef, Inbound, ReplyView
+from bot.messages import ActionInvoked, Addressed, Author, ConversationRef, Inbound, ReplyView
 
 MODELS = ("fireside", "flan-t5-base", "flan-t5-small")
 
@@ -121,6 +121,10 @@ class RecordingServices(Services):
     @override
     async def unaddressed(self, conversation: ConversationRef) -> Addressed | None:
         return None
+
+    @override
+    async def model_for(self, conversation: ConversationRef, author: Author) -> Choice:
+        return Choice(MODELS[0], MODELS[0].title())
 
     @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:

@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from urllib.parse import urlencode
 
 import aiohttp
@@ -81,6 +82,7 @@ class SlackServer:
         self.scopes: frozenset[str] | None = None
         self.limits: dict[str, tuple[int, float]] = {}
         self.refused_429 = 0
+        self.refusals: list[tuple[str, str]] = []
         self.envelopes: list[Envelope] = []
         self.waiting: list[Envelope] = []
         self.responses: list[Json] = []
@@ -128,6 +130,7 @@ class SlackServer:
         try:
             return {"ok": True, **self.methods.call(method, arguments)}
         except RefusedError as error:
+            self.refusals.append((method, str(error)))
             return {"ok": False, "error": str(error)}
 
     def _limited(self, method: str, arguments: Json) -> web.Response | None:
@@ -246,10 +249,11 @@ class SlackServer:
         base = f"v0:{stamp}:{body}".encode()
         signature = "v0=" + hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()
         signed = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature}
+        data = BytesIO(body.encode())
         all_headers = {"Content-Type": content_type, **signed, **(headers or {})}
         async with (
             aiohttp.ClientSession() as session,
-            session.post(str(self.http_url), data=body, headers=all_headers) as answer,
+            session.post(str(self.http_url), data=data, headers=all_headers) as answer,
         ):
             return answer.status, await answer.text()
 

@@ -12,7 +12,9 @@ OTHER_TEAM = "T0OTHER"
 MAX_TEXT, MAX_UPDATE, MAX_MARKDOWN, MAX_SECTION, MAX_BLOCKS = 40_000, 4_000, 12_000, 3_000, 50
 STREAM_LIFE_S = 300.0
 
-BLOCK_TYPES = frozenset({"markdown", "section", "context", "actions", "context_actions", "header"})
+BLOCK_TYPES = frozenset(
+    {"markdown", "section", "context", "actions", "context_actions", "header", "divider"}
+)
 
 Json = dict[str, Any]
 

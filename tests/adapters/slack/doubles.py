@@ -137,7 +137,7 @@ async def connected(
     clock = clock or asyncio.get_running_loop().time
     adapter = SlackAdapter(settings, services, at, clock)
     async with beside(adapter.run(), is_joined=False):
-        await until(lambda: server.sockets >= settings.connections)
+        await until(adapter.client.is_serving.is_set)
         yield adapter
 
 
