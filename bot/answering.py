@@ -33,6 +33,7 @@ from bot.engine.base import (
     ReasoningDelta,
     TextDelta,
     Usage,
+    Waiting,
 )
 from bot.errors import NotPermitted, PlatformError, UserFacingError
 from bot.failures import without_text
@@ -275,6 +276,8 @@ class Answering:
                 match event:
                     case TextDelta(text):
                         self._writer.feed(text)
+                    case Waiting(position, expected_s):
+                        await indicator.update(Progress(_place_in_queue(position, expected_s)))
                     case Loading(model, fraction):
                         text = _("Loading {model}").format(model=model)
                         await indicator.update(Progress(text, fraction))
@@ -303,6 +306,14 @@ class Answering:
             actions=_offered(is_error=is_error, is_repeated=self._replaces is not None),
             asked=prompt.question if self._is_command else None,
         )
+
+
+def _place_in_queue(position: int, expected_s: float | None) -> str:
+    if expected_s is None:
+        return _("Place {position} in the queue").format(position=position)
+    return _("Place {position} in the queue, about {seconds} s").format(
+        position=position, seconds=max(1, round(expected_s))
+    )
 
 
 def _note(finished: Finished, *, has_text: bool) -> str:

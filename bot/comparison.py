@@ -17,6 +17,7 @@ from bot.engine.base import (
     ReasoningDelta,
     TextDelta,
     Usage,
+    Waiting,
 )
 from bot.errors import UserFacingError
 
@@ -61,6 +62,8 @@ class Contestant:
     def after(self, event: EngineEvent, time_s: float) -> "Contestant":
         """What it is after an event that came at `time_s`."""
         match event:
+            case Waiting():
+                return self
             case Loading():
                 return replace(self, loaded=event.fraction, began_s=time_s)
             case TextDelta():

@@ -89,6 +89,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Others are answered first: the `position`-th to begin (the next is 1), expected to begin in
+    so many seconds, None where no speed was measured yet. Comes again when the position changes.
+    """
+
+    position: int
+    expected_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Loading:
     """The model is being loaded before the answer begins; `fraction` is between 0 and 1."""
 
@@ -119,7 +129,7 @@ class Finished:
     error: str | None = None
 
 
-EngineEvent = Loading | TextDelta | ReasoningDelta | Finished
+EngineEvent = Waiting | Loading | TextDelta | ReasoningDelta | Finished
 
 
 class ModelState(StrEnum):

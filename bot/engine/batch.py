@@ -36,6 +36,14 @@ class Batch(Protocol):
         """Let a row out; with `keep`, what it was fed, if a later row could begin with it."""
         ...
 
+    def suspend(self, row: Row) -> None:
+        """Let a row rest: it is not stepped, takes no slot and keeps what it was fed."""
+        ...
+
+    def resume(self, row: Row) -> None:
+        """Let a suspended row go on."""
+        ...
+
     def step(self) -> Sequence[Row]:
         """One forward pass; the rows whose logits it set. They choose before the next step."""
         ...

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from bot.errors import (
     BrokenModel,
+    Busy,
     EngineUnavailable,
     ModelTooLarge,
     UnknownModel,
@@ -76,6 +77,14 @@ def gave_no_numbers(entry: "ModelEntry") -> BrokenModel:
     return broken(entry, _("it computes what is not a number"))
 
 
+def too_busy(waiting: int, wait_s: float | None) -> Busy:
+    """More questions than can be answered in time."""
+    text = _("I am busy: {count} questions are waiting already.").format(count=waiting)
+    if wait_s is not None:
+        text += " " + _("The last of them begins in about {time}.").format(time=_span_text(wait_s))
+    return Busy(f"{text} {_('Try again in a moment.')}")
+
+
 def went_wrong(entry: "ModelEntry") -> UserFacingError:
     """A failure without a better name; the log has its type and place."""
     return EngineUnavailable(
@@ -117,6 +126,12 @@ def size_text(size_bytes: int) -> str:
     if size_bytes >= GIB:
         return f"{size_bytes / GIB:.1f} GiB"
     return f"{max(size_bytes, 0) / (1 << 20):.0f} MiB"
+
+
+def _span_text(seconds: float) -> str:
+    if seconds < 90:
+        return _("{count} s").format(count=max(1, round(seconds)))
+    return _("{count} min").format(count=round(seconds / 60))
 
 
 def _advice(entry: "ModelEntry") -> str:

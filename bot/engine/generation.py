@@ -111,6 +111,7 @@ class Generation:
         self._candidates: list[Candidate] = []
         self._in_batch: set[Row] = set()
         self._cached_tokens = 0
+        self._began_at_s = 0.0
         self._first_delta_at_s: float | None = None
         self._first_token_at_s: float | None = None
 
@@ -126,10 +127,25 @@ class Generation:
         return self._batch.bytes_with(self._rows, len(prompt.ids), prompt.max_tokens)
 
     def begin(self) -> None:
-        """Join the batch."""
+        """Join the batch, or go on where it was suspended."""
+        if self._candidates:
+            for row in self._in_batch:
+                self._batch.resume(row)
+            return
+        self._began_at_s = self._monotonic()
         row = self._add(0).row
         self._cached_tokens = self._batch.join(row, self._prefixes.find(self._prefix_key))
         self._in_batch.add(row)
+
+    def suspend(self) -> None:
+        """Rest until `begin` is called again; what was said and fed is kept."""
+        for row in self._in_batch:
+            self._batch.suspend(row)
+
+    @property
+    def took_s(self) -> float:
+        """How long ago it began, in seconds."""
+        return self._monotonic() - self._began_at_s
 
     def take(self, ready: Collection[Row]) -> bool:
         """Choose tokens for those of the `ready` rows that are its own; whether it goes on."""

@@ -26,6 +26,8 @@ class AnswerJob:
     submitted_at_s: float
     is_cancelled: bool = False
     is_finished: bool = field(default=False, init=False)
+    told_position: int | None = field(default=None, init=False)
+    """The place in the queue that was told last."""
 
     def finish(self, reason: FinishReason, usage: Usage, error: str | None = None) -> None:
         """Emit the one last event."""

@@ -8,6 +8,7 @@ Each row has a cache of transformers' own, and the rows take turns, a forward pa
 import copy
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol, cast
 
 import torch
@@ -161,9 +162,18 @@ class OneByOne:
 
     def leave(self, row: Row, *, keep: bool = False) -> Prefix | None:
         """Let a row out."""
-        self._turn.remove(row)
+        with suppress(ValueError):  # a suspended row has no turn
+            self._turn.remove(row)
         feeding = self._feedings.pop(row)
         return feeding.prefix() if keep else None
+
+    def suspend(self, row: Row) -> None:
+        """A row without a turn rests."""
+        self._turn.remove(row)
+
+    def resume(self, row: Row) -> None:
+        """Its turn comes again."""
+        self._turn.append(row)
 
     def step(self) -> Sequence[Row]:
         """One forward pass of the row whose turn it is."""
@@ -180,6 +190,6 @@ class OneByOne:
     def bytes_with(self, rows: int, prompt_tokens: int, answer_tokens: int) -> int:
         """As if every row were as long as the longest may be."""
         blueprint = self._checkpoint.blueprint
-        lengths = [len(row.source) + len(row.history) for row in self._turn]
+        lengths = [len(row.source) + len(row.history) for row in self._feedings]
         more = rows * (prompt_tokens + answer_tokens)
         return blueprint.row_bytes_per_token * (sum(lengths) + more)

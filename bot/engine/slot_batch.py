@@ -5,13 +5,23 @@ What is the same for both kinds of model; how tokens go through the model is eac
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.prefixes import Prefix
-from bot.engine.slot_cache import SlotCache
+from bot.engine.slot_cache import LayerContent, SlotCache
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspended:
+    """What a resting row was fed, by cache, and whether it had begun to decode."""
+
+    content: Sequence[Sequence[LayerContent]]
+    lengths: Sequence[int]
+    is_decoding: bool
 
 
 class SlotBatch(ABC):
@@ -25,6 +35,7 @@ class SlotBatch(ABC):
         self._rows: list[Row] = []
         self._decoding = 0
         self._has_decoded = True
+        self._suspended: dict[Row, _Suspended] = {}
         self.fed: Sequence[Row] = ()
 
     @property
@@ -61,6 +72,8 @@ class SlotBatch(ABC):
 
     def leave(self, row: Row, *, keep: bool = False) -> Prefix | None:
         """Let a row out; the last of its kind moves into the hole."""
+        if self._suspended.pop(row, None) is not None:
+            return None
         slot = self._rows.index(row)
         with torch.inference_mode():
             prefix = self._kept(slot) if keep else None
@@ -75,6 +88,33 @@ class SlotBatch(ABC):
             if not self._rows:
                 cache.release()
         return prefix
+
+    def suspend(self, row: Row) -> None:
+        """Let a row rest, outside all slots."""
+        slot = self._rows.index(row)
+        with torch.inference_mode():
+            resting = _Suspended(
+                [cache.read(slot) if cache.lengths[slot] else [] for cache in self._caches],
+                [cache.lengths[slot] for cache in self._caches],
+                is_decoding=slot < self._decoding,
+            )
+        self.leave(row)
+        self._suspended[row] = resting
+
+    def resume(self, row: Row) -> None:
+        """Let a suspended row go on where it stopped."""
+        resting = self._suspended[row]
+        self.join(row)
+        del self._suspended[row]
+        slot = len(self._rows) - 1
+        with torch.inference_mode():
+            for cache, content, length in zip(
+                self._caches, resting.content, resting.lengths, strict=True
+            ):
+                if length:
+                    cache.write(slot, content, length)
+            if resting.is_decoding:
+                self._promote(slot)
 
     def step(self) -> Sequence[Row]:
         """One forward pass: of everybody who decodes, or of somebody's prompt."""

@@ -1,80 +1,20 @@
-"""The engine's worker side: admit, load, step, finish; one forward pass of one model at a time.
+"""The engine's worker side: admit, step, finish; one forward pass of one model at a time.
 
-Everything here runs in the engine's worker thread; only `snapshot` may be read from elsewhere.
+Everything here runs in the engine's worker thread.
 """
 
-import logging
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-
-import torch
+from collections.abc import Sequence
 
 from bot.engine import failures
-from bot.engine.base import (
-    FinishReason,
-    Loading,
-    ModelState,
-    ResidentModel,
-    Usage,
-)
-from bot.engine.batch import Batch, batch_for
-from bot.engine.checkpoint import (
-    Blueprint,
-    Checkpoint,
-    choose_device,
-    load_checkpoint,
-    read_blueprint,
-)
-from bot.engine.decoding import BrokenNumbers
+from bot.engine.base import FinishReason, Loading, Usage, Waiting
+from bot.engine.diagnosis import is_out_of_memory, log_error, told
 from bot.engine.generation import Generation
-from bot.engine.jobs import AnswerJob, LoadJob, UnloadJob
-from bot.engine.kv_cache import PrefixCache
-from bot.engine.memory import available_bytes, return_freed_memory
-from bot.engine.residency import NoRoom, Residency, Resident
+from bot.engine.jobs import AnswerJob
+from bot.engine.model_memory import EngineSettings, LoadedModel, ModelMemory
+from bot.engine.residency import NoRoom
 from bot.engine.scheduler import Scheduler
-from bot.engine.tokenizer import TemplateRefused
-from bot.engine.weights import DamagedCheckpoint
-from bot.errors import (
-    EngineUnavailable,
-    FiresideError,
-    ModelError,
-    ModelNotInstalled,
-    UserFacingError,
-)
-from bot.translations import gettext as _
-from config.catalogue import ModelEntry
-
-logger = logging.getLogger(__name__)
-
-PREFIX_SHARE = 8
-"""One in this many bytes of the budget may hold the caches of past answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """What the composition root chose. `memory_budget_bytes` None is half of what is free."""
-
-    entries: Callable[[], Mapping[str, ModelEntry]]
-    locate: Callable[[ModelEntry], Path]
-    memory_budget_bytes: int | None
-    max_waiting: int
-    max_rows: int
-    exact: bool
-    clock: Callable[[], datetime]
-    monotonic: Callable[[], float]
-    run_submitted: Callable[[], None] = lambda: None
-    """Lets in, between two pieces of a load, what was submitted since it began."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model in memory and the rows that it generates."""
-
-    checkpoint: Checkpoint
-    batch: Batch
+from bot.engine.waiting import WaitEstimate
+from bot.errors import UserFacingError
 
 
 class StepLoop:
@@ -82,47 +22,43 @@ class StepLoop:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self._device = choose_device()
-        self._threads = torch.get_num_threads()
-        self._budget = settings.memory_budget_bytes or free_bytes(self._device) // 2
-        self._prefixes = PrefixCache(self._budget // PREFIX_SHARE)
-        self._residency: Residency[LoadedModel] = Residency(
-            self._budget, self._available, self._free
+        self.memory = ModelMemory(
+            settings,
+            busy=self._busy,
+            tell_loading=self._tell_loading,
+            between_pieces=self._advance,
         )
         self._scheduler: Scheduler[AnswerJob] = Scheduler(settings.max_waiting, settings.max_rows)
+        self._estimate = WaitEstimate()
         self._generations: dict[AnswerJob, Generation] = {}
-        self._loads: list[LoadJob] = []
-        self._unloads: list[UnloadJob] = []
-        self._waits_for_memory = False
         self._steps = 0
         self._stepped_at: dict[str, int] = {}
-        self._loading: str | None = None
-        self._reported = 0.0
-        self._is_shut_down = False
-        self.snapshot: tuple[ResidentModel, ...] = ()
         self.passes: dict[str, int] = {}
         """Forward passes done by model, for tests and `doctor`."""
 
     # What is asked of it.
 
     def submit(self, job: AnswerJob) -> None:
-        """Let an answer wait for its turn; a full queue is told."""
+        """Let an answer wait for its turn.
+
+        Where it cannot wait, or would wait past its deadline, it is told at once. When all places
+        are taken, whoever takes most of them loses the last one.
+        """
         request = job.request
-        rows = self._rows(job)
         try:
-            job.context.run(
-                self._scheduler.submit, job, request.fairness_key, request.priority, rows
+            displaced = job.context.run(
+                self._scheduler.submit,
+                job,
+                request.fairness_key,
+                request.priority,
+                self._rows(job),
             )
         except UserFacingError as error:
             job.finish(FinishReason.ERROR, Usage(), error.text)
-
-    def request_load(self, job: LoadJob) -> None:
-        """Load a model when there is room."""
-        self._loads.append(job)
-
-    def request_unload(self, job: UnloadJob) -> None:
-        """Unload a model when its answers have ended."""
-        self._unloads.append(job)
+            return
+        if displaced is not None:
+            self._refuse(displaced)
+        self._refuse_the_hopeless(job)
 
     def forget(self, cache_key: str) -> None:
         """Drop the prefixes of a conversation and of those below it."""
@@ -131,7 +67,7 @@ class StepLoop:
     def drop_gone(self) -> None:
         """End the waiting answers that nobody waits for any more, or whose time is over."""
         now = self._settings.clock()
-        for job in list(self._scheduler.waiting()):
+        for job in self._scheduler.waiting():
             if job.is_cancelled:
                 self._finish(job, FinishReason.CANCELLED)
             elif job.request.deadline is not None and now >= job.request.deadline:
@@ -139,76 +75,51 @@ class StepLoop:
 
     def shut_down(self) -> None:
         """End every answer, load and unload and free everything; nothing is loaded any more."""
-        self._is_shut_down = True
         for job in [*self._scheduler.waiting(), *self._scheduler.active()]:
             self._finish(job, FinishReason.CANCELLED)
-        for load in list(self._loads):
-            self._end_load(load, failures.shutting_down())
-        while self._unloads:
-            self._unloads.pop().done(failures.shutting_down())
-        self._residency.clear()
-        self._prefixes.clear()
-        return_freed_memory()
-        self._tell_snapshot()
+        self.memory.shut_down()
 
     # One unit of work.
 
     def step(self) -> bool:
         """Admit who can be, then one forward pass; whether there is more to do."""
         self.drop_gone()
-        self._serve_unloads()
-        self._serve_loads()
+        self.memory.serve()
         self._admit()
+        self._tell_waiting()
         self._advance()
         has_jobs = bool(self._scheduler.active() or self._scheduler.waiting_count)
-        return has_jobs or bool(self._loads or self._unloads)
-
-    def _serve_unloads(self) -> None:
-        busy = self._busy()
-        for job in [job for job in self._unloads if job.model not in busy]:
-            self._residency.evict(job.model)
-            self._unloads.remove(job)
-            self._tell_snapshot()
-            job.done(None)
-
-    def _serve_loads(self) -> None:
-        for job in list(self._loads):
-            if self._waits_for_memory or job.entry.name in self._draining():
-                continue
-            try:
-                job.context.run(self._resident, job.entry)
-            except NoRoom:
-                self._waits_for_memory = True
-            except FiresideError as error:
-                self._end_load(job, error)
-            else:
-                job.progress(1.0)
-                self._end_load(job, None)
-
-    def _end_load(self, job: LoadJob, error: FiresideError | None) -> None:
-        """Tell once: shutting down in the middle of a load has told already."""
-        if job in self._loads:
-            self._loads.remove(job)
-            job.done(error)
+        return has_jobs or self.memory.has_work
 
     def _admit(self) -> None:
-        while (job := self._scheduler.head()) is not None:
-            if self._waits_for_memory or job.entry.name in self._draining():
-                return
+        while (job := self._next_head()) is not None:
             try:
                 is_admitted = job.context.run(self._begin, job)
             except Exception as error:  # the top of one answer: it is told, the others go on
                 self._fail(job, error)
                 continue
             if not is_admitted:
-                self._waits_for_memory = True
+                self.memory.waits_for_memory = True
                 return
+
+    def _next_head(self) -> AnswerJob | None:
+        """The job whose turn it is; background answers that are in its way are put off."""
+        while (lesser := self._scheduler.preempted_by_head(self._may_begin)) is not None:
+            self._generations[lesser].suspend()
+            self._scheduler.put_back(lesser)
+        return self._scheduler.head(self._may_begin)
+
+    def _may_begin(self, job: AnswerJob) -> bool:
+        """What was put off may always go on: others may be waiting for its memory."""
+        if job in self._generations:
+            return True
+        return not (self.memory.waits_for_memory or self.memory.is_draining(job.entry.name))
 
     def _begin(self, job: AnswerJob) -> bool:
         """Load, prepare and admit the head; False if it must wait for memory."""
         if job not in self._generations:
             try:
-                loaded = self._resident(job.entry)
+                loaded = self.memory.loaded(job.entry)
             except NoRoom:
                 return False
             if job.is_finished:  # cancelled while the model was loading
@@ -217,33 +128,25 @@ class StepLoop:
                 job,
                 loaded.checkpoint,
                 loaded.batch,
-                self._prefixes,
+                self.memory.prefixes,
                 self._rows(job),
                 self._settings.monotonic,
             )
-        if self._scheduler.active() and not self._has_row_memory(job):
+        generation = self._generations[job]
+        has_room = self.memory.has_room_for(job.entry.name, generation.batch_bytes)
+        if self._scheduler.active() and not has_room:
             return False
         self._scheduler.admit(job)
-        self._generations[job].begin()
+        generation.begin()
         return True
 
-    def _has_row_memory(self, job: AnswerJob) -> bool:
-        """Whether the rows' caches fit beside the models; one answer alone always may."""
-        rows = self._generations[job].batch_bytes
-        weights = 0
-        for name, resident in self._residency.all():
-            weights += resident.weight_bytes
-            if name != job.entry.name:
-                rows += resident.model.batch.bytes_with(0, 0, 0)
-        return weights + rows + self._prefixes.used_bytes <= self._budget
-
     def _advance(self) -> None:
-        """One forward pass of the model whose turn it is."""
+        """One forward pass of the model that waits longest for one."""
         active = self._scheduler.active()
         if not active:
             return
-        names = {job.entry.name for job in active}
-        name = min(sorted(names), key=lambda name: self._stepped_at.get(name, 0))
+        names = sorted({job.entry.name for job in active})
+        name = min(names, key=lambda name: self._stepped_at.get(name, 0))
         self._steps += 1
         self._stepped_at[name] = self._steps
         jobs = [job for job in active if job.entry.name == name]
@@ -254,14 +157,14 @@ class StepLoop:
             elif deadline is not None and self._settings.clock() >= deadline:
                 self._finish(job, FinishReason.TIME)
         jobs = [job for job in jobs if job in self._generations]
-        resident = self._residency.peek(name)
+        resident = self.memory.residency.peek(name)
         if jobs and resident is not None:
             self._step_batch(resident.model, jobs)
 
     def _step_batch(self, loaded: LoadedModel, jobs: Sequence[AnswerJob]) -> None:
         blueprint = loaded.checkpoint.blueprint
         self.passes[blueprint.entry.name] = self.passes.get(blueprint.entry.name, 0) + 1
-        self._use_threads(blueprint)
+        self.memory.use_threads(blueprint)
         try:
             ready = set(loaded.batch.step())
         except Exception as error:  # the top of a pass: whose it was are told, the others go on
@@ -276,12 +179,8 @@ class StepLoop:
                 self._fail(job, error)
             else:
                 if not goes_on:
+                    self._estimate.note(self._generations[job].took_s)
                     self._forget(job)
-
-    def _use_threads(self, blueprint: Blueprint) -> None:
-        threads = 1 if blueprint.is_single_threaded else self._threads
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
 
     # How answers end.
 
@@ -294,181 +193,58 @@ class StepLoop:
         self._forget(job)
 
     def _fail(self, job: AnswerJob, error: Exception) -> None:
-        told = job.context.run(_told, job.entry, error)
-        if told is not error:
-            _log(error, job.entry)
+        shown = job.context.run(told, job.entry, error)
+        if shown is not error:
+            log_error(error, job.entry)
         self._forget(job)
-        if _is_out_of_memory(error):
-            self._prefixes.clear()
-            return_freed_memory()
-        job.finish(FinishReason.ERROR, Usage(), told.text)
+        if is_out_of_memory(error):
+            self.memory.give_back()
+        job.finish(FinishReason.ERROR, Usage(), shown.text)
 
     def _forget(self, job: AnswerJob) -> None:
         self._scheduler.remove(job)
         generation = self._generations.pop(job, None)
         if generation is not None:
             generation.leave()
-        self._waits_for_memory = False
+        self.memory.waits_for_memory = False
 
-    # Models in memory.
+    def _refuse(self, job: AnswerJob) -> None:
+        """Tell somebody that there is too much to do."""
+        wait_s = self._expected_s(self._scheduler.waiting_count)
+        busy = job.context.run(failures.too_busy, self._scheduler.waiting_count, wait_s)
+        self._forget(job)
+        job.finish(FinishReason.ERROR, Usage(), busy.text)
 
-    def _resident(self, entry: ModelEntry) -> LoadedModel:
-        """The loaded model.
-
-        Raises `ModelError`, `NoRoom` where it can wait for room, or `EngineUnavailable` once shut
-        down.
-        """
-        if self._is_shut_down:
-            raise failures.shutting_down()
-        resident = self._residency.use(entry.name)
-        if resident is not None:
-            return resident.model
-        folder = self._settings.locate(entry)
-        try:
-            blueprint = read_blueprint(entry, folder, self._device, exact=self._settings.exact)
-            self._make_room(blueprint)
-            return self._load(blueprint)
-        except (ModelError, NoRoom, EngineUnavailable):
-            raise
-        except Exception as error:  # third-party code over damaged files may raise anything
-            _log(error, entry)
-            raise _unloadable(entry, error) from error
-
-    def _make_room(self, blueprint: Blueprint) -> None:
-        need = blueprint.weight_bytes + blueprint.full_row_bytes
-        try:
-            self._residency.make_room(need, self._busy())
-        except NoRoom as error:
-            if error.could_wait and self._generations:
-                raise
-            smaller = self._smaller(blueprint.entry)
-            raise failures.too_large(blueprint.entry, need, error.room, smaller) from error
-
-    def _load(self, blueprint: Blueprint) -> LoadedModel:
-        name = blueprint.entry.name
-        self._prefixes.clear()
-        self._loading, self._reported = name, -1.0
-        self._tell_loading(0.0)
-        self._tell_snapshot()
-        self._use_threads(blueprint)
-        try:
-            checkpoint = load_checkpoint(blueprint, self._on_piece)
-            loaded = LoadedModel(checkpoint, batch_for(checkpoint))
-            resident = Resident(loaded, blueprint.weight_bytes, blueprint.full_row_bytes)
-            self._residency.admit(name, resident)
-            self._tell_loading(1.0)
-        finally:
-            self._loading = None
-            self._tell_snapshot()
-        return loaded
-
-    def _on_piece(self, fraction: float) -> None:
-        """A piece of a model is loaded: new questions come in, other models' answers go on."""
-        self._settings.run_submitted()
-        if self._is_shut_down:
-            raise failures.shutting_down()
-        self._tell_loading(fraction * 0.95)
-        self._advance()
-
-    def _tell_loading(self, fraction: float) -> None:
-        if fraction - self._reported < 0.05 and fraction < 1:
+    def _refuse_the_hopeless(self, job: AnswerJob) -> None:
+        """Whoever would wait past the deadline is told now, and not when it has passed."""
+        deadline = job.request.deadline
+        if deadline is None or self._scheduler.head() is job:
             return
-        self._reported = fraction
-        name = self._loading or ""
+        position = 1 + next(i for i, other in enumerate(self._scheduler.order()) if other is job)
+        wait_s = self._expected_s(position)
+        if wait_s is not None and wait_s > (deadline - self._settings.clock()).total_seconds():
+            self._refuse(job)
+
+    # What those who wait are told.
+
+    def _expected_s(self, position: int) -> float | None:
+        return self._estimate.expected_s(position, len(self._scheduler.active()))
+
+    def _tell_waiting(self) -> None:
+        if not self._scheduler.waiting_count:
+            return
+        for position, job in enumerate(self._scheduler.order(), 1):
+            if job.told_position != position and not job.is_cancelled:
+                job.told_position = position
+                job.emit(Waiting(position, self._expected_s(position)))
+
+    def _tell_loading(self, model: str, fraction: float) -> None:
         for job in self._scheduler.waiting():
-            if job.entry.name == name and not job.is_cancelled:
-                job.emit(Loading(name, fraction))
-        for load in self._loads:
-            if load.entry.name == name and fraction < 1:
-                load.progress(fraction)
-
-    def _smaller(self, entry: ModelEntry) -> ModelEntry | None:
-        """The largest installed model that is smaller."""
-        entries = self._settings.entries().values()
-        by_size = sorted(entries, key=lambda other: other.weight_bytes, reverse=True)
-        return next((other for other in by_size if other.weight_bytes < entry.weight_bytes
-                     and self._is_installed(other)), None)  # fmt: skip
-
-    def _is_installed(self, entry: ModelEntry) -> bool:
-        try:
-            self._settings.locate(entry)
-        except ModelNotInstalled:
-            return False
-        return True
-
-    def _free(self, name: str) -> None:
-        self._prefixes.drop(name)
-        return_freed_memory()
-        if self._device.type == "cuda":
-            # torch keeps what was freed; only what it returns counts as free.
-            torch.cuda.empty_cache()
-
-    def _available(self) -> int:
-        """Free memory; the caches of past answers count as free, they go before a load."""
-        return free_bytes(self._device) + self._prefixes.used_bytes
+            if job.entry.name == model and not job.is_cancelled:
+                job.emit(Loading(model, fraction))
 
     def _busy(self) -> set[str]:
-        busy = {job.entry.name for job in self._generations}
-        return busy | ({self._loading} if self._loading else set())
-
-    def _draining(self) -> set[str]:
-        return {job.model for job in self._unloads}
+        return {job.entry.name for job in self._generations}
 
     def _rows(self, job: AnswerJob) -> int:
         return max(1, min(job.request.sampling.best_of, self._scheduler.max_rows))
-
-    def _tell_snapshot(self) -> None:
-        ready = [_described(name, resident) for name, resident in self._residency.all()]
-        if self._loading is not None:
-            ready.append(ResidentModel(self._loading, ModelState.LOADING, 0, 0, ""))
-        self.snapshot = tuple(ready)
-
-
-def free_bytes(device: torch.device) -> int:
-    """Free memory of the GPU, or of the machine."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
-
-
-def _described(name: str, resident: Resident[LoadedModel]) -> ResidentModel:
-    return ResidentModel(
-        name,
-        ModelState.READY,
-        resident.weight_bytes,
-        resident.cache_bytes,
-        resident.model.checkpoint.blueprint.kernel,
-    )
-
-
-def _told(entry: ModelEntry, error: Exception) -> UserFacingError:
-    match error:
-        case UserFacingError():
-            return error
-        case BrokenNumbers():
-            return failures.gave_no_numbers(entry)
-        case TemplateRefused():
-            return failures.broken(entry, _("its chat template refuses this conversation"))
-        case _ if _is_out_of_memory(error):
-            return failures.out_of_memory(entry)
-        case _:
-            return failures.went_wrong(entry)
-
-
-def _unloadable(entry: ModelEntry, error: Exception) -> ModelError:
-    if _is_out_of_memory(error):
-        return failures.out_of_memory(entry)
-    if isinstance(error, DamagedCheckpoint):
-        return failures.broken(entry, str(error))
-    return failures.broken(entry, _("its files are damaged or of another kind"))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    # On a CPU torch raises a plain RuntimeError that names its allocator.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
-def _log(error: Exception, entry: ModelEntry) -> None:
-    """Type and place only: an error's own text may quote what somebody wrote."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s: %s\n%s", entry.name, type(error).__name__, frames)

@@ -37,7 +37,8 @@ from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 
 if TYPE_CHECKING:
-    from bot.engine.step_loop import EngineSettings, StepLoop
+    from bot.engine.model_memory import EngineSettings
+    from bot.engine.step_loop import StepLoop
 
 ENVIRONMENT = {
     # No third party converts a checkpoint while it is loaded.
@@ -47,6 +48,9 @@ ENVIRONMENT = {
     # Weights are read in the worker thread alone: one thread owns torch.
     "HF_DEACTIVATE_ASYNC_LOAD": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # Threads that wait for each other sleep. Spinning they take the processor from whoever else
+    # needs it: with busy neighbours on two cores a step then took thirty times as long.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 """What is set before transformers is imported, unless the owner set it."""
 
@@ -122,7 +126,7 @@ class TransformersEngine(Engine):
             done=lambda error: _call_back(loop, lambda: _settle(done, error)),
             context=copy_context(),
         )
-        await self._await_job(lambda step_loop: step_loop.request_load(job), done)
+        await self._await_job(lambda step_loop: step_loop.memory.request_load(job), done)
 
     @override
     async def unload(self, model: str) -> None:
@@ -131,7 +135,7 @@ class TransformersEngine(Engine):
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         job = UnloadJob(model, lambda error: _call_back(loop, lambda: _settle(done, error)))
-        await self._await_job(lambda step_loop: step_loop.request_unload(job), done)
+        await self._await_job(lambda step_loop: step_loop.memory.request_unload(job), done)
 
     @override
     async def forget(self, cache_key: str) -> None:
@@ -148,7 +152,7 @@ class TransformersEngine(Engine):
 
     @override
     def resident(self) -> Sequence[ResidentModel]:
-        return () if self._loop is None else self._loop.snapshot
+        return () if self._loop is None else self._loop.memory.snapshot
 
     @override
     @asynccontextmanager
@@ -239,7 +243,7 @@ class TransformersEngine(Engine):
 
     def _settings(self, worker: WorkerThread) -> "EngineSettings":
         # In the worker, see above.
-        from bot.engine.step_loop import EngineSettings
+        from bot.engine.model_memory import EngineSettings
 
         return EngineSettings(
             entries=self._entries,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from bot.engine import step_loop
+from bot.engine import model_memory
 from bot.engine.transformers_engine import TransformersEngine
 from tests.checkpoints import PROMPTS
 from tests.engine.engines import read, request_for
@@ -28,8 +28,8 @@ async def test_generation_and_loading_never_run_on_the_event_loop(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     loading, computing = set[int](), set[int]()
-    load, call = step_loop.load_checkpoint, torch.nn.Module.__call__
-    monkeypatch.setattr(step_loop, "load_checkpoint", watched(load, loading))
+    load, call = model_memory.load_checkpoint, torch.nn.Module.__call__
+    monkeypatch.setattr(model_memory, "load_checkpoint", watched(load, loading))
     monkeypatch.setattr(torch.nn.Module, "__call__", watched(call, computing))
 
     await read(engine, request_for(model, PROMPTS[0]))

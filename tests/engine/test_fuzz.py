@@ -21,6 +21,7 @@ from bot.engine.base import (
     Finished,
     FinishReason,
     GenerationRequest,
+    Priority,
     SamplingParameters,
     TextDelta,
 )
@@ -28,9 +29,10 @@ from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
 from bot.engine.decoding import Row
 from bot.engine.generation import Generation, prompt_for
 from bot.engine.jobs import AnswerJob, UnloadJob
+from bot.engine.model_memory import EngineSettings
 from bot.engine.one_by_one import OneByOne
 from bot.engine.slot_batch import SlotBatch
-from bot.engine.step_loop import EngineSettings, StepLoop
+from bot.engine.step_loop import StepLoop
 from config.catalogue import ModelEntry
 from tests.checkpoints import PROMPTS, TINY
 from tests.engine.engines import folder_of
@@ -87,7 +89,7 @@ class Checker:
             for job, generation in self.loop._generations.items()  # pyright: ignore[reportPrivateUsage]
             for candidate in generation._candidates  # pyright: ignore[reportPrivateUsage]
         }
-        for _name, resident in self.loop._residency.all():  # pyright: ignore[reportPrivateUsage]
+        for _name, resident in self.loop.memory.residency.all():
             batch = resident.model.batch
             assert isinstance(batch, SlotBatch)
             assert set(batch.rows) <= set(owned)
@@ -185,6 +187,7 @@ class Sequence:
             sampling,
             cache_key=self.random.choice(("", "one", "two")),
             fairness_key=(self.random.choice("ab"), self.random.choice("xy")),
+            priority=self.random.choice(list(Priority)),
         )
         events: list[EngineEvent] = []
         job = AnswerJob(request, self.entries[model], events.append, copy_context(), 0.0)
@@ -202,7 +205,7 @@ class Sequence:
             self.unloaded += 1
 
         self.unloads += 1
-        self.loop.request_unload(UnloadJob(self.random.choice(list(TINY)), done))
+        self.loop.memory.request_unload(UnloadJob(self.random.choice(list(TINY)), done))
 
     def run(self, checker: Checker) -> None:
         actions = [self.ask] * 10 + [self.cancel] * 4 + [self.unload]
@@ -226,7 +229,7 @@ def make_loop(entries: Mapping[str, ModelEntry]) -> StepLoop:
             locate=folder_of,
             memory_budget_bytes=1 << 30,
             max_waiting=64,
-            max_rows=6,
+            max_rows=4,
             exact=True,
             clock=utc_now,
             monotonic=lambda: float(next(clock)),

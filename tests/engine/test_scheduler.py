@@ -133,3 +133,91 @@ def test_the_head_stays_the_head_until_it_is_admitted() -> None:
     queue = [Job(workspace, "x", Priority.INTERACTIVE, 1) for workspace in "ab"]
     scheduler = filled(queue, max_rows=2)
     assert scheduler.head() is scheduler.head() is queue[0]
+
+
+def test_somebody_who_floods_delays_somebody_else_by_one_answer() -> None:
+    flood = [Job("a", "x", Priority.INTERACTIVE, number) for number in range(200)]
+    scheduler: Scheduler[Job] = Scheduler(201, 1)
+    for job in flood:
+        scheduler.submit(job, job.key, job.priority)
+    for job in flood[:20]:
+        scheduler.admit(job)
+        scheduler.remove(job)
+    running = flood[20]
+    scheduler.admit(running)
+    other = Job("a", "y", Priority.INTERACTIVE, 0)
+    scheduler.submit(other, other.key, other.priority)
+    assert next(scheduler.order()) is other
+    scheduler.remove(running)
+    assert scheduler.head() is other
+
+
+def test_a_workspace_of_twice_the_weight_is_served_twice_as_much() -> None:
+    scheduler: Scheduler[Job] = Scheduler(60, 1, lambda workspace: 2 if workspace == "a" else 1)
+    for number in range(30):
+        for workspace in "ab":
+            job = Job(workspace, "x", Priority.INTERACTIVE, number)
+            scheduler.submit(job, job.key, job.priority)
+    first = [job.key[0] for job in drained(scheduler)[:30]]
+    assert first.count("a") == 20
+
+
+def test_time_without_questions_is_no_credit() -> None:
+    scheduler: Scheduler[Job] = Scheduler(40, 1)
+    for number in range(20):
+        early = Job("a", "x", Priority.INTERACTIVE, number)
+        scheduler.submit(early, early.key, early.priority)
+    for _ in range(10):
+        job = scheduler.head()
+        assert job is not None
+        scheduler.admit(job)
+        scheduler.remove(job)
+    for number in range(10):
+        late = Job("b", "x", Priority.INTERACTIVE, number)
+        scheduler.submit(late, late.key, late.priority)
+    order = [job.key[0] for job in scheduler.order()]
+    assert order[:4].count("a") == 2
+
+
+@given(st.lists(jobs, max_size=30))
+def test_the_order_told_is_the_order_in_which_they_generate(queue: list[Job]) -> None:
+    scheduler = filled(queue)
+    told = list(scheduler.order())
+    assert told == drained(scheduler)
+
+
+def test_in_a_full_queue_the_last_of_whoever_has_most_makes_room() -> None:
+    queue = [Job("a", "x", Priority.INTERACTIVE, number) for number in range(4)]
+    scheduler = filled(queue)
+    for number, expected in enumerate([queue[3], queue[2]]):
+        other = Job("b", "y", Priority.INTERACTIVE, number)
+        assert scheduler.submit(other, other.key, other.priority) is expected
+    third = Job("b", "y", Priority.INTERACTIVE, 3)
+    with pytest.raises(Busy):
+        scheduler.submit(third, third.key, third.priority)
+    assert scheduler.waiting_count == 4
+
+
+def test_a_background_job_gives_way_and_goes_on_before_others_of_its_kind() -> None:
+    first, second, third = (Job("a", "x", Priority.BACKGROUND, number) for number in range(3))
+    scheduler = filled([first, second, third], max_rows=2)
+    scheduler.admit(first)
+    scheduler.admit(second)
+    assert scheduler.preempted_by_head() is None
+    urgent = Job("b", "y", Priority.INTERACTIVE, 0)
+    scheduler.submit(urgent, urgent.key, urgent.priority)
+    assert scheduler.preempted_by_head() is second
+    scheduler.put_back(second)
+    assert scheduler.preempted_by_head() is None
+    assert scheduler.head() is urgent
+    scheduler.admit(urgent)
+    assert scheduler.preempted_by_head() is None
+    scheduler.remove(urgent)
+    assert scheduler.head() is second
+
+
+def test_who_may_not_begin_does_not_hold_up_the_others() -> None:
+    queue = [Job(workspace, "x", Priority.INTERACTIVE, 0) for workspace in "ab"]
+    scheduler = filled(queue)
+    assert scheduler.head(lambda job: job.key[0] == "b") is queue[1]
+    assert scheduler.head(lambda job: False) is None

@@ -22,7 +22,7 @@ import torch
 from typing_extensions import override
 
 from bot.conversation import Role, Turn
-from bot.engine import step_loop
+from bot.engine import model_memory
 from bot.engine.base import (
     Finished,
     FinishReason,
@@ -133,7 +133,7 @@ async def test_unloading_waits_for_running_answers_and_frees_the_model(
 
 
 def _weak_model(step_loop: StepLoop) -> Callable[[], object]:
-    resident = step_loop._residency.peek("smollm")  # pyright: ignore[reportPrivateUsage]
+    resident = step_loop.memory.residency.peek("smollm")
     assert resident is not None
     return weakref.ref(resident.model.checkpoint.model)
 
@@ -284,7 +284,7 @@ async def test_the_best_of_several_is_the_likeliest_that_ended_by_itself(
 
 
 def _decode(step_loop: StepLoop, ids: list[int]) -> str:
-    resident = step_loop._residency.peek("smollm")  # pyright: ignore[reportPrivateUsage]
+    resident = step_loop.memory.residency.peek("smollm")
     assert resident is not None
     return resident.model.checkpoint.tokenizer.decode(ids)
 
@@ -552,7 +552,7 @@ async def test_an_idle_model_is_evicted_for_another_and_a_busy_one_is_waited_for
 
 
 def _pretend_to_run_on(device: torch.device, step_loop: StepLoop) -> None:
-    step_loop._device = device  # pyright: ignore[reportPrivateUsage]
+    step_loop.memory._device = device  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_an_evicted_model_gives_its_memory_of_the_gpu_back(
@@ -599,7 +599,7 @@ async def test_a_question_that_comes_while_its_model_loads_is_told_how_far_it_is
         assert has_asked.wait(60)
         return load_checkpoint(blueprint, on_piece)
 
-    monkeypatch.setattr(step_loop, "load_checkpoint", load_when_asked)
+    monkeypatch.setattr(model_memory, "load_checkpoint", load_when_asked)
     loading = asyncio.create_task(engine.load("smollm"))
     while not engine.resident():  # noqa: ASYNC110 - the worker says so, no event of the loop does
         await asyncio.sleep(0.001)
@@ -628,7 +628,7 @@ class HeldLoads:
 @pytest.fixture
 def held_loads(monkeypatch: pytest.MonkeyPatch) -> HeldLoads:
     held = HeldLoads()
-    monkeypatch.setattr(step_loop, "load_checkpoint", held.load)
+    monkeypatch.setattr(model_memory, "load_checkpoint", held.load)
     return held
 
 
@@ -773,7 +773,7 @@ async def test_an_engine_whose_start_failed_starts_with_the_next_request(
         raise RuntimeError("CUDA driver initialization failed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(step_loop, "choose_device", no_driver)
+        patch.setattr(model_memory, "choose_device", no_driver)
         with pytest.raises(EngineUnavailable, match="CUDA driver initialization failed"):
             await engine.start()
         answer = await read(engine, request_for("smollm", "hello"))
@@ -785,13 +785,13 @@ async def test_a_start_that_was_cancelled_leaves_nothing_and_the_next_one_succee
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_go = threading.Event()
-    choose_device = step_loop.choose_device
+    choose_device = model_memory.choose_device
 
     def choose_when_allowed() -> torch.device:
         assert may_go.wait(60)
         return choose_device()
 
-    monkeypatch.setattr(step_loop, "choose_device", choose_when_allowed)
+    monkeypatch.setattr(model_memory, "choose_device", choose_when_allowed)
     asking = asyncio.create_task(read(engine, request_for("smollm", "hello")))
     await asyncio.sleep(0)
     asking.cancel()
@@ -959,7 +959,7 @@ async def test_the_estimate_of_a_batch_is_what_its_caches_really_take(
     engine: TransformersEngine, name: str
 ) -> None:
     def measure(step_loop: StepLoop) -> tuple[int, int]:
-        resident = step_loop._residency.peek(name)  # pyright: ignore[reportPrivateUsage]
+        resident = step_loop.memory.residency.peek(name)
         assert resident is not None
         batch = resident.model.batch
         assert isinstance(batch, SlotBatch)
@@ -1001,7 +1001,7 @@ async def test_small_models_compute_in_one_thread_and_large_ones_in_all(
 
     await engine.load("smollm")
     monkeypatch.setattr(CausalBatch, "step", watched)
-    await in_worker(engine, lambda step_loop: setattr(step_loop, "_threads", 2))
+    await in_worker(engine, lambda step_loop: setattr(step_loop.memory, "_threads", 2))
     await read(engine, request_for("smollm", "hello"))
     monkeypatch.setattr("bot.engine.checkpoint.SINGLE_THREAD_BYTES", 0)
     await read(engine, request_for("smollm", "hello"))
