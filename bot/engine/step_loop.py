@@ -62,7 +62,7 @@ class StepLoop:
 
     def forget(self, cache_key: str) -> None:
         """Drop the prefixes of a conversation and of those below it."""
-        self._prefixes.forget(cache_key)
+        self.memory.prefixes.forget(cache_key)
 
     def drop_gone(self) -> None:
         """End the waiting answers that nobody waits for any more, or whose time is over."""
