@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
 import typer
 
+from bot.cli.exports import feedback, votes
 from bot.cli.invocation import Invocation, invocation
 from bot.cli.models import models
 from bot.cli.settings import config
@@ -162,6 +163,8 @@ def doctor(context: typer.Context) -> None:
 
 
 app.add_typer(models, name="models")
+app.add_typer(feedback, name="feedback")
+app.add_typer(votes, name="votes")
 app.command("config")(config)
 
 

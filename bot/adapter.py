@@ -25,7 +25,8 @@ class Capabilities:
     between two shows of one reply. With `is_append_only`, `ReplyView.stable_chars` is all that may
     be shown before a part is complete. An answer of more than `max_parts` messages comes as one
     with the whole of it as a document; None for a platform that has no documents. `reader` reads
-    what was said in a conversation; None where the bot cannot.
+    what was said in a conversation; None where the bot cannot. `target_in` makes a target of a
+    channel's id, for what answers nobody; None where there are no other channels.
     """
 
     platform: str
@@ -38,6 +39,7 @@ class Capabilities:
     max_parts: int | None = None
     length: Callable[[str], int] = len
     reader: MessageReader | None = None
+    target_in: Callable[[str], ReplyTarget] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ from bot.messages import Action, CommandInvoked, IncomingMessage, Picture, TextF
 from bot.models import is_on_this_machine, place_of
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder
 from bot.reply import ReplyWriter
+from bot.reports import Reports
+from bot.safety import SentenceGate, WordList, held_back
 from bot.setting_specs import Buttons, SettingName
 from bot.settings_scope import Effective
 from bot.store.base import Answer, Claim, Inbox, ReplyState, StoredMessage
@@ -71,6 +73,8 @@ class AnswerServices:
     commands: CommandRegistry
     owners: Collection[str]
     clock: Callable[[], datetime]
+    words: WordList
+    reports: Reports
 
 
 class Answering:
@@ -91,6 +95,7 @@ class Answering:
         self._adapter = adapter
         self._claim = claim
         self._writer = ReplyWriter(adapter, services.inbox, claim)
+        self._gate = SentenceGate(services.words, self._writer.feed)
         self._stopping: asyncio.Timeout | None = None
         self._is_stopped = False
         self._buttons = Buttons.FULL
@@ -211,15 +216,18 @@ class Answering:
         return await command.run(caller, event.arguments)
 
     def _said(self, said: Said) -> Answer:
-        self._picture, self._file, self._afterwards = said.picture, said.file, said.afterwards
-        text = said.text
+        self._file, self._afterwards = said.file, said.afterwards
+        text = self._services.words.allowed(said.text)
+        if text is None:
+            return Answer("", is_private=said.is_private, notice=held_back())
+        self._picture = said.picture if text == said.text else None
         if said.file is not None and not self._adapter.capabilities.has_files:
             text = f"{text}\n\n{fenced(said.file.text)}"
         return Answer(text, is_private=said.is_private, footer=said.footer, actions=said.actions)
 
     async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
         """Do what a command does while it is shown; who stops it keeps what there is."""
-        stage = _Stage(self._writer, indicator)
+        stage = _Stage(self._gate, indicator)
         showing = self._writer.show_while_fed((Action.STOP,), is_private=work.is_private)
         async with beside(showing, is_joined=True):
             try:
@@ -275,7 +283,9 @@ class Answering:
             async for event in events:
                 match event:
                     case TextDelta(text):
-                        self._writer.feed(text)
+                        self._gate.add(text)
+                        if self._gate.is_shut:
+                            return Finished(FinishReason.STOP, Usage())
                     case Waiting(position, expected_s):
                         await indicator.update(Progress(_place_in_queue(position, expected_s)))
                     case Loading(model, fraction):
@@ -290,8 +300,10 @@ class Answering:
         raise AssertionError("an engine's stream ends with Finished")
 
     def _finished_answer(self, prompt: Prompt, finished: Finished, seconds: float) -> Answer:
-        said = self._writer.text.strip()
-        notices = (_note(finished, has_text=bool(said)), prompt.notice)
+        self._gate.end()
+        said = "" if self._gate.is_shut else self._writer.text.strip()
+        note = held_back() if self._gate.is_shut else _note(finished, has_text=bool(said))
+        notices = (note, prompt.notice)
         is_error = finished.reason is FinishReason.ERROR
         return Answer(
             said,
@@ -303,9 +315,17 @@ class Answering:
             footer=_footer(prompt),
             seconds=seconds,
             tokens_per_s=finished.usage.tokens_per_s,
-            actions=_offered(is_error=is_error, is_repeated=self._replaces is not None),
+            actions=self._offered(is_error=is_error),
             asked=prompt.question if self._is_command else None,
         )
+
+    def _offered(self, *, is_error: bool) -> tuple[Action, ...]:
+        """What may be done about a model's answer; one that repeats is repeated by /retry."""
+        retry = () if self._replaces is not None else (Action.RETRY,)
+        if is_error:
+            return retry
+        is_taken = self._services.reports.are_taken_on(self.message.event.conversation.platform)
+        return (*retry, Action.GOOD, Action.BAD, *((Action.REPORT,) if is_taken else ()))
 
 
 def _place_in_queue(position: int, expected_s: float | None) -> str:
@@ -334,12 +354,6 @@ def _note(finished: Finished, *, has_text: bool) -> str:
 
 def _stopped() -> str:
     return _("(Stopped.)")
-
-
-def _offered(*, is_error: bool, is_repeated: bool) -> tuple[Action, ...]:
-    """What may be done about a model's answer; one that repeats is itself repeated by /retry."""
-    retry = () if is_repeated else (Action.RETRY,)
-    return retry if is_error else (*retry, Action.GOOD, Action.BAD)
 
 
 def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:
@@ -393,15 +407,15 @@ async def _working(adapter: Adapter, message: StoredMessage) -> AsyncGenerator[W
 
 
 class _Stage(Stage):
-    """What a command's work shows, through the reply writer and the sign of work."""
+    """What a command's work shows, through the word list and the sign of work."""
 
-    def __init__(self, writer: ReplyWriter, indicator: WorkingIndicator) -> None:
-        self._writer = writer
+    def __init__(self, gate: SentenceGate, indicator: WorkingIndicator) -> None:
+        self._gate = gate
         self._indicator = indicator
 
     @override
     def feed(self, text: str) -> None:
-        self._writer.feed(text)
+        self._gate.add(text)
 
     @override
     async def tell(self, text: str, fraction: float | None = None) -> None:

@@ -35,7 +35,9 @@ from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder, sampling_for
+from bot.reports import Reports
 from bot.retention import sweep
+from bot.safety import WordList
 from bot.services import AdapterServices
 from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_root import Loaded, RootSettings
@@ -233,7 +235,16 @@ def _compose(
             store, scoped, models, engine, prompts, pictures, utc_now, stop, lambda: contacts.hosts
         )
     )
-    services = AnswerServices(engine, store.inbox, prompts, registry, settings.owners, utc_now)
+    services = AnswerServices(
+        engine,
+        store.inbox,
+        prompts,
+        registry,
+        settings.owners,
+        utc_now,
+        WordList(settings.blocked_words, settings.blocked_action),
+        Reports(dict(channel.split(":", 1) for channel in settings.report_channels)),
+    )
     orchestrator = Orchestrator(
         store, services, uuid.uuid4().hex, Limits(max_waiting=settings.max_waiting)
     )

@@ -163,13 +163,16 @@ class MessageDeleted:
 class Action(StrEnum):
     """What a button under a reply can ask for; what it says on it stands in `bot.appearance`.
 
-    VOTE_A to VOTE_D prefer one answer of a comparison, VOTE_TIE none of them.
+    KEEP lets the question and its answer be kept with a rating. VOTE_A to VOTE_D prefer one answer
+    of a comparison, VOTE_TIE none of them.
     """
 
     STOP = "stop"
     RETRY = "retry"
     GOOD = "good"
     BAD = "bad"
+    KEEP = "keep"
+    REPORT = "report"
     VOTE_A = "vote-a"
     VOTE_B = "vote-b"
     VOTE_C = "vote-c"

@@ -42,11 +42,11 @@ from bot.messages import (
     Removed,
     ReplyView,
 )
-from bot.store.base import Claim, Rating, ReplyState, Store, StoredMessage
+from bot.presses import Presses, private
+from bot.store.base import Claim, ReplyState, Store, StoredMessage
 from bot.tasks import beside
 from bot.text import clean
 from bot.translations import gettext as _
-from bot.voting import Voting
 
 LaneKey = tuple[str, ConversationRef, str, bool]
 """Account, conversation and author, and whether it waits for nothing before: one queue each."""
@@ -87,7 +87,7 @@ class Orchestrator:
         self._limits = limits or Limits()
         self._sleep = sleep
         self._earlier = EarlierReplies(store.replies, services.clock)
-        self._voting = Voting(store.comparisons, services.clock)
+        self._presses = Presses(store, services.reports, services.clock)
         self._adapters: dict[str, Adapter] = {}
         self._lanes: dict[LaneKey, deque[StoredMessage]] = {}
         self._known: dict[int, StoredMessage] = {}
@@ -205,42 +205,23 @@ class Orchestrator:
         except StoreUnavailable:
             raise
         except UserFacingError as error:
-            return _private(error.text)
+            return private(error.text)
 
     async def _press(self, asked: StoredMessage, event: ActionInvoked) -> ReplyView | None:
         if event.action in STEERING and not _may_steer(event, asked):
             text = _("Only who asked, or who manages this channel, can do that with this answer.")
             raise NotPermitted(text)
-        match event.action:
-            case Action.STOP:
-                for message in self._unanswered_of(asked.account, event.message_id):
-                    self._stop(message)
-            case Action.RETRY:
-                await self._reopen(asked, event)
-            case Action.GOOD | Action.BAD:
-                return await self._rate(asked, event, Rating(event.action.value))
-            case Action.VOTE_A | Action.VOTE_B | Action.VOTE_C | Action.VOTE_D | Action.VOTE_TIE:
-                return await self._vote(asked, event)
-            case _:
-                assert_never(event.action)
-        return None
-
-    async def _rate(self, asked: StoredMessage, event: ActionInvoked, rating: Rating) -> ReplyView:
-        now = self._services.clock()
-        await self._store.ratings.rate(
-            asked.account, event.message_id, event.author.id, rating, now
-        )
-        return _private(_("Noted, thank you."))
-
-    async def _vote(self, asked: StoredMessage, event: ActionInvoked) -> ReplyView:
-        """Count a vote; once who asked has voted, the comparison shows its models to everyone."""
-        round_ = await self._store.comparisons.find(asked.id)
-        if round_ is None:
-            raise UsageError(_("These answers are being made anew; vote when they are there."))
-        counted = await self._voting.cast(round_, event.author, event.action)
-        if counted.is_by_asker:
+        if event.action is Action.STOP:
+            for message in self._unanswered_of(asked.account, event.message_id):
+                self._stop(message)
+            return None
+        if event.action is Action.RETRY:
             await self._reopen(asked, event)
-        return _private(counted.text)
+            return None
+        pressed = await self._presses.press(self._adapters[asked.account], asked, event)
+        if pressed.is_shown_anew:
+            await self._reopen(asked, event)
+        return pressed.told
 
     async def _reopen(self, asked: StoredMessage, event: ActionInvoked) -> None:
         """Answer a question anew, as it reads now; what a full queue leaves, a rescan takes up."""
@@ -449,11 +430,6 @@ class Orchestrator:
                 await self._store.inbox.renew(claim, lease_until)
             except StoreUnavailable as error:
                 log.warning("a lease was not renewed: %s", error.text)
-
-
-def _private(text: str) -> ReplyView:
-    """What is told to one member alone."""
-    return ReplyView(text, stable_chars=len(text), is_complete=True, is_last=True, is_private=True)
 
 
 def _may_steer(event: ActionInvoked, message: StoredMessage) -> bool:

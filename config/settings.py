@@ -77,6 +77,11 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 FilePath = Annotated[Path, AfterValidator(_expand)]
 
+Channels = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*:\S+$")], ...],
+    NoDecode,
+    BeforeValidator(_split),
+]
 Owner = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*:\S+$")]
 Owners = Annotated[tuple[Owner, ...], NoDecode, BeforeValidator(_split)]
 
@@ -187,6 +192,22 @@ class RootSettings(BaseSettings):
     )
     max_rows: int = Field(
         default=8, ge=1, le=256, description="How many answers are generated at once.", examples=[4]
+    )
+    blocked_words: Words = Field(
+        default=(),
+        description="Words that no answer may hold, whatever their case; a `*` at the end of one "
+        "stands for any ending.",
+        examples=[["darn", "heck*"]],
+    )
+    blocked_action: Annotated[Literal["hold", "mask"], BeforeValidator(_lower)] = Field(
+        default="hold",
+        description="What becomes of an answer with a blocked word: held back, or the word masked.",
+        examples=["mask"],
+    )
+    report_channels: Channels = Field(
+        default=(),
+        description="Where reported answers go, for each platform as platform:channel id.",
+        examples=[["discord:1122334455667788990"]],
     )
     retention_days: float = Field(
         default=30,

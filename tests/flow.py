@@ -1,7 +1,7 @@
 """The message flow on a real store, with a scripted platform and engine."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +15,8 @@ from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
+from bot.reports import Reports
+from bot.safety import WordList
 from bot.services import AdapterServices
 from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_scope import ScopedSettings
@@ -114,6 +116,8 @@ def compose(
     clock: Callable[[], datetime],
     limits: Limits,
     pictures: Pictures | None = None,
+    words: WordList | None = None,
+    reports: Mapping[str, str] | None = None,
 ) -> tuple[Orchestrator, AdapterServices]:
     """The message flow over these parts."""
     pictures = pictures or Pictures()
@@ -135,7 +139,16 @@ def compose(
             store, scoped, models, engine, prompts, pictures, clock, stop, lambda: HOSTS
         )
     )
-    answers = AnswerServices(engine, store.inbox, prompts, registry, ["scripted:olga"], clock)
+    answers = AnswerServices(
+        engine,
+        store.inbox,
+        prompts,
+        registry,
+        ["scripted:olga"],
+        clock,
+        words or WordList(),
+        Reports(reports or {}),
+    )
     orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)
     return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models, scoped)
 
@@ -151,6 +164,8 @@ async def running_flow(
     limits: Limits | None = None,
     max_chars: int = 2000,
     account: str = ACCOUNT,
+    words: WordList | None = None,
+    reports: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Flow]:
     """Start a process's flow over the store and the platform in a folder; end it hard."""
     clock, engine = clock or Clock(), engine or ScriptedEngine()
@@ -158,7 +173,7 @@ async def running_flow(
     store = fused(real_store, fuse) if fuse else real_store
     platform = Platform(folder / "platform.jsonl", max_chars)
     limits, pictures = limits or Limits(rescan_s=0.01), Pictures()
-    orchestrator, services = compose(store, engine, clock, limits, pictures)
+    orchestrator, services = compose(store, engine, clock, limits, pictures, words, reports)
     adapter = ScriptedAdapter(platform, services, script, fuse, account=account)
     services.account = account
     orchestrator.attach(adapter)

@@ -275,6 +275,7 @@ class ScriptedAdapter(Adapter):
             has_pictures=True,
             max_parts=max_parts,
             reader=self.reader,
+            target_in=ReplyTarget,
         )
 
     @property

@@ -14,7 +14,7 @@ import discord
 
 from adapters.discord.client import FiresideClient, use_addresses
 from adapters.discord.errors import connection_errors, discord_errors
-from adapters.discord.handle import Handle, fallback_of, handle_of
+from adapters.discord.handle import Handle, channel_target, fallback_of, handle_of
 from adapters.discord.history import ChannelHistory
 from adapters.discord.own_messages import find, part_index, replies_to
 from adapters.discord.parse import PLATFORM
@@ -78,6 +78,7 @@ class DiscordAdapter:
             max_parts=self._settings.max_messages or None,
             length=length,
             reader=self._history,
+            target_in=channel_target,
         )
 
     @property

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.errors import TargetExpired
+from bot.errors import PlatformError, TargetExpired
 from bot.messages import ReplyTarget, ReplyView
 
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
@@ -29,17 +29,26 @@ class Handle:
     def target(self, since: datetime) -> ReplyTarget:
         """The reply target; an interaction's expires, and falls back to the channel."""
         if self.token is None:
-            return ReplyTarget(self._text())
+            return ReplyTarget(self.text())
         without = replace(self, token=None, original_id=None)
-        return ReplyTarget(self._text(), since + TOKEN_LIFE, without._text())
+        return ReplyTarget(self.text(), since + TOKEN_LIFE, without.text())
 
-    def _text(self) -> str:
+    def text(self) -> str:
+        """The handle as it is kept."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     def refuse_private(self, view: ReplyView) -> None:
         """Raises `TargetExpired` rather than show in a channel what is for one person alone."""
         if view.is_private and not self.is_message and self.token is None:
             raise TargetExpired("a private answer came after its interaction had ended")
+
+
+def channel_target(channel_id: str) -> ReplyTarget:
+    """A target for what answers nobody. Raises `PlatformError` for what is no id."""
+    if not channel_id.isdecimal():
+        raise PlatformError("that is no channel of Discord")
+    handle = Handle(int(channel_id), question_id=0, asker_id=0, is_message=False)
+    return ReplyTarget(handle.text())
 
 
 def handle_of(target: ReplyTarget, now: datetime) -> Handle:

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from adapters.slack.client import SlackClient
 from adapters.slack.errors import IS_STREAMING, NOT_THERE, SlackRefusalError
-from adapters.slack.handle import Handle, fallback_of, handle_of
+from adapters.slack.handle import Handle, channel_target, fallback_of, handle_of
 from adapters.slack.home import is_home
 from adapters.slack.own_messages import after, find, reply_metadata
 from adapters.slack.parse import PLATFORM
@@ -69,6 +69,7 @@ class SlackAdapter:
             edit_interval_s=EDIT_INTERVAL_S,
             has_buttons=self._settings.buttons != "none",
             length=length,
+            target_in=channel_target,
         )
 
     @property

@@ -33,12 +33,18 @@ class Handle:
     def target(self, since: datetime) -> ReplyTarget:
         """The reply target; one with a `response_url` expires, and falls back to the channel."""
         if self.response_url is None:
-            return ReplyTarget(self._text())
+            return ReplyTarget(self.text())
         without = replace(self, response_url=None)
-        return ReplyTarget(self._text(), since + RESPONSE_LIFE, without._text())
+        return ReplyTarget(self.text(), since + RESPONSE_LIFE, without.text())
 
-    def _text(self) -> str:
+    def text(self) -> str:
+        """The handle as it is kept."""
         return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def channel_target(channel_id: str) -> ReplyTarget:
+    """A target for what answers nobody."""
+    return ReplyTarget(Handle(channel_id, "", "", "", "").text())
 
 
 def handle_of(target: ReplyTarget, now: datetime) -> Handle:

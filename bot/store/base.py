@@ -369,8 +369,19 @@ class Exchanges(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A question, its answer and what who asked thought of it, kept because they agreed."""
+
+    model: str
+    question: str
+    answer: str
+    rating: Rating
+    kept_at: datetime
+
+
 class Ratings(Protocol):
-    """What members think of answers; no word of the answer is kept with it."""
+    """What members think of answers; words are kept with it only where who said them agreed."""
 
     async def rate(
         self, account: str, message_id: str, rater_id: str, rating: Rating, now: datetime
@@ -384,6 +395,18 @@ class Ratings(Protocol):
 
     async def of(self, account: str, message_id: str) -> Mapping[str, Rating]:
         """All ratings of the answer to a question, by the member's id."""
+        ...
+
+    async def keep(self, asked: StoredMessage, now: datetime) -> bool:
+        """Keep a question and a model's present answer with its author's rating.
+
+        It outlives the message, and follows a later rating of it. False without an answer or a
+        rating. It goes when the question is withdrawn, or the bot is removed from there.
+        """
+        ...
+
+    async def kept(self) -> Sequence[Feedback]:
+        """All that was kept, in the order it was."""
         ...
 
 

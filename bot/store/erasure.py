@@ -33,6 +33,7 @@ from bot.store.schema import (
     adapter_state,
     conversation,
     deduplication,
+    feedback,
     message,
     metadata,
     rating,
@@ -105,6 +106,13 @@ RULES = (
         lambda person: and_(vote.c.platform == person.platform, vote.c.voter_id == person.id),
         # A vote does not say in which channel it was cast.
         lambda channel: false(),
+    ),
+    Rule(
+        feedback,
+        lambda person: and_(
+            feedback.c.platform == person.platform, feedback.c.rater_id == person.id
+        ),
+        _is_in_channel(feedback),
     ),
     Rule(
         message,

@@ -34,7 +34,7 @@ from bot.store.events import (
     place_columns,
     stored_message,
 )
-from bot.store.schema import comparison, removal, reply
+from bot.store.schema import comparison, feedback, removal, reply
 from bot.store.schema import conversation as conversations
 from bot.store.schema import message as messages
 from bot.store.sqlite import put
@@ -93,6 +93,8 @@ class SqlHistory(History):
             values = {**columns, "state": MessageState.WITHDRAWN}
             withdrawn = (await connection.execute(blanked.values(values))).mappings().one()
             await _blank_replies(connection, row["id"])
+            kept = and_(feedback.c.account == account, feedback.c.event_id == message_id)
+            await connection.execute(delete(feedback).where(kept))
         await self._database.forget_deleted()
         return stored_message(withdrawn)
 

@@ -38,6 +38,7 @@ from bot.store.schema import (
     UtcTime,
     conversation,
     deduplication,
+    feedback,
     message,
     removal,
     reply,
@@ -132,7 +133,9 @@ class SqlRecovery(Recovery):
                 for table, at in ((setting, setting.c.set_at), (trail, trail.c.changed_at)):
                     of_it = and_(_is_in_installation(table, removed), at <= removed.removed_at)
                     await connection.execute(delete(table).where(of_it))
-                await connection.execute(delete(vote).where(_was_cast_in(removed)))
+                for table, at in ((vote, vote.c.voted_at), (feedback, feedback.c.kept_at)):
+                    of_it = and_(_is_of_installation(table, removed), at <= removed.removed_at)
+                    await connection.execute(delete(table).where(of_it))
             served = and_(_is_due(removed_before), ~exists().where(_is_of_removed()))
             await connection.execute(delete(removal).where(served))
         await self._database.forget_deleted()
@@ -153,12 +156,13 @@ def _forget_voters() -> Update:
     return update(vote).where(vote.c.voter_id.is_not(None), ~asked).values(voter_id=None)
 
 
-def _was_cast_in(removed: Row[tuple[str, str, datetime]]) -> ColumnElement[bool]:
-    """Whether a vote was cast in an installation before the bot was removed from it."""
+def _is_of_installation(
+    table: Table, removed: Row[tuple[str, str, datetime]]
+) -> ColumnElement[bool]:
+    """Whether a row says that it came from an installation."""
     return and_(
-        vote.c.platform == removed.platform,
-        vote.c.installation_id == removed.installation_id,
-        vote.c.voted_at <= removed.removed_at,
+        table.c.platform == removed.platform,
+        table.c.installation_id == removed.installation_id,
     )
 
 

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from bot.messages import Action
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The Alembic revision that these tables stand for."""
 
 
@@ -203,6 +203,23 @@ vote = Table(
     Column("was_blind", Boolean, nullable=False),
     Column("voted_at", UtcTime, nullable=False),
     UniqueConstraint("account", "event_id", "voter_id"),
+)
+
+# What a member let be kept with their rating: it stays until they take it back.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("event_id", Words, primary_key=True),
+    Column("rater_id", Words, primary_key=True),
+    Column("platform", Words, nullable=False),
+    Column("installation_id", Words, nullable=False),
+    Column("channel_id", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("question", Words, nullable=False),
+    Column("answer", Words, nullable=False),
+    Column("rating", Text, nullable=False),
+    Column("kept_at", UtcTime, nullable=False),
 )
 
 deduplication = Table(
