@@ -57,6 +57,9 @@ MAX_AGE_DIRECT = timedelta(hours=24)
 """Past its age a question found after a crash is honestly failed (architecture.md, "What is
 durable")."""
 
+MAX_FILE_MESSAGES = 8
+"""Where a platform has no files, so many messages are filled with one's text."""
+
 MAX_CRASHES = 2
 """A message that was being answered at so many crashes is failed, not tried for ever."""
 
@@ -213,7 +216,9 @@ class Answering:
         }
         if not allowed[command.who]:
             raise NotPermitted(_("Only a {who} may use that.").format(who=command.who.value))
-        return await command.run(caller, event.arguments)
+        # What was left empty was not given.
+        given = {name: value for name, value in event.arguments.items() if value.strip()}
+        return await command.run(caller, given)
 
     def _said(self, said: Said) -> Answer:
         self._file, self._afterwards = said.file, said.afterwards
@@ -222,7 +227,7 @@ class Answering:
             return Answer("", is_private=said.is_private, notice=held_back())
         self._picture = said.picture if text == said.text else None
         if said.file is not None and not self._adapter.capabilities.has_files:
-            text = f"{text}\n\n{fenced(said.file.text)}"
+            text = f"{text}\n\n{_in_words(said.file, self._adapter.capabilities.max_chars)}"
         return Answer(text, is_private=said.is_private, footer=said.footer, actions=said.actions)
 
     async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
@@ -354,6 +359,17 @@ def _note(finished: Finished, *, has_text: bool) -> str:
 
 def _stopped() -> str:
     return _("(Stopped.)")
+
+
+def _in_words(file: TextFile, max_chars: int) -> str:
+    """A file where there are none: its text, as far as some messages hold it."""
+    limit = MAX_FILE_MESSAGES * max_chars
+    shown = fenced(file.text[:limit])
+    left = len(file.text) - limit
+    if left <= 0:
+        return shown
+    text = _("({left:,} more characters do not fit here. The owner of this bot can send you them.)")
+    return f"{shown}\n\n{text.format(left=left)}"
 
 
 def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:

@@ -151,6 +151,10 @@ class Platform:
         """The message posted with a key."""
         return next((posted.id for posted in self.messages() if posted.key == key), None)
 
+    def clear(self) -> None:
+        """Forget what was shown so far."""
+        self._path.unlink(missing_ok=True)
+
     def acknowledge(self, event_id: str) -> None:
         """Note that the bot has taken an event."""
         self._append("acknowledge", event_id)

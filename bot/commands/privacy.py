@@ -1,7 +1,7 @@
 """/forget, /export and /privacy: what is stored of people, and its removal."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bot.commands.registry import Caller, Command, Said
 from bot.engine.base import Engine
@@ -91,13 +91,10 @@ class PrivacyCommands:
         """Erase, count, and look again; this command itself goes once it is answered."""
         person, own = _person(caller), caller.message_id
         keys = [conversation_key(one) for one in await self._erasure.conversations(person)]
-        erased = await self._erasure.forget(person, spare=own)
+        erased = await self._erasure.forget(person, before=own)
         for key in keys:
             await self._engine.forget(key)
-        left = await self._erasure.stored(person, spare=own)
-
-        async def forget_the_rest() -> None:
-            await self._erasure.forget(person)
+        left = await self._erasure.stored(person, before=own)
 
         lines = [
             _("Erased:"),
@@ -105,7 +102,7 @@ class PrivacyCommands:
             _("Looked again, and found: {number}.").format(number=sum(left.values())),
             _("This command is erased as soon as you have its answer."),
         ]
-        return Said("\n".join(lines), is_private=True, afterwards=forget_the_rest)
+        return Said("\n".join(lines), is_private=True, afterwards=self._drop(own))
 
     async def forget_channel(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Erase a channel with its threads; in direct messages anybody may."""
@@ -115,19 +112,25 @@ class PrivacyCommands:
                 _("Only those who manage this channel may have it forgotten. Try `/forget me`.")
             )
         own = caller.message_id
-        erased = await self._erasure.forget_channel(where, spare=own)
+        erased = await self._erasure.forget_channel(where, before=own)
         await self._engine.forget(_channel_key(where))
-        left = await self._erasure.stored_in(where, spare=own)
-
-        async def forget_the_rest() -> None:
-            await self._erasure.forget_channel(where)
+        left = await self._erasure.stored_in(where, before=own)
 
         lines = [
             _("Erased of this channel and its threads:"),
             *_listed(erased),
             _("Looked again, and found: {number}.").format(number=sum(left.values())),
+            _("This command is erased as soon as it is answered."),
         ]
-        return Said("\n".join(lines), afterwards=forget_the_rest)
+        return Said("\n".join(lines), afterwards=self._drop(own))
+
+    def _drop(self, message_id: int) -> Callable[[], Awaitable[None]]:
+        """Lets the command itself go, and nothing that came after it."""
+
+        async def drop() -> None:
+            await self._erasure.drop(message_id)
+
+        return drop
 
 
 def _person(caller: Caller) -> Person:

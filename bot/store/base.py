@@ -575,10 +575,10 @@ class Person:
 class Erasure(Protocol):
     """What is stored of a person or of a place, by the table's name, and its removal.
 
-    `spare` is the id of a message that stays: the command that asks for this.
+    `before` is the id of the command that asks for this: that and what came after it stay.
     """
 
-    async def stored(self, person: Person, spare: int | None = None) -> Mapping[str, int]:
+    async def stored(self, person: Person, before: int | None = None) -> Mapping[str, int]:
         """How many rows of each table are a person's or name them; tables without any are left
         out."""
         ...
@@ -587,7 +587,7 @@ class Erasure(Protocol):
         """Those rows, column by column."""
         ...
 
-    async def forget(self, person: Person, spare: int | None = None) -> Mapping[str, int]:
+    async def forget(self, person: Person, before: int | None = None) -> Mapping[str, int]:
         """Delete them, and take the person's name off what belongs to others; returns how many.
 
         Nothing of it is left in the files.
@@ -595,15 +595,19 @@ class Erasure(Protocol):
         ...
 
     async def stored_in(
-        self, channel: ConversationRef, spare: int | None = None
+        self, channel: ConversationRef, before: int | None = None
     ) -> Mapping[str, int]:
         """How many rows of each table belong to a channel and its threads."""
         ...
 
     async def forget_channel(
-        self, channel: ConversationRef, spare: int | None = None
+        self, channel: ConversationRef, before: int | None = None
     ) -> Mapping[str, int]:
         """Delete them; returns how many. Nothing of it is left in the files."""
+        ...
+
+    async def drop(self, message_id: int) -> None:
+        """Delete one message with all that goes with it; nothing of it is left in the files."""
         ...
 
     async def conversations(self, person: Person) -> Sequence[ConversationRef]:

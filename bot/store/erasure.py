@@ -154,9 +154,9 @@ class SqlErasure(Erasure):
         self._database = database
 
     @override
-    async def stored(self, person: Person, spare: int | None = None) -> Mapping[str, int]:
+    async def stored(self, person: Person, before: int | None = None) -> Mapping[str, int]:
         async with self._database.reading() as connection:
-            owned = await _of_person(connection, person, spare)
+            owned = await _of_person(connection, person, before)
             return await _count(connection, _with_named(owned, person))
 
     @override
@@ -171,9 +171,9 @@ class SqlErasure(Erasure):
         return found
 
     @override
-    async def forget(self, person: Person, spare: int | None = None) -> Mapping[str, int]:
+    async def forget(self, person: Person, before: int | None = None) -> Mapping[str, int]:
         async with self._database.writing() as connection:
-            owned = await _of_person(connection, person, spare)
+            owned = await _of_person(connection, person, before)
             counts = await _count(connection, _with_named(owned, person))
             await _delete(connection, owned)
             for rule in RULES:
@@ -185,22 +185,28 @@ class SqlErasure(Erasure):
 
     @override
     async def stored_in(
-        self, channel: ConversationRef, spare: int | None = None
+        self, channel: ConversationRef, before: int | None = None
     ) -> Mapping[str, int]:
-        owned = _conditions(lambda rule: rule.is_channels(channel), spare)
+        owned = _conditions(lambda rule: rule.is_channels(channel), before)
         async with self._database.reading() as connection:
             return await _count(connection, owned)
 
     @override
     async def forget_channel(
-        self, channel: ConversationRef, spare: int | None = None
+        self, channel: ConversationRef, before: int | None = None
     ) -> Mapping[str, int]:
-        owned = _conditions(lambda rule: rule.is_channels(channel), spare)
+        owned = _conditions(lambda rule: rule.is_channels(channel), before)
         async with self._database.writing() as connection:
             counts = await _count(connection, owned)
             await _delete(connection, owned)
         await self._database.forget_deleted()
         return counts
+
+    @override
+    async def drop(self, message_id: int) -> None:
+        async with self._database.writing() as connection:
+            await connection.execute(delete(message).where(message.c.id == message_id))
+        await self._database.forget_deleted()
 
     @override
     async def conversations(self, person: Person) -> Sequence[ConversationRef]:
@@ -216,21 +222,21 @@ async def _conversations(connection: AsyncConnection, person: Person) -> Sequenc
     return [stored_message(row).event.conversation for row in rows.mappings()]
 
 
-async def _of_person(connection: AsyncConnection, person: Person, spare: int | None) -> Conditions:
+async def _of_person(connection: AsyncConnection, person: Person, before: int | None) -> Conditions:
     """What is a person's own, and everything in their direct conversations with the bot."""
     direct = [one for one in await _conversations(connection, person) if one.is_direct]
 
     def is_theirs(rule: Rule) -> ColumnElement[bool]:
         return or_(rule.is_persons(person), *(rule.is_channels(channel) for channel in direct))
 
-    return _conditions(is_theirs, spare)
+    return _conditions(is_theirs, before)
 
 
-def _conditions(is_owned: Callable[[Rule], ColumnElement[bool]], spare: int | None) -> Conditions:
+def _conditions(is_owned: Callable[[Rule], ColumnElement[bool]], before: int | None) -> Conditions:
     """The rows that the rules name, and those that go with them."""
     owned = {rule.table: is_owned(rule) for rule in RULES}
-    if spare is not None:
-        owned[message] = and_(owned[message], message.c.id != spare)
+    if before is not None:
+        owned[message] = and_(owned[message], message.c.id < before)
     for table in metadata.sorted_tables:
         key = cascade_of(table)
         if key is not None and (parent := owned.get(key.column.table)) is not None:

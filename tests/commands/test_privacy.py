@@ -73,6 +73,13 @@ async def test_forget_me_leaves_not_a_byte_of_the_caller_and_keeps_the_others(
     assert traces(tmp_path, "I am ben") == ["I am ben"]
 
 
+async def test_what_comes_right_after_is_answered(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        events = [command("forget me", {}, f"f{number}", ANN) for number in range(4)]
+        await flow.submit(*events, question("still there?", "q1", ANN))
+        await flow.settle("q1", *(event.id for event in events))
+
+
 async def test_who_changed_a_setting_is_forgotten_and_the_setting_stays(tmp_path: Path) -> None:
     async with running_flow(tmp_path) as flow:
         await busy_scene(flow)

@@ -1,0 +1,261 @@
+"""Every command on every platform, and every command with whatever somebody may give it."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from adapters.console.commands import candidates
+from adapters.discord.commands import MESSAGE_MENU, SUB_COMMAND, payload
+from adapters.slack.commands import line_of, slash_names
+from bot.commands.registry import Command, CommandRegistry, Parameter
+from bot.errors import UsageError
+from bot.installed_adapters import adapter_modules
+from bot.messages import Author, ConversationRef
+from bot.services import AdapterServices
+from tests.commands.test_commands import MANAGER, OWNER, answer
+from tests.flow import Flow, running_flow
+from tests.scripted import ANN, CHANNEL, DIRECT, command
+
+Offered = Mapping[str, set[str]]
+"""The commands that a platform offers, each with its parameters."""
+
+
+async def on_discord(services: AdapterServices) -> Offered:
+    found: dict[str, set[str]] = {}
+    for one in payload(services.commands, "manage_channels"):
+        if one["type"] == MESSAGE_MENU:
+            continue
+        subs = [option for option in one["options"] if option["type"] == SUB_COMMAND]
+        for named, options in [
+            (f"{one['name']} {sub['name']}", sub["options"]) for sub in subs
+        ] or [(one["name"], one["options"])]:
+            found[named] = {option["name"] for option in options}
+    return found
+
+
+async def in_the_terminal(services: AdapterServices) -> Offered:
+    """What is completed after "/", and the parameters that its typed line is parsed into."""
+    listed = [one.text.rstrip() async for one in candidates(services, "/")]
+    return _parsed(services.commands, {name: f"/{name}" for name in listed})
+
+
+async def on_slack(services: AdapterServices) -> Offered:
+    slashes = slash_names(services.commands, "fs-").items()
+    lines = {
+        one.name: line_of(slash, one.name.partition(" ")[2], "fs-")
+        for slash, members in slashes
+        for one in members
+    }
+    return _parsed(services.commands, lines)
+
+
+def _parsed(registry: CommandRegistry, lines: Mapping[str, str]) -> Offered:
+    found: dict[str, set[str]] = {}
+    for name, begin in lines.items():
+        parsed = registry.parse(f"{begin} {_typed(registry.get(name))}".rstrip())
+        found[parsed.name] = set(parsed.arguments)
+    return found
+
+
+def _typed(command: Command) -> str:
+    """A line with every parameter."""
+    words = [(one.keyword, one.choices[0] if one.choices else "word") for one in command.parameters]
+    plain = [value for keyword, value in words if keyword is None]
+    return " ".join([*plain, *(f"{keyword} {value}" for keyword, value in words if keyword)])
+
+
+PLATFORMS: Mapping[str, Callable[[AdapterServices], Any]] = {
+    "console": in_the_terminal,
+    "discord": on_discord,
+    "slack": on_slack,
+}
+
+
+def test_every_installed_platform_is_walked() -> None:
+    assert {platform for platform, _module in adapter_modules()} == set(PLATFORMS)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_every_command_with_every_parameter_is_on_every_platform(
+    tmp_path: Path, platform: str
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        offered: Offered = await PLATFORMS[platform](flow.services)
+        wanted = {
+            one.name: {parameter.name for parameter in one.parameters}
+            for one in flow.services.commands
+        }
+    assert offered == wanted
+
+
+async def test_discord_takes_every_command_as_it_is(tmp_path: Path) -> None:
+    """The limits of its documentation, "Application Commands"."""
+    async with running_flow(tmp_path) as flow:
+        commands = payload(flow.services.commands, "manage_channels")
+    assert sum(one["type"] == MESSAGE_MENU for one in commands) <= 5
+    assert len(commands) <= 100
+    for named in _all_named(commands):
+        assert re.fullmatch(r"[-_a-z0-9]{1,32}", named["name"])
+        assert 1 <= len(named["description"]) <= 100
+        assert len(named.get("options", ())) <= 25
+        assert len(named.get("choices", ())) <= 25
+
+
+def _all_named(commands: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    for one in commands:
+        if one["type"] != MESSAGE_MENU:
+            found += [one, *_all_named(one.get("options", ()))]
+    return found
+
+
+def _wrong(parameter: Parameter) -> Mapping[str, str]:
+    """Values that a parameter must refuse, each with what is said about it."""
+    name = parameter.name.upper()
+    wrong: dict[str, str] = {}
+    if parameter.is_required:
+        wrong[" "] = f"{name} is missing"
+    if parameter.choices:
+        wrong["no-such-thing"] = f"{name} is one of"
+    return wrong
+
+
+def _valid(command: Command) -> dict[str, str]:
+    required = [one for one in command.parameters if one.is_required]
+    return {one.name: one.choices[0] if one.choices else "small" for one in required}
+
+
+async def test_bad_input_is_named_for_every_parameter_of_every_command(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        registry = flow.services.commands
+        refused = 0
+        for known in registry:
+            for parameter in known.parameters:
+                for value, said in _wrong(parameter).items():
+                    with pytest.raises(UsageError) as error:
+                        registry.check(known.name, {**_valid(known), parameter.name: value})
+                    assert said in error.value.text
+                    assert known.usage in error.value.text
+                    refused += 1
+        assert refused > 20
+
+
+async def test_a_refusal_is_for_the_caller_alone(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        for known in flow.services.commands:
+            if any(one.is_required for one in known.parameters):
+                assert "is missing" in await answer(flow, known.name)
+                assert flow.platform.messages()[-1].is_private
+
+
+PEOPLE = (ANN, MANAGER, OWNER)
+PLACES = (CHANNEL, DIRECT, ConversationRef("scripted", "home", "general", "t1"))
+WORDS = (
+    *("", " ", "small", "large", "absent", "small,large", "lab", "me", "global", "on", "0", "-1"),
+    *(
+        "nan",
+        "1e999",
+        "9" * 400,
+        "@everyone",
+        "```",
+        "\u202e",
+        "\x00",
+        "\ud800",
+        "message:q1",
+        "1h",
+    ),
+)
+ANYTHING = st.text(max_size=300) | st.sampled_from(WORDS)
+
+
+def _arguments(known: Command) -> st.SearchStrategy[dict[str, str]]:
+    """Any arguments for a command: right ones, wrong ones, too few and too many."""
+    values = {
+        one.name: (st.sampled_from(one.choices) | ANYTHING) if one.choices else ANYTHING
+        for one in known.parameters
+    }
+    required = {one.name: values[one.name] for one in known.parameters if one.is_required}
+    optional = {name: value for name, value in values.items() if name not in required}
+    few = st.dictionaries(st.sampled_from([*values, "colour"]), ANYTHING, max_size=3)
+    return st.fixed_dictionaries(required, optional=optional) | few
+
+
+@dataclass
+class Served:
+    """A flow that goes on from one example to the next, on a loop of its own."""
+
+    runner: asyncio.Runner
+    flow: Flow
+    number: int = 0
+
+    def answers(
+        self, name: str, arguments: dict[str, str], author: Author, where: ConversationRef
+    ) -> None:
+        """Invoke a command; fail where it is not answered in words."""
+        self.number += 1
+        self.runner.run(self._answers(f"c{self.number}", name, arguments, author, where))
+
+    async def _answers(
+        self,
+        target: str,
+        name: str,
+        arguments: dict[str, str],
+        author: Author,
+        where: ConversationRef,
+    ) -> None:
+        await self.flow.submit(command(name, arguments, target, author, where))
+        await self.flow.settle(target)
+        said = self.flow.platform.answer(target)
+        self.flow.platform.clear()
+        assert said.strip()
+        assert "Traceback" not in said
+        assert "went wrong on my side" not in said
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serves for all examples of this file."""
+    folder, ready, done = tmp_path_factory.mktemp("flow"), asyncio.Event(), asyncio.Event()
+    flows: list[Flow] = []
+
+    async def serve() -> None:
+        async with running_flow(folder) as flow:
+            flows.append(flow)
+            ready.set()
+            await done.wait()
+
+    async def begin() -> asyncio.Task[None]:
+        task = asyncio.create_task(serve())
+        await ready.wait()
+        return task
+
+    async def end(task: asyncio.Task[None]) -> None:
+        done.set()
+        await task
+
+    with asyncio.Runner() as runner:
+        task = runner.run(begin())
+        yield Served(runner, flows[0])
+        runner.run(end(task))
+
+
+def test_whatever_a_command_is_given_it_answers_in_words(served: Served) -> None:
+    for known in served.flow.services.commands:
+        _give_anything(served, known)
+
+
+def _give_anything(served: Served, known: Command) -> None:
+    @settings(max_examples=6)
+    @given(_arguments(known), st.sampled_from(PEOPLE), st.sampled_from(PLACES))
+    def answers(arguments: dict[str, str], author: Author, where: ConversationRef) -> None:
+        note(f"/{known.name}")
+        served.answers(known.name, arguments, author, where)
+
+    answers()
