@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from bot.conversation import Role, Turn
 from bot.engine.families import FEEDS, FamilyFeed, ModelKind
+from bot.engine.kernels import is_packed_bf16_faster, pack
 from bot.engine.prompt import Window
 from bot.engine.quantization import quantize, quantized_bytes
 from bot.engine.tokenizer import ModelTokenizer, TemplateRefused
@@ -32,9 +33,8 @@ from bot.engine.weights import DamagedCheckpoint, Weights, inspect_weights
 from config.catalogue import Family, ModelEntry
 
 SMALL_BYTES = 1 << 30
-"""Half-precision models that fit into this in fp32 run in fp32 on a CPU: single rows are as fast
-or faster there (bf16 pays only for larger models, where reading the weights is what takes time),
-and results do not depend on how rows are put together."""
+"""Half-precision models that fit into this in fp32 run in fp32 on a CPU that is not fast in bf16:
+it pays there only for larger models, where reading the weights is what takes time."""
 
 SINGLE_THREAD_BYTES = 64 << 20
 """Models up to this size compute in one thread. A second one gains little there, and on a machine
@@ -89,6 +89,12 @@ class Blueprint:
         bits = self.entry.weight_bits
         return kernel if bits is None else f"{kernel}, {bits}-bit weights"
 
+    @property
+    def packs(self) -> bool:
+        """Whether its linear layers are laid out for this CPU."""
+        is_half = self.device.type == "cpu" and self.dtype is torch.bfloat16
+        return is_half and is_packed_bf16_faster()
+
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""
         return self.row_bytes_per_token * (prompt_tokens + answer_tokens)
@@ -116,6 +122,8 @@ class Checkpoint:
     rules: CheckpointRules
     start_id: int | None
     """The decoder's first token, for encoder-decoder models."""
+    kernel: str
+    """In which precision it computes, and in which form."""
 
 
 def choose_device() -> torch.device:
@@ -128,13 +136,18 @@ def choose_device() -> torch.device:
 
 
 def choose_dtype(weights: Weights, device: torch.device, *, exact: bool) -> torch.dtype:
-    """The precision to compute in: as stored, but fp32 when exact, and for what is small."""
+    """The precision to compute in: fp32 when exact; on a CPU bf16 where that is faster; else as
+    stored.
+    """
     stored = _TORCH_DTYPES.get(weights.dtype or "F32", torch.float32)
-    if exact or stored is torch.float32:
+    if exact:
         return torch.float32
     if device.type != "cpu":
         return stored
-    return torch.float32 if weights.elements * 4 <= SMALL_BYTES else torch.bfloat16
+    if is_packed_bf16_faster():
+        return torch.bfloat16
+    is_small = stored is torch.float32 or weights.elements * 4 <= SMALL_BYTES
+    return torch.float32 if is_small else torch.bfloat16
 
 
 def read_blueprint(
@@ -158,9 +171,7 @@ def read_blueprint(
         dtype=dtype,
         device=device,
         window=_window(entry, config),
-        weight_bytes=elements * dtype.itemsize
-        if entry.weight_bits is None
-        else quantized_bytes(config, elements, dtype.itemsize, entry.weight_bits),
+        weight_bytes=_weight_bytes(entry, config, elements, dtype, device),
         row_bytes_per_token=_row_bytes_per_token(config, dtype),
     )
 
@@ -172,8 +183,14 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
     whatever transformers raises.
     """
     tokenizer = _load_tokenizer(blueprint)
-    with _pieces_reported(on_piece):
+    # Packing is the second half of the work.
+    is_packing = blueprint.packs
+    half = 0.5 if is_packing else 1.0
+    with _pieces_reported(lambda fraction: on_piece(fraction * half)):
         model = _load_model(blueprint)
+    kernel = blueprint.kernel
+    if is_packing and pack(model, lambda fraction: on_piece(half + fraction * half)):
+        kernel = f"packed {kernel}"
     embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
     if tokenizer.size > embeddings.num_embeddings:
         raise DamagedCheckpoint("its tokenizer belongs to another model")
@@ -183,9 +200,31 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
         tokenizer=tokenizer,
         rules=_rules(blueprint, model, tokenizer),
         start_id=_start_id(blueprint, model),
+        kernel=kernel,
     )
     _warm_up(checkpoint)
     return checkpoint
+
+
+def _weight_bytes(
+    entry: ModelEntry,
+    config: PretrainedConfig,
+    elements: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> int:
+    """What the weights take once they are loaded: where embeddings are also the output layer, they
+    are there as rows to look up and once more as a packed matrix.
+    """
+    if entry.weight_bits is not None:
+        whole = quantized_bytes(config, elements, dtype.itemsize, entry.weight_bits)
+    else:
+        whole = elements * dtype.itemsize
+    is_packed = device.type == "cpu" and dtype is torch.bfloat16 and is_packed_bf16_faster()
+    if not is_packed or not getattr(config, "tie_word_embeddings", True):
+        return whole
+    rows = _int_or_none(config, "vocab_size") or 0
+    return whole + rows * (_int_or_none(config, "hidden_size") or 0) * dtype.itemsize
 
 
 def _check_family(entry: ModelEntry, config: PretrainedConfig) -> None:

@@ -289,5 +289,5 @@ def _described(name: str, resident: Resident[LoadedModel]) -> ResidentModel:
         ModelState.READY,
         resident.weight_bytes,
         resident.cache_bytes,
-        resident.model.checkpoint.blueprint.kernel,
+        resident.model.checkpoint.kernel,
     )

@@ -936,11 +936,12 @@ async def test_a_pickle_that_would_run_code_is_refused(
     assert engine.worker.state is WorkerState.RUNNING
 
 
-def test_a_checkpoint_in_half_precision_runs_in_fp32_while_it_is_small(
-    checkpoints: Mapping[str, Path], tmp_path: Path
+def test_on_a_cpu_slow_in_bf16_a_small_checkpoint_in_half_precision_runs_in_fp32(
+    checkpoints: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bot.engine import checkpoint as opening
 
+    monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: False)
     folder = Path(shutil.copytree(checkpoints["smollm"], tmp_path / "copy"))
     tensors = load_tensors(folder / "model.safetensors")
     halves = {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}
@@ -952,6 +953,8 @@ def test_a_checkpoint_in_half_precision_runs_in_fp32_while_it_is_small(
     assert opening.choose_dtype(large, cpu, exact=False) is torch.bfloat16
     assert opening.choose_dtype(large, cpu, exact=True) is torch.float32
     assert opening.choose_dtype(large, torch.device("cuda"), exact=False) is torch.bfloat16
+    monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: True)
+    assert opening.choose_dtype(small.weights, cpu, exact=False) is torch.bfloat16
 
 
 @pytest.mark.parametrize("name", TINY)

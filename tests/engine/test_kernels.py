@@ -1,0 +1,110 @@
+"""Packed linear layers: the products of plain ones, chosen by measurement, with a way back."""
+
+import logging
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import nn
+
+from bot.engine import checkpoint, kernels
+from bot.engine.batch import batch_for
+from bot.engine.checkpoint import load_checkpoint, read_blueprint
+from bot.engine.kernels import PackedLinear, is_packed_bf16_faster, pack
+from bot.engine.slot_batch import SlotBatch
+from config.catalogue import ModelEntry
+from tests.checkpoints import TINY
+from tests.engine.engines import folder_of
+
+
+def linear(bias: bool, dtype: torch.dtype = torch.bfloat16) -> nn.Linear:
+    torch.manual_seed(3)
+    return nn.Linear(48, 32, bias=bias, dtype=dtype)
+
+
+def ignore(_fraction: float) -> None:
+    pass
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(48,), (1, 48), (3, 5, 48), (16, 1, 48)])
+def test_a_packed_layer_gives_the_plain_layers_product(bias: bool, shape: tuple[int, ...]) -> None:
+    plain = linear(bias)
+    states = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedLinear(plain)(states), plain(states), atol=2e-2, rtol=2e-2)
+
+
+def test_packing_replaces_every_bf16_layer_and_tells_how_far_it_is() -> None:
+    model = nn.Sequential(linear(False), nn.Sequential(linear(True)), linear(True, torch.float32))
+    told: list[float] = []
+    assert pack(model, told.append)
+    assert isinstance(model[0], PackedLinear)
+    assert type(model[2]) is nn.Linear
+    assert told == [0.5, 1.0]
+    assert not pack(nn.Sequential(linear(True, torch.float32)), ignore)
+
+
+def test_a_kernel_that_gives_something_else_leaves_the_layers_plain_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    multiply = kernels._multiply  # pyright: ignore[reportPrivateUsage]
+
+    def wrong(
+        states: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        return multiply(states, packed, bias) * 1.1
+
+    model = nn.Sequential(linear(False))
+    monkeypatch.setattr(kernels, "_multiply", wrong)
+    with caplog.at_level(logging.WARNING):
+        assert not pack(model, ignore)
+    assert type(model[0]) is nn.Linear
+    assert "plain bf16 instead of packed" in caplog.text
+
+
+def test_a_torch_without_the_kernel_leaves_the_layers_plain_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(_weight: torch.Tensor) -> torch.Tensor:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(kernels, "_pack", missing)
+    with caplog.at_level(logging.WARNING):
+        assert not pack(nn.Sequential(linear(False)), ignore)
+        is_packed_bf16_faster.cache_clear()
+        assert not is_packed_bf16_faster()
+        is_packed_bf16_faster.cache_clear()
+    assert "packed bf16 does not work here" in caplog.text
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_packed_model_goes_through_its_batch_as_through_itself(
+    entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "is_packed_bf16_faster", lambda: True)
+    entry = entries[name]
+    blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=False)
+    loaded = load_checkpoint(blueprint, ignore)
+    assert loaded.kernel == "packed bf16"
+    assert isinstance(batch_for(loaded), SlotBatch)
+    exact = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=True)
+    assert load_checkpoint(exact, ignore).kernel == "fp32"
+    sizes = blueprint.weight_bytes, exact.weight_bytes
+    assert sizes[0] < sizes[1]
+
+
+def test_the_size_that_is_told_covers_the_matrix_that_is_packed_beside_its_embeddings(
+    entries: Mapping[str, ModelEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = entries["smollm"]
+    sizes: list[int] = []
+    for is_faster in (True, False):
+        monkeypatch.setattr(
+            checkpoint, "is_packed_bf16_faster", lambda is_faster=is_faster: is_faster
+        )
+        blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=False)
+        sizes.append(blueprint.weight_bytes)
+    packed, plain = sizes
+    vocabulary = blueprint.config.vocab_size * blueprint.config.hidden_size
+    assert packed == plain // 2 + 2 * vocabulary
