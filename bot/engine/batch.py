@@ -32,8 +32,14 @@ class Batch(Protocol):
         """Let a row in that has been fed exactly what `of` has."""
         ...
 
-    def leave(self, row: Row, *, keep: bool = False) -> Prefix | None:
-        """Let a row out; with `keep`, what it was fed, if a later row could begin with it."""
+    def leave(self, row: Row) -> None:
+        """Let a row out."""
+        ...
+
+    def prefix(self, row: Row, tokens: int | None = None) -> Prefix | None:
+        """A copy of what a row was fed, or of its first tokens, if a later row could begin with
+        it: the prompt and answer of a decoder-only model, or what an encoder was given.
+        """
         ...
 
     def suspend(self, row: Row) -> None:

@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
-from bot.engine.kv_cache import common_length
 from bot.engine.prefixes import Prefix
+from bot.engine.prompt import common_length
 from bot.engine.slot_batch import SlotBatch
 from bot.engine.slot_cache import Pass, SlotCache
 
@@ -72,18 +72,27 @@ class CausalBatch(SlotBatch):
         return self._rows[:rows]
 
     @override
-    def _kept(self, slot: int) -> Prefix | None:
+    def _kept(self, slot: int, tokens: int | None) -> Prefix | None:
         length = self._cache.lengths[slot]
+        length = length if tokens is None else min(tokens, length)
         if length == 0:
             return None
-        return Prefix(tuple(self._rows[slot].history[:length]), self._cache.read(slot))
+        ids = tuple(self._rows[slot].history[:length])
+        return Prefix(ids, self._cache.read(slot, length))
 
     def _next_chunks(self) -> tuple[Sequence[int], Sequence[int]]:
-        """The slot with the least left goes first: a short question waits for no long one."""
+        """The slot with the least left goes first, so that a short question waits for no long one,
+        and takes along those that fit beside it, padding counted; alone where rows must be exact.
+        """
         most = SHARED_CHUNK if self._decoding else ALONE_CHUNK
-        waiting = range(self._decoding, len(self._rows))
-        slot = min(waiting, key=self._left)
-        return [slot], [min(self._left(slot), most)]
+        first, *others = sorted(range(self._decoding, len(self._rows)), key=self._left)
+        slots = [first]
+        if not self._checkpoint.blueprint.is_exact:
+            for slot in others:
+                if self._left(slot) * (len(slots) + 1) > most:
+                    break
+                slots.append(slot)
+        return slots, [min(self._left(slot), most) for slot in slots]
 
     def _left(self, slot: int) -> int:
         return len(self._rows[slot].history) - self._cache.lengths[slot]

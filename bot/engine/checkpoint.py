@@ -76,6 +76,8 @@ class Blueprint:
     window: Window
     weight_bytes: int
     row_bytes_per_token: int
+    is_exact: bool = False
+    """Whether rows give what they would give alone, to the last bit that order decides."""
 
     @property
     def feed(self) -> FamilyFeed:
@@ -173,6 +175,7 @@ def read_blueprint(
         window=_window(entry, config),
         weight_bytes=_weight_bytes(entry, config, elements, dtype, device),
         row_bytes_per_token=_row_bytes_per_token(config, dtype),
+        is_exact=exact,
     )
 
 

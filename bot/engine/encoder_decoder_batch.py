@@ -20,7 +20,10 @@ from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.prefixes import Prefix
 from bot.engine.slot_batch import SlotBatch
-from bot.engine.slot_cache import SlotCache, hiding
+from bot.engine.slot_cache import LayerContent, SlotCache, hiding
+
+ENCODED_TOGETHER = 512
+"""Tokens, padding counted, that the encoder sees in one pass when several prompts wait."""
 
 
 @dataclass(slots=True)
@@ -68,26 +71,63 @@ class EncoderDecoderBatch(SlotBatch):
 
     @override
     def _begin(self, row: Row, prefix: Prefix | None) -> int:
-        return 0
+        """The encoder sees everything anew, but what was the same is the same."""
+        if prefix is None or list(prefix.ids) != row.source:
+            return 0
+        slot = len(self._rows) - 1
+        self._encoded.write(slot, prefix.layers, len(row.source))
+        self._promote(slot)
+        return len(row.source)
 
     @override
     def _prefill(self) -> Sequence[Row]:
-        """Encode the shortest prompt that waits; the row's first token comes of its first step."""
-        waiting = range(self._decoding, len(self._rows))
-        slot = min(waiting, key=lambda slot: len(self._rows[slot].source))
-        row = self._rows[slot]
-        self.fed = [row]
-        source = torch.tensor([row.source], device=self._checkpoint.blueprint.device)
+        """Encode prompts, the shortest first; a row's first token comes of its first step."""
+        slots = self._next_sources()
+        rows = [self._rows[slot] for slot in slots]
+        self.fed = rows
+        for row, content in zip(rows, self._encode([row.source for row in rows]), strict=True):
+            slot = self._rows.index(row)
+            self._encoded.write(slot, content, len(row.source))
+            self._promote(slot)
+        return ()
+
+    def _next_sources(self) -> Sequence[int]:
+        """The shortest source and those that fit beside it, padding counted; where rows must be
+        exact each is encoded alone.
+        """
+
+        def length(slot: int) -> int:
+            return len(self._rows[slot].source)
+
+        first, *others = sorted(range(self._decoding, len(self._rows)), key=length)
+        slots = [first]
+        if not self._checkpoint.blueprint.is_exact:
+            for slot in others:
+                if length(slot) * (len(slots) + 1) > ENCODED_TOGETHER:
+                    break
+                slots.append(slot)
+        return slots
+
+    def _encode(self, sources: Sequence[Sequence[int]]) -> Sequence[Sequence[LayerContent]]:
+        """What each source gives the decoder's layers to attend to."""
+        device = self._checkpoint.blueprint.device
+        longest = max(len(source) for source in sources)
+        ids = [[*source, *[0] * (longest - len(source))] for source in sources]
+        seen = [[1] * len(source) + [0] * (longest - len(source)) for source in sources]
         encoder = self._checkpoint.model.get_encoder()
-        encoded = cast("torch.Tensor", encoder(input_ids=source).last_hidden_state)
-        content = [
-            tuple(project(encoded[0]).unflatten(-1, (-1, each.head_size))
+        encoded = cast("torch.Tensor", encoder(
+            input_ids=torch.tensor(ids, device=device),
+            attention_mask=torch.tensor(seen, device=device) if len(sources) > 1 else None,
+        ).last_hidden_state)  # fmt: skip
+        layers = [
+            tuple(project(encoded).unflatten(-1, (-1, each.head_size))
                   for project in (each.keys, each.values))
             for each in self._cross_attentions
         ]  # fmt: skip
-        self._encoded.write(slot, cast("Any", content), len(row.source))
-        self._promote(slot)
-        return ()
+        return [
+            [(keys[index, : len(source)], values[index, : len(source)]) for keys, values in layers]
+            for index, source in enumerate(sources)
+        ]
 
     @override
     def _decode(self, rows: int) -> Sequence[Row]:
@@ -118,8 +158,10 @@ class EncoderDecoderBatch(SlotBatch):
         return self.fed
 
     @override
-    def _kept(self, slot: int) -> Prefix | None:
-        return None
+    def _kept(self, slot: int, tokens: int | None) -> Prefix | None:
+        if tokens is not None or slot >= self._decoding:
+            return None
+        return Prefix(tuple(self._rows[slot].source), self._encoded.read(slot))
 
 
 def _prepare_t5(model: PreTrainedModel, positions: Positions) -> Sequence[CrossAttention]:

@@ -21,7 +21,10 @@ from bot.engine.families import capabilities
 from bot.engine.jobs import AnswerJob
 from bot.engine.kv_cache import PrefixCache
 from bot.engine.prefixes import Prefix
-from bot.engine.prompt import Prompt, build_prompt
+from bot.engine.prompt import Prompt, build_prompt, common_length
+
+LEAST_SHARED_TOKENS = 16
+"""A system prompt shorter than this is fed again each time."""
 
 
 def prompt_for(checkpoint: Checkpoint, request: GenerationRequest) -> Prompt:
@@ -134,7 +137,7 @@ class Generation:
             return
         self._began_at_s = self._monotonic()
         row = self._add(0).row
-        self._cached_tokens = self._batch.join(row, self._prefixes.find(self._prefix_key))
+        self._cached_tokens = self._batch.join(row, self._best_prefix())
         self._in_batch.add(row)
 
     def suspend(self) -> None:
@@ -188,8 +191,9 @@ class Generation:
     def _leave(self, candidate: Candidate) -> None:
         if candidate.row in self._in_batch:
             self._in_batch.remove(candidate.row)
-            keep = bool(self._job.request.cache_key)
-            candidate.prefix = self._batch.leave(candidate.row, keep=keep)
+            if self._job.request.cache_key:
+                candidate.prefix = self._batch.prefix(candidate.row)
+            self._batch.leave(candidate.row)
 
     def _running(self) -> list[Candidate]:
         return [candidate for candidate in self._candidates if candidate.reason is None]
@@ -203,6 +207,7 @@ class Generation:
     def _choose(self, candidate: Candidate) -> None:
         if self._first_token_at_s is None:
             self._first_token_at_s = self._monotonic()
+            self._share_system_prompt(candidate.row)
             self._fork(candidate.row)
         self._take_token(candidate)
 
@@ -231,6 +236,30 @@ class Generation:
         for delta in candidate.deltas:
             self._job.emit(delta)
         candidate.deltas = []
+
+    def _best_prefix(self) -> Prefix | None:
+        """Of what the conversation left and what any left of the same system prompt, the one that
+        saves more.
+        """
+        ids = self._prompt.ids
+        found = [self._prefixes.find(key) for key in (self._prefix_key, self._shared_key) if key[1]]
+        kept = [prefix for prefix in found if prefix is not None]
+        return max(kept, key=lambda prefix: common_length(prefix.ids, ids), default=None)
+
+    def _share_system_prompt(self, row: Row) -> None:
+        """Keep the beginning that is the same for every conversation with this system prompt."""
+        if not self._shared_key[1] or self._prefixes.find(self._shared_key) is not None:
+            return
+        prefix = self._batch.prefix(row, self._prompt.shared_tokens)
+        if prefix is not None:
+            self._prefixes.keep(self._shared_key, prefix)
+
+    @property
+    def _shared_key(self) -> tuple[str, str]:
+        """No conversation's key: those name a platform."""
+        shared = self._prompt.ids[: self._prompt.shared_tokens]
+        is_worth_it = len(shared) >= LEAST_SHARED_TOKENS
+        return self.model, f"system {hash(shared)}" if is_worth_it else ""
 
     @property
     def _prefix_key(self) -> tuple[str, str]:

@@ -4,7 +4,6 @@ Only decoder-only models reuse it: an encoder sees everything anew.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from bot.engine.prefixes import Prefix
 
@@ -56,13 +55,3 @@ class PrefixCache:
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
-
-
-def common_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many ids two sequences begin with together."""
-    length = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        length += 1
-    return length

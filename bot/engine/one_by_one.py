@@ -19,8 +19,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.families import ModelKind
-from bot.engine.kv_cache import common_length
 from bot.engine.prefixes import Prefix
+from bot.engine.prompt import common_length
 
 PREFILL_CHUNK = 256
 """Prompt tokens a step: a long prompt takes several steps, so that others go on meanwhile."""
@@ -160,12 +160,16 @@ class OneByOne:
         with torch.inference_mode():
             self._feedings[row] = self._feedings[of].fork(row)
 
-    def leave(self, row: Row, *, keep: bool = False) -> Prefix | None:
+    def leave(self, row: Row) -> None:
         """Let a row out."""
         with suppress(ValueError):  # a suspended row has no turn
             self._turn.remove(row)
-        feeding = self._feedings.pop(row)
-        return feeding.prefix() if keep else None
+        del self._feedings[row]
+
+    def prefix(self, row: Row, tokens: int | None = None) -> Prefix | None:
+        """What a row was fed."""
+        whole = self._feedings[row].prefix()
+        return whole if whole is None or tokens is None else whole.beginning(tokens)
 
     def suspend(self, row: Row) -> None:
         """A row without a turn rests."""

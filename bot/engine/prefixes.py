@@ -13,6 +13,11 @@ class Prefix:
     ids: tuple[int, ...]
     layers: Sequence[LayerContent]
 
+    def beginning(self, tokens: int) -> "Prefix":
+        """The first tokens, in memory of their own."""
+        layers = [(keys[:tokens].clone(), values[:tokens].clone()) for keys, values in self.layers]
+        return Prefix(self.ids[:tokens], layers)
+
     @property
     def size_bytes(self) -> int:
         """What it takes in memory."""

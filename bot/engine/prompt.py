@@ -32,7 +32,8 @@ class Prompt:
 
     `dropped_turns` of the oldest turns were left out, `cut_tokens` of the question were cut from
     its beginning (what people ask stands mostly at the end of what they paste). The answer may
-    have `max_tokens`. `turns` are those that are left, for who sends words instead of `ids`.
+    have `max_tokens`. `turns` are those that are left, for who sends words instead of `ids`. The
+    first `shared_tokens` are the same for every conversation with this system prompt.
     """
 
     ids: tuple[int, ...]
@@ -40,6 +41,7 @@ class Prompt:
     dropped_turns: int = 0
     cut_tokens: int = 0
     turns: tuple[Turn, ...] = ()
+    shared_tokens: int = 0
 
 
 def build_prompt(
@@ -98,7 +100,15 @@ class _Builder:
             ids, cut, question = self._cut_question(system, spoken[-1], len(ids))
             left = [question]
         answer_tokens = self._answer_tokens(len(ids))
-        return Prompt(tuple(ids), answer_tokens, dropped, cut, (*system, *left))
+        kept = (*system, *left)
+        return Prompt(tuple(ids), answer_tokens, dropped, cut, kept, self._shared(system, ids))
+
+    def _shared(self, system: list[Turn], ids: list[int]) -> int:
+        """How far a prompt is the same whatever is asked: where two questions begin to differ."""
+        if not system or not self._shares:
+            return 0
+        others = [self._encode(system, [Turn(Role.USER, text)]) for text in ("a", "b")]
+        return min(common_length(ids, other) for other in (others[0], others[1]))
 
     def _first_guess(self, system: list[Turn], spoken: list[Turn]) -> int:
         if len(spoken) == 1:
@@ -164,3 +174,10 @@ class _Builder:
         if not self._shares:
             return self._max_tokens
         return max(1, min(self._max_tokens, self._window.tokens - prompt_tokens))
+
+
+def common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many ids two sequences begin with together."""
+    pairs = enumerate(zip(first, second, strict=False))
+    differing = (index for index, (one, other) in pairs if one != other)
+    return next(differing, min(len(first), len(second)))

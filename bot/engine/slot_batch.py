@@ -70,13 +70,12 @@ class SlotBatch(ABC):
                 cache.copy(self._rows.index(of), len(self._rows) - 1)
             self._promote(len(self._rows) - 1)
 
-    def leave(self, row: Row, *, keep: bool = False) -> Prefix | None:
+    def leave(self, row: Row) -> None:
         """Let a row out; the last of its kind moves into the hole."""
         if self._suspended.pop(row, None) is not None:
-            return None
+            return
         slot = self._rows.index(row)
         with torch.inference_mode():
-            prefix = self._kept(slot) if keep else None
             if slot < self._decoding:
                 self._decoding -= 1
                 self._move(self._decoding, slot)
@@ -87,7 +86,13 @@ class SlotBatch(ABC):
             cache.close_from(len(self._rows))
             if not self._rows:
                 cache.release()
-        return prefix
+
+    def prefix(self, row: Row, tokens: int | None = None) -> Prefix | None:
+        """A copy of what a row was fed; nothing of one that rests."""
+        if row in self._suspended:
+            return None
+        with torch.inference_mode():
+            return self._kept(self._rows.index(row), tokens)
 
     def suspend(self, row: Row) -> None:
         """Let a row rest, outside all slots."""
@@ -141,8 +146,8 @@ class SlotBatch(ABC):
         """One forward pass of the first rows."""
 
     @abstractmethod
-    def _kept(self, slot: int) -> Prefix | None:
-        """What a slot's row was fed."""
+    def _kept(self, slot: int, tokens: int | None) -> Prefix | None:
+        """What a slot's row was fed, or its first tokens."""
 
     def _promote(self, slot: int) -> None:
         """The prompt of a slot's row is prefilled: it decodes from now on."""

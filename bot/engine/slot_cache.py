@@ -218,9 +218,10 @@ class SlotCache(Cache):
             self.copy(source, target)
         self.close_from(spare)
 
-    def read(self, slot: int) -> list[LayerContent]:
-        """A copy of what a slot holds, layer by layer."""
-        return [layer.read(slot, self.lengths[slot]) for layer in self._layers]
+    def read(self, slot: int, tokens: int | None = None) -> list[LayerContent]:
+        """A copy of what a slot holds, or of its first tokens, layer by layer."""
+        length = self.lengths[slot] if tokens is None else min(tokens, self.lengths[slot])
+        return [layer.read(slot, length) for layer in self._layers]
 
     def write(self, slot: int, content: Sequence[LayerContent], length: int) -> None:
         """Make a slot hold the first `length` tokens of what was read from one."""

@@ -127,7 +127,9 @@ class Checker:
         assert finished.error is None
         expected = tokenizer.decode(reference.tokens[: request.sampling.max_tokens]).lstrip()
         is_whole = finished.reason is not FinishReason.CANCELLED
-        is_same = asked.text == expected if is_whole else expected.startswith(asked.text)
+        # What breaks off may end within a character.
+        begun = asked.text.rstrip("\ufffd")
+        is_same = asked.text == expected if is_whole else expected.startswith(begun)
         if not is_same:
             assert reference.has_tie, (request.model, asked.text, expected)
             self.counts["ties"] += 1
@@ -156,8 +158,8 @@ class Checker:
 
 def conversation(prompt: int, turns: int) -> tuple[Turn, ...]:
     """A question, with turns before it that are the same for all."""
-    roles = [Role.USER, Role.ASSISTANT]
-    before = [Turn(roles[index % 2], PROMPTS[-1 - index]) for index in range(turns - 1)]
+    roles = [Role.SYSTEM, Role.USER, Role.ASSISTANT]
+    before = [Turn(roles[index % 3], PROMPTS[-1 - index]) for index in range(turns - 1)]
     return (*before, Turn(Role.USER, PROMPTS[prompt]))
 
 
@@ -183,7 +185,7 @@ class Sequence:
         )
         request = GenerationRequest(
             model,
-            conversation(prompt, self.random.choice((1, 1, 3))),
+            conversation(prompt, self.random.choice((1, 2, 4))),
             sampling,
             cache_key=self.random.choice(("", "one", "two")),
             fairness_key=(self.random.choice("ab"), self.random.choice("xy")),
@@ -221,7 +223,7 @@ class Sequence:
             checker.check_answer(asked)
 
 
-def make_loop(entries: Mapping[str, ModelEntry]) -> StepLoop:
+def make_loop(entries: Mapping[str, ModelEntry], *, exact: bool) -> StepLoop:
     clock = iter(range(1_000_000_000))
     return StepLoop(
         EngineSettings(
@@ -230,7 +232,7 @@ def make_loop(entries: Mapping[str, ModelEntry]) -> StepLoop:
             memory_budget_bytes=1 << 30,
             max_waiting=64,
             max_rows=4,
-            exact=True,
+            exact=exact,
             clock=utc_now,
             monotonic=lambda: float(next(clock)),
         )
@@ -240,10 +242,12 @@ def make_loop(entries: Mapping[str, ModelEntry]) -> StepLoop:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("first", range(0, SEQUENCES, CHUNK))
 def test_whatever_comes_and_goes_each_row_says_what_it_says_alone(
-    entries: Mapping[str, ModelEntry], first: int
+    entries: Mapping[str, ModelEntry], first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(1)
-    loop = make_loop(entries)
+    # In fp32 throughout; every other engine prefills several prompts in one pass.
+    monkeypatch.setattr("bot.engine.checkpoint.is_packed_bf16_faster", lambda: False)
+    loop = make_loop(entries, exact=first % (2 * CHUNK) == 0)
     checker = Checker(loop, entries)
     for seed in range(first, min(first + CHUNK, SEQUENCES)):
         Sequence(loop, entries, seed).run(checker)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from bot.engine.kv_cache import PrefixCache, common_length
+from bot.engine.kv_cache import PrefixCache
 from bot.engine.prefixes import Prefix
 
 KEY = ("model", "conversation")
@@ -14,12 +14,6 @@ def prefix_of(ids: Sequence[int]) -> Prefix:
     """A prefix of one layer in which each id stands for itself; 8 bytes a token."""
     values = torch.tensor(ids, dtype=torch.float32).reshape(-1, 1, 1)
     return Prefix(tuple(ids), [(values, values)])
-
-
-def test_the_length_of_what_two_begin_with_together() -> None:
-    assert common_length([1, 2, 3], [1, 2, 9, 3]) == 2
-    assert common_length([1], [2]) == 0
-    assert common_length([1, 2], [1, 2]) == 2
 
 
 def test_a_prefix_is_found_by_its_own_conversation_as_often_as_it_asks() -> None:

@@ -19,7 +19,7 @@ from bot.engine.families import (
     capabilities,
     default_sampling,
 )
-from bot.engine.prompt import Prompt, Window, build_prompt
+from bot.engine.prompt import Prompt, Window, build_prompt, common_length
 from bot.engine.tokenizer import ModelTokenizer
 from config.catalogue import Family, ModelEntry
 from tests.checkpoints import PROMPTS, TINY
@@ -350,3 +350,9 @@ def test_flan_t5_goes_on_with_an_answer_of_the_dialogue() -> None:
 
     ids = FlanT5Feed().encode([Turn(Role.USER, "tell"), Turn(Role.ASSISTANT, "once")], Letters())
     assert "".join(map(chr, ids)).endswith("Dialogue:\nUser: tell\nAssistant: once")
+
+
+def test_the_length_of_what_two_begin_with_together() -> None:
+    assert common_length([1, 2, 3], [1, 2, 9, 3]) == 2
+    assert common_length([1], [2]) == 0
+    assert common_length([1, 2], [1, 2]) == 2
