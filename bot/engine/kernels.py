@@ -37,7 +37,8 @@ class PackedLinear(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         with torch.inference_mode():
             self._packed = _pack(linear.weight.detach())
-            self._bias = None if linear.bias is None else linear.bias.detach()
+            bias = _bias(linear)
+            self._bias = None if bias is None else bias.detach()
         # Some modules look at their layers' precision.
         self.weight = torch.empty(0, dtype=linear.weight.dtype)
 
@@ -58,7 +59,7 @@ def pack(model: nn.Module, on_piece: Callable[[float], None]) -> bool:
         for name, child in parent.named_children()
         if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16
     ]
-    by_shape = {(each.weight.shape, each.bias is None): each for _, _, each in found}
+    by_shape = {(each.weight.shape, _bias(each) is None): each for _, _, each in found}
     if not found or not all(_agrees(linear) for linear in by_shape.values()):
         return False
     for index, (parent, name, linear) in enumerate(found):
@@ -100,6 +101,10 @@ def _agrees(linear: nn.Linear) -> bool:
         return True
     logger.warning("plain bf16 instead of packed: %s differs", tuple(linear.weight.shape))
     return False
+
+
+def _bias(linear: nn.Linear) -> torch.Tensor | None:
+    return cast("torch.Tensor | None", linear.bias)
 
 
 def _pack(weight: torch.Tensor) -> torch.Tensor:
