@@ -24,9 +24,10 @@ class Capabilities:
     `max_chars` bounds one message as `length` counts it; `edit_interval_s` is the least time
     between two shows of one reply. With `is_append_only`, `ReplyView.stable_chars` is all that may
     be shown before a part is complete. An answer of more than `max_parts` messages comes as one
-    with the whole of it as a document; None for a platform that has no documents. `reader` reads
-    what was said in a conversation; None where the bot cannot. `target_in` makes a target of a
-    channel's id, for what answers nobody; None where there are no other channels.
+    with the whole of it as a document; None for a platform that has no documents. With
+    `tells_progress` the sign of work shows words: else the reply says why it has not begun.
+    `reader` reads what was said in a conversation; None where the bot cannot. `target_in` makes a
+    target of a channel's id, for what answers nobody; None where there are no other channels.
     """
 
     platform: str
@@ -35,6 +36,7 @@ class Capabilities:
     is_append_only: bool = False
     has_buttons: bool = False
     has_pictures: bool = False
+    tells_progress: bool = False
     has_files: bool = False
     max_parts: int | None = None
     length: Callable[[str], int] = len

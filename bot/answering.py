@@ -51,6 +51,7 @@ from bot.tasks import beside
 from bot.text import clean
 from bot.translations import gettext as _
 from bot.translations import language
+from bot.waiting import why_nothing_comes
 
 MAX_AGE = timedelta(minutes=15)
 MAX_AGE_DIRECT = timedelta(hours=24)
@@ -232,7 +233,7 @@ class Answering:
 
     async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
         """Do what a command does while it is shown; who stops it keeps what there is."""
-        stage = _Stage(self._gate, indicator)
+        stage = _Stage(self._gate, lambda progress: self._tell(progress, indicator))
         showing = self._writer.show_while_fed((Action.STOP,), is_private=work.is_private)
         async with beside(showing, is_joined=True):
             try:
@@ -264,9 +265,10 @@ class Answering:
         return self._finished_answer(prompt, finished, seconds)
 
     async def _show(self, settings: Effective) -> None:
-        """Show the answer while it grows, where that is wanted."""
-        if settings.is_on(SettingName.STREAMING):
-            await self._writer.show_while_fed(_allowed((Action.STOP,), self._buttons))
+        """Show the answer while it grows, where that is wanted, and before it why it waits."""
+        stop = _allowed((Action.STOP,), self._buttons)
+        is_streamed = settings.is_on(SettingName.STREAMING)
+        await self._writer.show_while_fed(stop, shows_text=is_streamed)
 
     async def _generate(self, prompt: Prompt, indicator: WorkingIndicator) -> Finished:
         """Feed the writer. Whatever fails ends as `Finished`, so that what is shown is mended."""
@@ -291,11 +293,9 @@ class Answering:
                         self._gate.add(text)
                         if self._gate.is_shut:
                             return Finished(FinishReason.STOP, Usage())
-                    case Waiting(position, expected_s):
-                        await indicator.update(Progress(_place_in_queue(position, expected_s)))
-                    case Loading(model, fraction):
-                        text = _("Loading {model}").format(model=model)
-                        await indicator.update(Progress(text, fraction))
+                    case Waiting() | Loading():
+                        if (why := why_nothing_comes(event)) is not None:
+                            await self._tell(Progress(*why), indicator)
                     case ReasoningDelta():
                         pass
                     case Finished():
@@ -303,6 +303,14 @@ class Answering:
                     case _:
                         assert_never(event)
         raise AssertionError("an engine's stream ends with Finished")
+
+    async def _tell(self, progress: Progress, indicator: WorkingIndicator) -> None:
+        """Say why the answer has not begun: in the sign of work, or in the reply itself."""
+        if self._adapter.capabilities.tells_progress:
+            await indicator.update(progress)
+        elif not self._writer.text:
+            share = "" if progress.fraction is None else f", {progress.fraction:.0%}"
+            self._writer.announce(f"\N{HOURGLASS} {progress.text}{share}")
 
     def _finished_answer(self, prompt: Prompt, finished: Finished, seconds: float) -> Answer:
         self._gate.end()
@@ -331,14 +339,6 @@ class Answering:
             return retry
         is_taken = self._services.reports.are_taken_on(self.message.event.conversation.platform)
         return (*retry, Action.GOOD, Action.BAD, *((Action.REPORT,) if is_taken else ()))
-
-
-def _place_in_queue(position: int, expected_s: float | None) -> str:
-    if expected_s is None:
-        return _("Place {position} in the queue").format(position=position)
-    return _("Place {position} in the queue, about {seconds} s").format(
-        position=position, seconds=max(1, round(expected_s))
-    )
 
 
 def _note(finished: Finished, *, has_text: bool) -> str:
@@ -425,9 +425,9 @@ async def _working(adapter: Adapter, message: StoredMessage) -> AsyncGenerator[W
 class _Stage(Stage):
     """What a command's work shows, through the word list and the sign of work."""
 
-    def __init__(self, gate: SentenceGate, indicator: WorkingIndicator) -> None:
+    def __init__(self, gate: SentenceGate, tell: Callable[[Progress], Awaitable[None]]) -> None:
         self._gate = gate
-        self._indicator = indicator
+        self._tell = tell
 
     @override
     def feed(self, text: str) -> None:
@@ -435,7 +435,7 @@ class _Stage(Stage):
 
     @override
     async def tell(self, text: str, fraction: float | None = None) -> None:
-        await self._indicator.update(Progress(text, fraction))
+        await self._tell(Progress(text, fraction))
 
 
 class _Indicator(WorkingIndicator):

@@ -41,6 +41,7 @@ class ReplyWriter:
         self._claim = claim
         self._sleep = sleep
         self._text = ""
+        self._notice: str | None = None
         self._grew = asyncio.Event()
         self._ended = asyncio.Event()
         self._posted = {part.index: part.platform_id for part in claim.parts}
@@ -57,22 +58,37 @@ class ReplyWriter:
         self._text += delta
         self._grew.set()
 
+    def announce(self, notice: str) -> None:
+        """Show a line in the answer's place, until there is some of it: why it has not begun."""
+        self._notice = notice
+        self._grew.set()
+
     def end_feed(self) -> None:
         """No more text comes: `show_while_fed` returns once its present post or edit is done."""
         self._ended.set()
         self._grew.set()
 
     async def show_while_fed(
-        self, actions: Sequence[Action] = (), *, is_private: bool = False
+        self,
+        actions: Sequence[Action] = (),
+        *,
+        is_private: bool = False,
+        shows_text: bool = True,
     ) -> None:
-        """Show the text as it grows; a platform that fails meanwhile is left to `finish`."""
+        """Show the text as it grows, and before it what is announced; without `shows_text` that
+        alone. A platform that fails meanwhile is left to `finish`.
+        """
         while not self._ended.is_set():
             await self._grew.wait()
             self._grew.clear()
-            if self._text.strip() and not self._ended.is_set():
+            text = self._text.strip() and self._text if shows_text else ""
+            if (text or self._notice) and not self._ended.is_set():
+                growing = Answer(text or self._notice or "", is_private=is_private)
+                views = self._views(growing, actions, is_final=False)
+                if not text:
+                    views = [replace(view, stable_chars=0) for view in views]
                 try:
-                    growing = Answer(self._text, is_private=is_private)
-                    await self._show(self._views(growing, actions, is_final=False))
+                    await self._show(views)
                 except PlatformError as error:
                     log.info("a reply could not be shown while it grew: %s", type(error).__name__)
             with suppress(TimeoutError):

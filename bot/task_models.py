@@ -12,12 +12,14 @@ from bot.engine.base import (
     GenerationRequest,
     Loading,
     TextDelta,
+    Waiting,
 )
 from bot.errors import ModelError, ModelNotInstalled
 from bot.models import Models
 from bot.prompt import PromptBuilder
 from bot.text import clean
 from bot.translations import gettext as _
+from bot.waiting import why_nothing_comes
 from config.catalogue import ModelEntry, Task
 
 Showing = Callable[[str], None]
@@ -113,9 +115,9 @@ class TaskModels:
                     text += event.text
                     if show is not None:
                         show(event.text)
-                elif isinstance(event, Loading):
-                    loading = _("Loading {model}").format(model=event.model)
-                    await tell(loading, event.fraction)
+                elif isinstance(event, Loading | Waiting):
+                    if (why := why_nothing_comes(event)) is not None:
+                        await tell(*why)
                 elif isinstance(event, Finished):
                     return _done(clean(text), event)
         raise AssertionError("an engine's stream ends with Finished")

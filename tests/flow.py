@@ -166,6 +166,7 @@ async def running_flow(
     account: str = ACCOUNT,
     words: WordList | None = None,
     reports: Mapping[str, str] | None = None,
+    tells_progress: bool = True,
 ) -> AsyncGenerator[Flow]:
     """Start a process's flow over the store and the platform in a folder; end it hard."""
     clock, engine = clock or Clock(), engine or ScriptedEngine()
@@ -174,7 +175,9 @@ async def running_flow(
     platform = Platform(folder / "platform.jsonl", max_chars)
     limits, pictures = limits or Limits(rescan_s=0.01), Pictures()
     orchestrator, services = compose(store, engine, clock, limits, pictures, words, reports)
-    adapter = ScriptedAdapter(platform, services, script, fuse, account=account)
+    adapter = ScriptedAdapter(
+        platform, services, script, fuse, account=account, tells_progress=tells_progress
+    )
     services.account = account
     orchestrator.attach(adapter)
     started = asyncio.Event()

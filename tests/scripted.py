@@ -259,6 +259,7 @@ class ScriptedAdapter(Adapter):
         fuse: Fuse | None = None,
         *,
         is_append_only: bool = False,
+        tells_progress: bool = True,
         max_parts: int | None = None,
         account: str = ACCOUNT,
     ) -> None:
@@ -277,6 +278,7 @@ class ScriptedAdapter(Adapter):
             is_append_only=is_append_only,
             has_buttons=True,
             has_pictures=True,
+            tells_progress=tells_progress,
             max_parts=max_parts,
             reader=self.reader,
             target_in=ReplyTarget,

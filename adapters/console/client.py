@@ -87,6 +87,7 @@ class ConsoleAdapter:
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
             is_append_only=self._display.is_append_only,
+            tells_progress=True,
             reader=self._transcript,
         )
 

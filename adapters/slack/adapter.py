@@ -69,6 +69,7 @@ class SlackAdapter:
             edit_interval_s=EDIT_INTERVAL_S,
             has_buttons=self._settings.buttons != "none",
             length=length,
+            tells_progress=True,
             target_in=channel_target,
         )
 

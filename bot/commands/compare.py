@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
 
 from bot.appearance import VOTES
@@ -19,7 +20,14 @@ from bot.commands.registry import (
 )
 from bot.comparison import Comparison, Contestant, compare
 from bot.conversation import Role, Turn
-from bot.engine.base import Engine, EngineEvent, GenerationRequest, Loading, TextDelta
+from bot.engine.base import (
+    Engine,
+    EngineEvent,
+    GenerationRequest,
+    Loading,
+    TextDelta,
+    Waiting,
+)
 from bot.errors import UsageError
 from bot.leaderboard import standings, table
 from bot.messages import Action, Picture
@@ -31,6 +39,7 @@ from bot.store.base import Comparisons, Contender, Round, Vote
 from bot.text import clean
 from bot.translations import gettext as _
 from bot.voting import Voting, name_of, offered
+from bot.waiting import why_nothing_comes
 from config.catalogue import ModelEntry
 
 MIN_MODELS, MAX_MODELS = 2, 4
@@ -189,9 +198,11 @@ class CompareCommands:
             async for model, event in events:
                 before = {one.model: one.text for one in comparison.contestants}[model]
                 contestant = comparison.apply(model, event, self._monotonic())
-                if isinstance(event, Loading):
-                    name = _("a model") if is_blind else model
-                    await stage.tell(_("Loading {model}").format(model=name), event.fraction)
+                if isinstance(event, Loading | Waiting):
+                    if is_blind and isinstance(event, Loading):
+                        event = replace(event, model=_("a model"))
+                    if (why := why_nothing_comes(event)) is not None:
+                        await stage.tell(*why)
                     continue
                 if model != asking:
                     asking = model
