@@ -67,7 +67,8 @@ class ModelLibrary:
         A remote model has none.
         """
         folder = self._folder(entry)
-        if entry.is_remote or not (folder / "config.json").is_file():
+        has_files = (folder / "config.json").is_file() or any(folder.glob("*.gguf"))
+        if entry.is_remote or not has_files:
             raise ModelNotInstalled(_absent(entry))
         return folder
 

@@ -145,7 +145,8 @@ class OwnerModel(BaseModel):
     )
     folder: Path | None = Field(
         default=None,
-        description="A folder with the model's files, instead of a repository.",
+        description="A folder with the model's files (safetensors, or one GGUF file), instead of "
+        "a repository.",
         examples=["/srv/models/notes"],
     )
     revision: str = Field(
@@ -406,7 +407,8 @@ def _size(key: str, model: OwnerModel, folder: Path | None) -> int:
     if model.weight_bytes is not None:
         return model.weight_bytes
     if folder is not None:
-        weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
+        kinds = ("*.safetensors", "*.bin", "*.gguf")
+        weights = [file for kind in kinds for file in folder.glob(kind)]
         return max(1, sum(file.stat().st_size for file in weights))
     parameters = model.parameters or _parameters_in(model.repository)
     if parameters is None:

@@ -157,7 +157,7 @@ def make_llama(folder: Path) -> None:
         eos_token_id=[1, 4],
         pad_token_id=1,
     )
-    _save(LlamaForCausalLM(config), tokenizer, folder, Spread())
+    save(LlamaForCausalLM(config), tokenizer, folder, Spread())
 
 
 def make_smollm(folder: Path) -> None:
@@ -176,7 +176,7 @@ def make_smollm(folder: Path) -> None:
         eos_token_id=2,
         pad_token_id=2,
     )
-    _save(LlamaForCausalLM(config), tokenizer, folder, Spread())
+    save(LlamaForCausalLM(config), tokenizer, folder, Spread())
 
 
 def make_qwen3(folder: Path) -> None:
@@ -197,7 +197,7 @@ def make_qwen3(folder: Path) -> None:
         eos_token_id=2,
         pad_token_id=0,
     )
-    _save(Qwen3ForCausalLM(config), tokenizer, folder, Spread())
+    save(Qwen3ForCausalLM(config), tokenizer, folder, Spread())
 
 
 def make_t5(folder: Path) -> None:
@@ -231,7 +231,7 @@ def make_t5(folder: Path) -> None:
         pad_token_id=0,
         eos_token_id=1,
     )
-    _save(T5ForConditionalGeneration(config), tokenizer, folder, Spread(1.0, 12.0, 2.5))
+    save(T5ForConditionalGeneration(config), tokenizer, folder, Spread(1.0, 12.0, 2.5))
 
 
 def make_blenderbot(folder: Path) -> None:
@@ -256,7 +256,7 @@ def make_blenderbot(folder: Path) -> None:
         forced_eos_token_id=2,
         scale_embedding=True,
     )
-    _save(BlenderbotForConditionalGeneration(config), tokenizer, folder, Spread(0.3, 12.0, 2.5))
+    save(BlenderbotForConditionalGeneration(config), tokenizer, folder, Spread(0.3, 12.0, 2.5))
 
 
 TINY = {
@@ -305,7 +305,8 @@ class Spread:
         return wide * columns**-0.5
 
 
-def _save(model: PreTrainedModel, tokenizer: Saved, folder: Path, spread: Spread) -> None:
+def save(model: PreTrainedModel, tokenizer: Saved, folder: Path, spread: Spread) -> None:
+    """Draw the weights and write all files."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, weight in model.named_parameters():

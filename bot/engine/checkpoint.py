@@ -20,6 +20,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    modeling_gguf_pytorch_utils,
 )
 from transformers.utils import logging as transformers_logging
 
@@ -159,12 +160,18 @@ def read_blueprint(
     weights = inspect_weights(folder)
     config = cast(
         "PretrainedConfig",
-        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+        AutoConfig.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            **_gguf(weights),
+        ),
     )
     _check_family(entry, config)
     dtype = choose_dtype(weights, device, exact=exact)
     # Torch's own format does not tell its precision before it is loaded: it may be half.
-    elements = weights.elements if weights.is_safetensors else weights.stored_bytes // 2
+    is_known = weights.is_safetensors or weights.gguf_file is not None
+    elements = weights.elements if is_known else weights.stored_bytes // 2
     return Blueprint(
         entry=entry,
         folder=folder,
@@ -230,6 +237,11 @@ def _weight_bytes(
     return whole + rows * (_int_or_none(config, "hidden_size") or 0) * dtype.itemsize
 
 
+def _gguf(weights: Weights) -> dict[str, str]:
+    """What transformers is told of a GGUF file: it holds configuration and tokenizer as well."""
+    return {} if weights.gguf_file is None else {"gguf_file": weights.gguf_file}
+
+
 def _check_family(entry: ModelEntry, config: PretrainedConfig) -> None:
     feed = FEEDS[entry.family]
     is_encoder_decoder = bool(config.is_encoder_decoder)
@@ -268,7 +280,10 @@ def _int_or_none(config: PretrainedConfig, name: str) -> int | None:
 
 def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
     loaded = AutoTokenizer.from_pretrained(
-        blueprint.folder, local_files_only=True, trust_remote_code=False
+        blueprint.folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        **_gguf(blueprint.weights),
     )
     tokenizer = ModelTokenizer(cast("PreTrainedTokenizerBase", loaded))
     if blueprint.entry.family is Family.CHAT:
@@ -297,6 +312,7 @@ def _load_model(blueprint: Blueprint) -> PreTrainedModel:
         use_safetensors=blueprint.weights.is_safetensors,
         weights_only=True,
         output_loading_info=True,
+        **_gguf(blueprint.weights),
     )
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
@@ -351,11 +367,20 @@ def _pieces_reported(on_piece: Callable[[float], None]) -> Generator[None]:
         is_loop = options.get("desc") == PIECES
         return _Pieces(args[0] if args else (), on_piece if is_loop else None)
 
+    # Unpacking a GGUF file draws a bar of its own, past the hook.
+    unpacking = cast("Any", modeling_gguf_pytorch_utils)
+    bar = unpacking.tqdm
     previous = transformers_logging.set_tqdm_hook(make)
+    unpacking.tqdm = _silent
     try:
         yield
     finally:
         transformers_logging.set_tqdm_hook(previous)
+        unpacking.tqdm = bar
+
+
+def _silent(items: Iterable[object], **_options: object) -> "_Pieces":
+    return _Pieces(items, None)
 
 
 class _Pieces:

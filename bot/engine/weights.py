@@ -31,17 +31,22 @@ class Weights:
     """The weights of a checkpoint: elements, bytes as stored, and the format.
 
     `dtype` is the most frequent one in safetensors' names, None for torch's own format, whose
-    content is not known before it is loaded.
+    content is not known before it is loaded. `gguf_file` is the name of the one file that holds
+    everything, where it is llama.cpp's format; such weights are unpacked when they are loaded.
     """
 
     elements: int
     stored_bytes: int
     dtype: str | None
     is_safetensors: bool
+    gguf_file: str | None = None
 
 
 def inspect_weights(folder: Path) -> Weights:
     """Measure a checkpoint. Raises `DamagedCheckpoint` where files are missing or cut short."""
+    gguf = gguf_in(folder)
+    if gguf is not None:
+        return _inspect_gguf(gguf)
     if not (folder / "config.json").is_file():
         raise DamagedCheckpoint("config.json is missing")
     if not any(all((folder / name).is_file() for name in names) for names in TOKENIZER_FILES):
@@ -59,6 +64,31 @@ def inspect_weights(folder: Path) -> Weights:
     if not dtypes:
         raise DamagedCheckpoint("the weights are empty")
     return Weights(elements, stored, dtypes.most_common(1)[0][0], is_safetensors=True)
+
+
+def gguf_in(folder: Path) -> Path | None:
+    """The GGUF file of a folder that holds no checkpoint of another kind."""
+    if (folder / "config.json").is_file():
+        return None
+    files = sorted(folder.glob("*.gguf"))
+    if len(files) > 1:
+        raise DamagedCheckpoint(f"it holds {len(files)} GGUF files: keep one of them in its folder")
+    return files[0] if files else None
+
+
+def _inspect_gguf(file: Path) -> Weights:
+    # Imported here: it brings numpy, and few checkpoints are of this kind.
+    from gguf import GGUFReader
+
+    try:
+        tensors = GGUFReader(file).tensors
+    except (ValueError, IndexError, OSError, KeyError) as error:
+        raise DamagedCheckpoint(f"{file.name} is cut short or no GGUF file") from error
+    if not tensors:
+        raise DamagedCheckpoint(f"{file.name} holds no weights")
+    elements = sum(int(tensor.n_elements) for tensor in tensors)
+    stored = sum(int(tensor.n_bytes) for tensor in tensors)
+    return Weights(elements, stored, "BF16", is_safetensors=False, gguf_file=file.name)
 
 
 def _weight_files(folder: Path) -> list[Path]:

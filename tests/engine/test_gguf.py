@@ -1,0 +1,114 @@
+"""GGUF files through the path that every model is loaded by."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import gguf
+import pytest
+import torch
+
+from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.weights import DamagedCheckpoint, inspect_weights
+from bot.library import ModelLibrary
+from config.catalogue import Catalogue, Family, ModelEntry, OwnerModel
+from config.settings import HubSettings
+from tests.checkpoints import PROMPTS, Tiny
+from tests.engine.engines import MakeEngine
+from tests.engine.reading import read, request_for
+from tests.gguf_file import make_qwen2, write_gguf
+
+KINDS = {
+    "F32": gguf.GGMLQuantizationType.F32,
+    "F16": gguf.GGMLQuantizationType.F16,
+    "Q8_0": gguf.GGMLQuantizationType.Q8_0,
+    "Q4_0": gguf.GGMLQuantizationType.Q4_0,
+}
+
+TINY_QWEN2 = Tiny("qwen2", Family.CHAT, 256, make_qwen2)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The checkpoint as transformers keeps it, and as GGUF files of several kinds."""
+    made = {name: tmp_path_factory.mktemp(name) for name in ("original", *KINDS)}
+    make_qwen2(made["original"])
+    for name, kind in KINDS.items():
+        write_gguf(made["original"], made[name] / f"tiny-{name}.gguf", kind)
+    return made
+
+
+def entry_for(folder: Path) -> ModelEntry:
+    """Through the catalogue, as an owner adds a folder."""
+    return Catalogue.load({"mine": OwnerModel(folder=folder)}).get("mine")
+
+
+def loaded(folder: Path) -> Checkpoint:
+    blueprint = read_blueprint(TINY_QWEN2.entry(folder), folder, torch.device("cpu"), exact=True)
+    return load_checkpoint(blueprint, lambda _share: None)
+
+
+def embeddings(checkpoint: Checkpoint) -> torch.Tensor:
+    layer = cast("torch.nn.Embedding", checkpoint.model.get_input_embeddings())
+    return layer.weight.detach()
+
+
+async def test_a_gguf_file_answers_as_the_checkpoint_that_it_was_made_from(
+    make_engine: MakeEngine, folders: Mapping[str, Path]
+) -> None:
+    entries = {name: TINY_QWEN2.entry(folders[name], name=name) for name in ("original", "F32")}
+    engine = make_engine(entries=entries)
+    for prompt in PROMPTS[:4]:
+        original = await read(engine, request_for("original", prompt))
+        converted = await read(engine, request_for("F32", prompt))
+        assert converted.finished.error is None
+        assert converted.text == original.text
+        assert converted.text
+
+
+@pytest.mark.parametrize(("kind", "most"), [("F16", 0.001), ("Q8_0", 0.01), ("Q4_0", 0.12)])
+def test_fewer_bits_lose_a_little(folders: Mapping[str, Path], kind: str, most: float) -> None:
+    expected, found = embeddings(loaded(folders["original"])), embeddings(loaded(folders[kind]))
+    difference = float((found - expected).square().sum() / expected.square().sum()) ** 0.5
+    assert 0 < difference < most
+
+
+def test_loading_prints_nothing(
+    folders: Mapping[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    loaded(folders["Q8_0"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_library_finds_it_and_its_size_is_told(
+    folders: Mapping[str, Path], tmp_path: Path
+) -> None:
+    entry = entry_for(folders["Q8_0"])
+    library = ModelLibrary(tmp_path, HubSettings())
+    assert library.path(entry) == folders["Q8_0"]
+    file = folders["Q8_0"] / "tiny-Q8_0.gguf"
+    assert entry.weight_bytes == file.stat().st_size
+    weights = inspect_weights(folders["Q8_0"])
+    original = inspect_weights(folders["original"])
+    assert (weights.gguf_file, weights.elements) == (file.name, original.elements)
+    assert weights.stored_bytes < original.stored_bytes / 3
+
+
+@pytest.mark.parametrize("length", [0, 3, 100, 4000])
+def test_a_file_that_is_cut_short_is_told(
+    folders: Mapping[str, Path], tmp_path: Path, length: int
+) -> None:
+    whole = (folders["F32"] / "tiny-F32.gguf").read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(whole[:length])
+    with pytest.raises(DamagedCheckpoint, match=r"cut\.gguf"):
+        inspect_weights(tmp_path)
+    (tmp_path / "cut.gguf").write_bytes(whole[:-5000])
+    with pytest.raises(DamagedCheckpoint, match=r"cut\.gguf"):
+        inspect_weights(tmp_path)
+
+
+def test_of_several_files_none_is_guessed(folders: Mapping[str, Path], tmp_path: Path) -> None:
+    for name in ("one.gguf", "two.gguf"):
+        (tmp_path / name).symlink_to(folders["F32"] / "tiny-F32.gguf")
+    with pytest.raises(DamagedCheckpoint, match="2 GGUF files"):
+        inspect_weights(tmp_path)

@@ -1,0 +1,106 @@
+"""A small Qwen2 checkpoint, and turning it into a GGUF file as llama.cpp's converter would."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# gguf and numpy's arrays are only partly typed.
+
+import json
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import gguf
+import numpy as np
+from safetensors.numpy import load_file
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+
+from tests.checkpoints import CHATML, Spread, byte_level_bpe, save
+
+NAMES = (
+    (r"model\.embed_tokens\.", "token_embd."),
+    (r"model\.norm\.", "output_norm."),
+    (r"lm_head\.", "output."),
+    (r"model\.layers\.(\d+)\.", r"blk.\1."),
+    (r"self_attn\.([qkv])_proj\.", r"attn_\1."),
+    (r"self_attn\.o_proj\.", "attn_output."),
+    (r"mlp\.(gate|up|down)_proj\.", r"ffn_\1."),
+    (r"post_attention_layernorm\.", "ffn_norm."),
+    (r"input_layernorm\.", "attn_norm."),
+)
+"""transformers' names of Qwen2's weights, and GGUF's."""
+
+
+def make_qwen2(folder: Path) -> None:
+    """A checkpoint with Qwen2's tokenizer: GGUF files name a tokenizer's kind, not its rules."""
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    trained = json.loads(byte_level_bpe(special).to_str())["model"]
+    merges: Any = [tuple(pair) for pair in trained["merges"]]
+    tokenizer = Qwen2Tokenizer(
+        vocab=trained["vocab"],
+        merges=merges,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>"],
+        chat_template=CHATML,
+    )
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    save(Qwen2ForCausalLM(config), tokenizer, folder, Spread())
+
+
+def write_gguf(checkpoint: Path, file: Path, kind: gguf.GGMLQuantizationType) -> None:
+    """Write a checkpoint's weights, sizes, tokenizer and chat template into one file."""
+    config = _json(checkpoint / "config.json")
+    writer = gguf.GGUFWriter(file, "qwen2")
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
+    _add_tokenizer(writer, checkpoint, config)
+    for name, tensor in load_file(checkpoint / "model.safetensors").items():
+        for pattern, replacement in NAMES:
+            name = re.sub(pattern, replacement, name)
+        values = tensor.astype(np.float32)
+        is_matrix = values.ndim == 2 and values.shape[1] % 32 == 0
+        stored = kind if is_matrix else gguf.GGMLQuantizationType.F32
+        packed = gguf.quants.quantize(values, stored)
+        writer.add_tensor(name, packed, raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, checkpoint: Path, config: dict[str, Any]) -> None:
+    tokenizer = _json(checkpoint / "tokenizer.json")
+    added = {one["content"]: one["id"] for one in tokenizer["added_tokens"]}
+    ids = {**tokenizer["model"]["vocab"], **added}
+    tokens = sorted(ids, key=lambda token: ids[token])
+    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([control if token in added else normal for token in tokens])
+    merges = tokenizer["model"]["merges"]
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_bos_token_id(config["bos_token_id"])
+    writer.add_eos_token_id(config["eos_token_id"])
+    writer.add_pad_token_id(config["pad_token_id"])
+    writer.add_chat_template((checkpoint / "chat_template.jinja").read_text("utf-8"))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(file.read_text("utf-8")))
