@@ -19,17 +19,15 @@ from rich.prompt import Confirm
 from tomlkit.exceptions import TOMLKitError
 
 from bot.cli.invocation import invocation
+from bot.cli.models import fits
 from bot.cli.pulling import shown_progress
-from bot.engine.failures import GIB, size_text
+from bot.engine.failures import size_text
 from bot.errors import ModelError, UsageError
 from bot.installed_adapters import adapter_modules
 from bot.library import ModelLibrary
 from bot.translations import gettext as _
 from config.catalogue import Catalogue, ModelEntry
 from config.sources import CONFIG_NAME, DOTENV
-
-ROUNDING = 0.9
-"""A machine sold with 8 GB shows a little less."""
 
 
 class AskingModule(Protocol):
@@ -91,12 +89,15 @@ def _ask_model(console: Console, catalogue: Catalogue, library: ModelLibrary) ->
 
 
 def best_fitting(catalogue: Catalogue, memory_bytes: int) -> ModelEntry | None:
-    """The largest model for chats of the catalogue that fits this much memory, if one does."""
-    memory_gb = memory_bytes / GIB / ROUNDING
+    """The largest model for chats of the catalogue that fits this much memory as it is stored."""
     fitting = [
         entry
         for entry in catalogue
-        if not entry.builtin and entry.has_system_prompt and (entry.fits_gb or 1e9) <= memory_gb
+        if not entry.builtin
+        and entry.has_system_prompt
+        and entry.weight_bits is None
+        and entry.fits_gb is not None
+        and fits(entry.fits_gb, memory_bytes)
     ]
     return max(fitting, key=lambda entry: entry.weight_bytes, default=None)
 

@@ -1,25 +1,30 @@
 """`fireside models`: list, show, pull and remove."""
 
+import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
+import psutil
 import typer
 
 from bot.cli.graphics import has_unused_gpu
 from bot.cli.invocation import Invocation, invocation
 from bot.cli.pulling import shown_progress
 from bot.cli.tables import Column, print_table
-from bot.engine.failures import size_text
-from bot.errors import ModelError, UsageError
+from bot.engine.failures import GIB, size_text
+from bot.errors import ModelError, StoreUnavailable, UsageError
 from bot.translations import gettext as _
 
 if TYPE_CHECKING:
     from bot.library import InstalledModel
     from config.catalogue import ModelEntry
+
+ROUNDING = 0.9
+"""A machine sold with 8 GB has a little less that can be used."""
 
 CARD = Path(__file__).parents[1] / "builtin" / "README.md"
 
@@ -38,20 +43,24 @@ def list_models(
         bool, typer.Option("--installed", help=_("Only those that can be used now."))
     ] = False,
 ) -> None:
-    """Show the models that can be chosen; * marks the default, ~ an estimated size."""
+    """Show the models that can be chosen; * marks the default, ~ an estimated size, ! what does not
+    fit this machine. The speed is what answers had here."""
     run = invocation(context)
     default = run.catalogue.get(run.loaded.settings.model).name
     here = {entry.name: run.library.installed(entry) for entry in run.catalogue}
     shown = [one for one in run.catalogue if here[one.name] or one.is_remote or not installed]
+    speeds = asyncio.run(_speeds(run))
     columns = (
         Column(_("name")),
         Column(_("title"), can_fold=True),
         Column(_("size"), is_number=True),
         Column(_("installed")),
         Column(_("fits"), is_number=True),
+        Column(_("tokens/s"), is_number=True),
         Column(_("licence"), can_fold=True),
     )
-    print_table(columns, [_row(entry, here[entry.name], default) for entry in shown])
+    rows = [_row(one, here[one.name], default, speeds.get(one.name)) for one in shown]
+    print_table(columns, rows)
     for preset, members in run.catalogue.presets.items():
         text = _("{preset} stands for {members}: fireside models pull {preset}")
         typer.echo(text.format(preset=preset, members=", ".join(members)), err=True)
@@ -122,14 +131,39 @@ def _confirm(entry: "ModelEntry") -> None:
         raise typer.Exit(1)
 
 
-def _row(entry: "ModelEntry", here: "InstalledModel | None", default: str) -> tuple[str, ...]:
+async def _speeds(run: Invocation) -> Mapping[str, float]:
+    """Tokens a second of each model's latest answers on this machine, where there were any."""
+    # Imported here: --help does without SQLAlchemy.
+    from bot.store.database import FILE_NAME
+    from bot.store.sql_store import SqlStore
+
+    folder = run.loaded.settings.data_dir
+    if not (folder / FILE_NAME).is_file():
+        return {}
+    try:
+        async with await SqlStore.open(folder) as store:
+            return await store.exchanges.speeds()
+    except StoreUnavailable:
+        return {}
+
+
+def fits(fits_gb: int, memory_bytes: int) -> bool:
+    """Whether a machine with so much memory is of a class: some of it is always taken."""
+    return fits_gb <= memory_bytes / GIB / ROUNDING
+
+
+def _row(
+    entry: "ModelEntry", here: "InstalledModel | None", default: str, tokens_per_s: float | None
+) -> tuple[str, ...]:
+    is_too_small = entry.fits_gb and not fits(entry.fits_gb, psutil.virtual_memory().total)
     size = size_text(here.size_bytes) if here else f"~{size_text(entry.weight_bytes)}"
     return (
         f"{entry.name} *" if entry.name == default else entry.name,
         f"{entry.title} ({entry.label})" if entry.label else entry.title,
         "-" if entry.is_remote else size,
         _("remote") if entry.is_remote else _("yes") if here else "-",
-        f"{entry.fits_gb} GB" if entry.fits_gb else "-",
+        f"{entry.fits_gb} GB{' !' if is_too_small else ''}" if entry.fits_gb else "-",
+        f"{tokens_per_s:.0f}" if tokens_per_s is not None else "-",
         entry.licence,
     )
 

@@ -5,7 +5,9 @@ import io
 import re
 import sys
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typing_extensions import override
@@ -13,9 +15,13 @@ from typing_extensions import override
 from bot.__main__ import main
 from bot.cli.graphics import has_unused_gpu
 from bot.cli.models import CARD
+from bot.engine.failures import GIB
+from bot.store.base import Answer
+from bot.store.sql_store import SqlStore
 from config.catalogue import Catalogue
 from tests.cli.running import run
 from tests.loopback_hub import LoopbackHub, Repository, running_hub, tiny_model, write_model
+from tests.scripted import START, question
 
 OWN = '[models.tiny]\nrepository = "maker/tiny"\nparameters = 2000\nlimits = "It knows nothing."\n'
 
@@ -44,10 +50,10 @@ def test_the_list_has_a_line_for_each_model_when_it_is_piped(
     said = run(capsys, "models", "list")
     rows = [line.split("\t") for line in said.out.splitlines()]
     assert [row[0].removesuffix(" *") for row in rows[1:]] == [*Catalogue.load().entries]
-    assert {len(row) for row in rows} == {6}
+    assert {len(row) for row in rows} == {7}
     assert rows[1][:2] == ["fireside *", "Fireside starter (starter model)"]
     blenderbot = next(row for row in rows if row[0] == "blenderbot")
-    assert blenderbot[2:] == ["~696 MiB", "-", "4 GB", "Apache-2.0"]
+    assert blenderbot[2:] == ["~696 MiB", "-", "4 GB", "-", "Apache-2.0"]
     assert "fireside models pull lab" in said.err
 
 
@@ -70,7 +76,7 @@ def test_the_list_can_be_of_what_is_installed(
     monkeypatch.setenv("FIRESIDE_MODELS_DIR", str(workplace / "models"))
     monkeypatch.setenv("FIRESIDE_MODEL", "blenderbot")
     lines = run(capsys, "models", "list", "--installed").out.splitlines()
-    assert lines[-1] == "blenderbot *\tBlenderbot 400M\t0 MiB\tyes\t4 GB\tApache-2.0"
+    assert lines[-1] == "blenderbot *\tBlenderbot 400M\t0 MiB\tyes\t4 GB\t-\tApache-2.0"
     assert not any(line.startswith("flan") for line in lines)
 
 
@@ -193,3 +199,55 @@ def test_a_gpu_that_pytorch_cannot_use_is_told(
     assert not has_unused_gpu("2.13.0", [tmp_path])
     monkeypatch.setattr("bot.cli.models.has_unused_gpu", lambda: True)
     assert "There is a GPU here" in run(capsys, "models", "list").err
+
+
+@pytest.mark.parametrize(("memory_gb", "marked"), [(3.8, {"8 GB !", "12 GB !"}), (64, set[str]())])
+def test_the_list_marks_what_does_not_fit_this_machine(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    memory_gb: float,
+    marked: set[str],
+) -> None:
+    memory = SimpleNamespace(total=int(memory_gb * GIB))
+    monkeypatch.setattr("bot.cli.models.psutil.virtual_memory", lambda: memory)
+    rows = [line.split("\t") for line in run(capsys, "models", "list").out.splitlines()[1:]]
+    assert {row[4] for row in rows if row[4].endswith("!")} == marked
+
+
+async def _answered(folder: Path) -> None:
+    """One answer of blenderbot at 12 tokens a second, as the bot keeps it."""
+    async with await SqlStore.open(folder) as store:
+        message = await store.inbox.admit("account", question("why?"), START)
+        assert message is not None
+        lease_until = START + timedelta(minutes=1)
+        claim = await store.inbox.claim(message.id, "worker", START, lease_until)
+        assert claim is not None
+        await store.inbox.save_answer(claim, Answer("so", model="blenderbot", tokens_per_s=12.0))
+
+
+def test_the_list_says_how_fast_a_model_was_here(
+    workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRESIDE_DATA_DIR", str(workplace / "data"))
+    assert not run(capsys, "models", "list").err.startswith("Traceback")
+    assert not (workplace / "data").exists()
+    asyncio.run(_answered(workplace / "data"))
+    rows = [line.split("\t") for line in run(capsys, "models", "list").out.splitlines()]
+    speeds = {row[0]: row[5] for row in rows[1:]}
+    assert speeds.pop("blenderbot") == "12"
+    assert set(speeds.values()) == {"-"}
+
+
+def test_a_remote_model_is_listed_and_shown_with_its_place(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = '[models.far]\nengine = "openai"\nendpoints = ["https://api.example.org/v1"]\n'
+    (workplace / "fireside.toml").write_text(table)
+    lines = run(capsys, "models", "list", "--installed").out.splitlines()
+    assert "far\tfar\t-\tremote\t-\t-\tnot stated" in lines
+    shown = run(capsys, "models", "show", "far").out
+    assert "Runs on:        api.example.org: https://api.example.org/v1" in shown
+    for command in ("pull", "remove"):
+        told = run(capsys, "models", command, "far", *(["--yes"] if command == "remove" else []))
+        assert told.code != 0
+        assert "runs on a server" in told.err
