@@ -70,6 +70,7 @@ class SlackAdapter:
             has_buttons=self._settings.buttons != "none",
             length=length,
             tells_progress=True,
+            reader=self.client.history,
             target_in=channel_target,
         )
 

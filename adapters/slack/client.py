@@ -17,8 +17,9 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.arrivals import Arrivals
-from adapters.slack.commands import PICK, slash_names
+from adapters.slack.commands import MENU, PICK, slash_names
 from adapters.slack.errors import connection_errors
+from adapters.slack.history import ChannelHistory
 from adapters.slack.home import Home
 from adapters.slack.http_server import HttpServer
 from adapters.slack.interactions import Acknowledge, Interactions
@@ -62,6 +63,7 @@ class SlackClient:
         self.is_online = asyncio.Event()
         self.is_serving = asyncio.Event()
         people = People(api, settings)
+        self.history = ChannelHistory(api, people, lambda: self.own)
         commands = TextCommands(api, people, services, settings)
         self.home = Home(api, people, services, settings)
         self.panel = Panel(api, settings)
@@ -82,9 +84,8 @@ class SlackClient:
         """Ask Slack who the bot is. Raises `ConfigurationError` for a token it does not accept."""
         with connection_errors(BOT_TOKEN_KEY):
             known = await self._api.call("auth.test")
-        self._own = Own(
-            str(known["user_id"]), str(known["bot_id"]), str(known["user"]), str(known["team_id"])
-        )
+        names = ("user_id", "bot_id", "user", "team_id", "url")
+        self._own = Own(*(str(known.get(name) or "") for name in names))
         log.info("connected to Slack as %s in workspace %s", known["user"], known["team_id"])
         self.is_online.set()
 
@@ -203,6 +204,10 @@ class SlackClient:
         async def suggest(body: Json, ack: Acknowledge) -> None:
             await interactions.suggest(body, ack)
 
+        async def chosen(body: Json, ack: Acknowledge) -> None:
+            await interactions.chosen(body, ack, self.own)
+
+        app.shortcut(re.compile(MENU))(chosen)
         for name in slash_names(self._services.commands, self._settings.command_prefix):
             app.command(name)(slash)
         app.action(re.compile(ACTION))(pressed)

@@ -9,11 +9,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.adapter import Choice
-from bot.commands.registry import Command, CommandRegistry, Parameter, ParameterKind
+from bot.commands.registry import (
+    MESSAGE_PREFIX,
+    Command,
+    CommandRegistry,
+    OfMessage,
+    Parameter,
+    ParameterKind,
+    Parsed,
+)
 from bot.translations import gettext as _
 
 PICK = "fireside:pick"
 """The id of a picker; the id of its block tells what is picked."""
+
+MENU = "fireside:menu:"
+"""Before a command's name: the id of its place in a message's menu."""
 
 MAX_OPTIONS = 100
 MAX_BLOCK_ID = 255
@@ -38,6 +49,16 @@ def slash_names(registry: CommandRegistry, prefix: str) -> Mapping[str, Sequence
     for command in registry:
         groups.setdefault(f"/{prefix}{command.name.partition(' ')[0]}", []).append(command)
     return groups
+
+
+def from_menu(registry: CommandRegistry, callback_id: str, message_id: str, text: str) -> Parsed:
+    """The command that was chosen in a message's menu. Raises `UsageError` for one there is not."""
+    command = registry.get(callback_id.removeprefix(MENU))
+    if command.menu is None:
+        return Parsed(command.name, {})
+    gives_text = command.menu.gives is OfMessage.TEXT
+    value = text if gives_text else f"{MESSAGE_PREFIX}{message_id}"
+    return Parsed(command.name, {command.menu.parameter: value})
 
 
 def line_of(slash: str, text: str, prefix: str) -> str:

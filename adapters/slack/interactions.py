@@ -10,13 +10,14 @@ from typing import Any, Protocol, cast
 
 from adapters.slack.commands import (
     choice_to_make,
+    from_menu,
     line_of,
     options,
     pick_of,
     picker,
 )
 from adapters.slack.handle import Handle
-from adapters.slack.parse import PLATFORM, Json, Own, Post, place_of
+from adapters.slack.parse import PLATFORM, Json, Own, Post, place_of, post_id
 from adapters.slack.people import People
 from adapters.slack.reading import Reader
 from adapters.slack.render import escaped, pressed, private
@@ -92,6 +93,22 @@ class Interactions:
             await ack()
         else:
             await ack(escaped(error), response_type=EPHEMERAL)
+
+    async def chosen(self, body: Json, ack: Acknowledge, own: Own) -> None:
+        """A command in the menu of a message; its answer goes to a thread under it."""
+        await ack()
+        message = cast("Json", body["message"])
+        channel_id = str(body["channel"]["id"])
+        text = await self._people.readable(str(message.get("text") or ""), own)
+        message_id = post_id(channel_id, str(message["ts"]))
+        try:
+            parsed = from_menu(self._services.commands, str(body["callback_id"]), message_id, text)
+        except UsageError as error:
+            await self._respond(body, _private(error.text))
+            return
+        error = await self._run(body, parsed, str(body["user"]["id"]), channel_id, own)
+        if error is not None:
+            await self._respond(body, _private(error))
 
     async def suggest(self, body: Json, ack: Acknowledge) -> None:
         """What a picker offers for the letters typed so far."""
@@ -183,20 +200,21 @@ class Interactions:
     ) -> CommandInvoked:
         now, id_ = self._now(), _id_of(body)
         message = cast("Json", body.get("message") or body.get("container") or {})
+        thread_ts = message.get("thread_ts")
+        is_menu = body.get("type") == "message_action"
+        begins_thread = is_menu and not is_direct and self._settings.reply_in_thread
         handle = Handle(
             channel_id=channel_id,
             question_id=f"{channel_id}:{id_}",
             asked_ts=f"{now.timestamp():.6f}",
             asker_id=author.id,
             team_id=_team_of(body) or own.team_id,
-            thread_ts=message.get("thread_ts"),
+            thread_ts=thread_ts or (message.get("ts") if begins_thread else None),
             is_direct=is_direct,
             response_url=body.get("response_url"),
             is_home=channel_id == author.id,
         )
-        where = ConversationRef(
-            PLATFORM, own.team_id, channel_id, message.get("thread_ts"), is_direct
-        )
+        where = ConversationRef(PLATFORM, own.team_id, channel_id, thread_ts, is_direct)
         return CommandInvoked(
             handle.question_id,
             where,

@@ -6,7 +6,7 @@ It needs no SDK and no connection: what is listened to and called stands in tabl
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.slack.commands import slash_names
+from adapters.slack.commands import MENU, slash_names
 from adapters.slack.methods import METHODS
 from adapters.slack.settings import Settings
 from bot.commands.registry import Command, CommandRegistry
@@ -32,6 +32,8 @@ FEATURE_SCOPES = ("commands", "files:read")
 
 MAX_COMMAND_DESCRIPTION = 2000
 MAX_HINT = 1000
+MAX_SHORTCUT_NAME = 24
+MAX_SHORTCUT_DESCRIPTION = 150
 EVENTS_PATH = "/slack/events"
 PUBLIC_URL_KEY = "FIRESIDE_SLACK__PUBLIC_URL"
 
@@ -60,6 +62,7 @@ def manifest(settings: Settings, registry: CommandRegistry) -> Json:
                 ],
             },
             "bot_user": {"display_name": "Fireside", "always_online": True},
+            "shortcuts": _shortcuts(registry),
             "slash_commands": _slash_commands(settings, registry, url),
         },
         "oauth_config": {"scopes": {"bot": scopes()}},
@@ -90,6 +93,20 @@ def _slash_commands(settings: Settings, registry: CommandRegistry, url: str | No
             **({"url": url} if url else {}),
         }
         for name, members in slash_names(registry, settings.command_prefix).items()
+    ]
+
+
+def _shortcuts(registry: CommandRegistry) -> list[Json]:
+    """The commands in a message's menu."""
+    return [
+        {
+            "name": command.menu.title[:MAX_SHORTCUT_NAME],
+            "type": "message",
+            "callback_id": f"{MENU}{command.name}",
+            "description": command.help[:MAX_SHORTCUT_DESCRIPTION],
+        }
+        for command in registry
+        if command.menu is not None
     ]
 
 

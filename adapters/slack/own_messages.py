@@ -32,6 +32,11 @@ def notice_metadata() -> dict[str, Any]:
     return {"event_type": NOTICE, "event_payload": {}}
 
 
+def is_answer_or_foreign(message: Json) -> bool:
+    """Whether somebody said it: it is no sign of work and no notice of the bot's own."""
+    return _kind(message) not in {PLACEHOLDER, NOTICE}
+
+
 def part_index(key: str) -> int | None:
     """Which message of an answer a key names: the number after its last point."""
     _, point, index = key.rpartition(".")

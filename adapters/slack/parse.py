@@ -25,12 +25,13 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """Who the bot is: its user, its bot id, its name and its workspace, as `auth.test` says."""
+    """Who the bot is, as `auth.test` says: its user, bot id, name, and workspace with address."""
 
     user_id: str
     bot_id: str
     name: str
     team_id: str
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ Nothing of it is stored but the text of the asker's own files.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Sequence
-from typing import cast
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from adapters.slack.history import latest_messages
 from adapters.slack.parse import Json, Own, Post
 from adapters.slack.people import People
 from adapters.slack.settings import Settings
@@ -21,7 +20,6 @@ from bot.messages import Attachment, Author, Quoted
 from bot.text_files import collected, decoded, is_text, media_type_of
 
 MAX_FILES = 4
-PAGE, MAX_PAGES = 1000, 3
 FETCH_TIMEOUT_S = 1.5
 QUOTED_TIMEOUT_S = 1.5
 """An event has to be acknowledged within 3 s; what takes longer is answered without."""
@@ -52,37 +50,14 @@ class Reader:
             return ()
         try:
             async with asyncio.timeout(QUOTED_TIMEOUT_S):
-                messages = await self._before(post, limit)
+                messages = await latest_messages(
+                    self._api, post.channel_id, post.thread_ts, limit, latest=post.ts
+                )
                 quoted = [await self._quote(message, own) for message in messages]
                 return tuple(one for one in quoted if one is not None)
         except (PlatformError, TimeoutError) as error:
             log.info("a thread could not be read: %s", error or type(error).__name__)
             return ()
-
-    async def _before(self, post: Post, limit: int) -> Sequence[Json]:
-        """A channel is told from its end, a thread from its beginning, page by page."""
-        if post.thread_ts is None:
-            answer = await self._api.call(
-                "conversations.history", channel=post.channel_id, latest=post.ts, limit=limit
-            )
-            return cast("Sequence[Json]", answer["messages"])[::-1]
-        latest: deque[Json] = deque(maxlen=limit)
-        cursor: str | None = None
-        for _page in range(MAX_PAGES):
-            answer = await self._api.call(
-                "conversations.replies",
-                channel=post.channel_id,
-                ts=post.thread_ts,
-                latest=post.ts,
-                limit=PAGE,
-                cursor=cursor,
-            )
-            messages = cast("Sequence[Json]", answer["messages"])
-            latest.extend(one for one in messages if _is_before(one, post))
-            cursor = cast("Json", answer.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                break
-        return tuple(latest)
 
     async def _quote(self, message: Json, own: Own) -> Quoted | None:
         text = await self._people.readable(str(message.get("text") or ""), own)
@@ -129,10 +104,6 @@ class Reader:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             log.info("a file could not be fetched: %s", type(error).__name__)
             return None
-
-
-def _is_before(message: Json, post: Post) -> bool:
-    return float(message.get("ts") or 0) < float(post.ts)
 
 
 def _named(file: Json) -> Attachment:

@@ -153,6 +153,22 @@ class Member:
         assert envelope.answer is not None
         return list(envelope.answer["options"])
 
+    async def choose(self, callback_id: str, channel: str, ts: str) -> Envelope:
+        """Choose something in the menu of a message."""
+        payload = {
+            "type": "message_action",
+            "callback_id": callback_id,
+            "message_ts": ts,
+            "message": self.server.workspace.one(channel, ts),
+            "channel": {"id": channel, "name": "general"},
+            "team": {"id": self.team, "domain": "home"},
+            "user": {"id": self.user_id, "username": "ann", "team_id": self.team},
+            "response_url": self._response_url(),
+            "trigger_id": self._trigger(),
+            "action_ts": f"{time.time():.6f}",
+        }
+        return await self.server.deliver("interactive", payload)
+
     async def _act(self, action: Json, channel: str, message: Json) -> Envelope:
         container = {"type": "message", "message_ts": message["ts"], "channel_id": channel}
         if thread_ts := message.get("thread_ts"):

@@ -124,7 +124,8 @@ class Methods:
 
     def _auth_test(self, given: Arguments) -> Json:
         del given
-        return {"user_id": BOT_USER, "bot_id": BOT_ID, "user": "fireside", "team_id": TEAM}
+        about = {"user": "fireside", "url": "https://home.example.org/"}
+        return {"user_id": BOT_USER, "bot_id": BOT_ID, "team_id": TEAM, **about}
 
     def _set_status(self, given: Arguments) -> Json:
         if not self.has_status:
@@ -275,7 +276,10 @@ def _streamed(given: Arguments) -> tuple[str, list[Json]]:
 
 def _between(messages: list[Json], given: Arguments) -> list[Json]:
     oldest, latest = float(given.get("oldest") or 0), float(given.get("latest") or 1e12)
-    return [one for one in messages if oldest < float(one["ts"]) < latest]
+    inclusive = str(given.get("inclusive", "")).lower() in {"1", "true"}
+    between = [one for one in messages if oldest < float(one["ts"]) < latest]
+    edges = [one for one in messages if float(one["ts"]) in (oldest, latest)] if inclusive else []
+    return [one for one in messages if one in between or one in edges]
 
 
 def _page(found: list[Json], given: Arguments) -> Json:

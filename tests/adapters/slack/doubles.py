@@ -49,6 +49,7 @@ class WorkspaceServices(RecordingServices):
         super().__init__()
         self.channels: dict[str, Addressed] = {}
         self.threads: set[ConversationRef] = set()
+        self.takes_part_always: set[ConversationRef] = set()
         self.kept = DictState()
 
     @property
@@ -65,6 +66,8 @@ class WorkspaceServices(RecordingServices):
 
     @override
     async def takes_part(self, conversation: ConversationRef, before: str | None = None) -> bool:
+        if conversation in self.takes_part_always:
+            return True
         return conversation in self.threads and before is None
 
     @override

@@ -24,7 +24,7 @@ from tests.adapters.slack.doubles import connected, settings_with, settled, star
 from tests.adapters.slack.process import bot
 from tests.scripted import ScriptedEngine
 from tests.slack_server.member import MENTION, Member
-from tests.slack_server.server import Fault, running
+from tests.slack_server.server import Fault, SlackServer, running
 from tests.slack_server.workspace import ARCHIVED, CHANNEL, DIRECT, visible
 from tests.slow_engine import SlowEngine
 
@@ -362,14 +362,21 @@ async def test_stop_retry_and_the_thumbs_work_after_a_restart(tmp_path: Path) ->
         async with bot(server.address, tmp_path, engine):
             await ann.say(f"{MENTION} hello")
             await until(lambda: "retry" in str(server.own_messages()))
+            await settled()
         async with bot(server.address, tmp_path, engine):
             envelope = await ann.press("good ")
             await asyncio.wait_for(envelope.answered.wait(), 3)
             await ann.press("retry ")
             await until(lambda: len(engine.requests) == 2)
-            await until(lambda: server.answers() == ["You said: hello"])
+            await until(lambda: finished(server) == 2)
+            await settled()
         assert len(server.own_messages()) == 1
         assert server.answers() == ["You said: hello"]
+
+
+def finished(server: SlackServer) -> int:
+    """How often an answer was shown whole: only then it can be asked for anew."""
+    return sum("fireside:do:retry" in str(one.arguments) for one in server.called("chat.update"))
 
 
 async def test_stop_ends_an_answer_while_it_grows(
