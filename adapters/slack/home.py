@@ -77,7 +77,7 @@ class Home:
         for command in self._services.commands:
             parameter = choice_to_make(command, {})
             if parameter is not None and parameter.kind is ParameterKind.MODEL:
-                scopes = [one for one in command.parameters if MINE in one.choices]
+                scopes = [one for one in command.parameters if one.kind is ParameterKind.SCOPE]
                 if scopes:
                     given = {one.name: MINE for one in scopes}
                     return picker(command, parameter, given)[1:]

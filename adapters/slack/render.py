@@ -62,7 +62,8 @@ def escaped(text: str) -> str:
 
 def notification(view: ReplyView) -> str:
     """The message's plain text: for notifications, and for clients that show no blocks."""
-    return escaped(view.text[:NOTIFICATION_CHARS].strip() or PLACEHOLDER)[:MAX_CHARS]
+    text = harmless(view.text[:NOTIFICATION_CHARS].strip() or PLACEHOLDER)
+    return escaped(text)[:MAX_CHARS]
 
 
 def blocks(view: ReplyView, handle: Handle, settings: Settings) -> list[Block]:

@@ -118,7 +118,10 @@ class SlackServer:
         if (limited := self._limited(method, arguments)) is not None:
             return limited
         answer = self._answered(method, arguments)
-        return _faulty(fault) if fault is not None else _answer(answer)
+        if fault is not None:
+            return _faulty(fault)
+        held = {"x-oauth-scopes": ",".join(sorted(self.scopes))} if self.scopes else None
+        return _answer(answer, headers=held)
 
     def _answered(self, method: str, arguments: Json) -> Json:
         needed = scope_needed(method, arguments)
