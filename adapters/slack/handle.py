@@ -1,10 +1,11 @@
 """Where an answer goes on Slack, as a text that outlives the process."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.errors import TargetExpired
+from bot.errors import PlatformError, TargetExpired
 from bot.messages import ReplyTarget
 
 RESPONSE_LIFE = timedelta(minutes=29)
@@ -43,7 +44,9 @@ class Handle:
 
 
 def channel_target(channel_id: str) -> ReplyTarget:
-    """A target for what answers nobody."""
+    """A target for what answers nobody. Raises `PlatformError` for what is no id."""
+    if not re.fullmatch(r"[CGD][A-Z0-9]{2,}", channel_id):
+        raise PlatformError("that is no channel of Slack")
     return ReplyTarget(Handle(channel_id, "", "", "", "").text())
 
 

@@ -437,3 +437,14 @@ async def test_nothing_is_posted_before_it_is_online() -> None:
         await posting
 
         assert slack.server.answers(DIRECT) == ["answer"]
+
+
+async def test_what_answers_nobody_is_posted_into_a_channel_that_is_named() -> None:
+    async with started() as slack:
+        target_in = slack.adapter.capabilities.target_in
+        assert target_in is not None
+        await slack.adapter.post(target_in(CHANNEL), whole("a report"), "k.0")
+
+        assert slack.server.answers() == ["a report"]
+        with pytest.raises(PlatformError, match="no channel of Slack"):
+            target_in("general")
