@@ -14,10 +14,10 @@ from typing import Any
 from typing_extensions import override
 
 from adapters.slack.client import SlackClient
-from adapters.slack.errors import IS_STREAMING, NOT_THERE, SlackRefusalError
+from adapters.slack.errors import EXPLAINED, IS_STREAMING, NOT_THERE, SlackRefusalError
 from adapters.slack.handle import Handle, channel_target, fallback_of, handle_of
 from adapters.slack.home import is_home
-from adapters.slack.own_messages import after, find, reply_metadata
+from adapters.slack.own_messages import after, find, notice_metadata, reply_metadata
 from adapters.slack.parse import PLATFORM
 from adapters.slack.render import MAX_CHARS, blocks, length, notification
 from adapters.slack.responses import Responses, is_response
@@ -28,6 +28,7 @@ from adapters.slack.web_api import WebApi
 from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
 from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
 from bot.messages import ReplyTarget, ReplyView
+from bot.translations import gettext as _
 
 EDIT_INTERVAL_S = 1.2
 ONLINE_TIMEOUT_S = 30.0
@@ -59,6 +60,7 @@ class SlackAdapter:
         self._signs = Signs(self._api)
         self._responses = Responses(self._api, settings)
         self._recent: OrderedDict[str, str] = OrderedDict()
+        self._told: set[str] = set()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -165,9 +167,30 @@ class SlackAdapter:
         try:
             return await self._say(handle, view, key)
         except SlackRefusalError as error:
-            if error.code not in NOT_THERE or handle.response_url is None:
+            if error.code not in NOT_THERE:
                 raise
-            return await self._responses.post(handle, view, key)
+            if handle.response_url is not None:
+                return await self._responses.post(handle, view, key)
+            await self._tell_in_private(handle, error)
+            raise
+
+    async def _tell_in_private(self, handle: Handle, refusal: SlackRefusalError) -> None:
+        """Tell the owner in the log and who asked directly, once for each channel."""
+        if handle.channel_id in self._told or not handle.asker_id:
+            return
+        self._told.add(handle.channel_id)
+        log.warning("I am asked in channel %s: %s", handle.channel_id, refusal)
+        why = EXPLAINED[refusal.code]
+        text = _("I cannot answer in <#{channel}>: {why}.")
+        try:
+            await self._api.call(
+                "chat.postMessage",
+                channel=handle.asker_id,
+                text=text.format(channel=handle.channel_id, why=why),
+                metadata=notice_metadata(),
+            )
+        except PlatformError as error:
+            log.info("%s", error)
 
     async def _say(self, handle: Handle, view: ReplyView, key: str) -> str:
         answer = await self._api.call(

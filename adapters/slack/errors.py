@@ -49,6 +49,9 @@ NOT_ACCEPTED = frozenset(
 )
 """The token is no good."""
 
+MISSING_SCOPE = "missing_scope"
+"""The app was installed with an older manifest."""
+
 NOT_STREAMING = frozenset({"message_not_in_streaming_state"})
 IS_STREAMING = frozenset({"streaming_state_conflict"})
 NO_STREAMS = frozenset(
@@ -103,7 +106,7 @@ def slack_errors(doing: str) -> Generator[None]:
     try:
         yield
     except SlackApiError as error:
-        raise _refusal(doing, error) from error
+        raise refusal_of(doing, error) from error
     except SlackClientError as error:
         raise PlatformError(f"{doing}: {_what(error)}") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -149,7 +152,8 @@ def response_refusal(status: int) -> PlatformError | None:
     return PlatformError(what) if status >= 400 else None
 
 
-def _refusal(doing: str, error: SlackApiError) -> PlatformError:
+def refusal_of(doing: str, error: SlackApiError) -> PlatformError:
+    """What Slack answered, as an error of ours."""
     code, status = code_of(error), _status(error)
     what = f"{doing}: Slack answered {code}"
     if code in RATE_LIMITED or status == 429:

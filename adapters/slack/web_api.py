@@ -14,10 +14,17 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.errors import response_refusal, retry_after_s, slack_errors
+from adapters.slack.errors import (
+    MISSING_SCOPE,
+    code_of,
+    refusal_of,
+    response_refusal,
+    retry_after_s,
+    slack_errors,
+)
 from adapters.slack.methods import METHODS, Rate
 from adapters.slack.settings import Settings
-from bot.errors import PlatformUnavailable
+from bot.errors import PlatformError, PlatformUnavailable
 from bot.pace import Pace
 
 REQUEST_TIMEOUT_S = 30.0
@@ -32,6 +39,8 @@ MAX_TRIES = 5
 """Of one call that is told to come back later."""
 
 Json = Mapping[str, Any]
+
+log = logging.getLogger(__name__)
 
 SDK_LOGGERS = ("slack_sdk", "slack_bolt")
 """Their lines below WARNING quote requests, which hold what people write."""
@@ -61,6 +70,7 @@ class WebApi:
             retry_handlers=[],
             logger=sdk_logger(),
         )
+        self._without_scope: set[str] = set()
         self._paces = {name: _pace(settings, name, clock, sleep) for name in METHODS}
 
     @asynccontextmanager
@@ -90,8 +100,7 @@ class WebApi:
                 except SlackApiError as error:
                     wait_s = retry_after_s(error)
                     if wait_s is None:
-                        with slack_errors(method):
-                            raise
+                        raise self._refused(method, error) from error
                     self._paces[method].close(place, wait_s)
         raise PlatformUnavailable(f"{method}: Slack asks for patience")
 
@@ -114,6 +123,14 @@ class WebApi:
                 self._paces[method].close("", wait_s)
             with slack_errors(method):
                 raise
+
+    def _refused(self, method: str, error: SlackApiError) -> PlatformError:
+        """The refusal as an error of ours; a missing scope is told to the owner, once a method."""
+        ours = refusal_of(method, error)
+        if code_of(error) == MISSING_SCOPE and method not in self._without_scope:
+            self._without_scope.add(method)
+            log.warning("%s", ours)
+        return ours
 
     async def respond(self, response_url: str, body: Json) -> None:
         """Post to the `response_url` of a command or an action. Raises `PlatformError`."""

@@ -48,7 +48,10 @@ class Call:
 
 @dataclass
 class Fault:
-    """What the next call of a method is answered with; with `is_after` its effect takes place."""
+    """What the next call of a method is answered with; with `is_after` its effect takes place.
+
+    With status 0 the connection is broken instead of an answer.
+    """
 
     method: str
     error: str = "internal_error"
@@ -118,6 +121,8 @@ class SlackServer:
         if (limited := self._limited(method, arguments)) is not None:
             return limited
         answer = self._answered(method, arguments)
+        if fault is not None and fault.status == 0 and request.transport is not None:
+            request.transport.abort()
         if fault is not None:
             return _faulty(fault)
         held = {"x-oauth-scopes": ",".join(sorted(self.scopes))} if self.scopes else None
@@ -320,8 +325,10 @@ def _answer(
 
 
 def _faulty(fault: Fault) -> web.Response:
-    if fault.status >= 500:
-        return web.Response(status=fault.status, text="<html>oops</html>", content_type="text/html")
+    if fault.status >= 500 or fault.status == 0:
+        return web.Response(
+            status=fault.status or 500, text="<html>oops</html>", content_type="text/html"
+        )
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else None
     return _answer({"ok": False, "error": fault.error}, fault.status, headers)
 

@@ -76,6 +76,8 @@ class Workspace:
 
     def writable(self, channel_id: str) -> None:
         """Raises for a channel that the bot may not write to."""
+        if channel_id in self.users:
+            return
         channel = self.channels.get(channel_id)
         if channel is None or (channel_id.startswith("G") and not channel["is_member"]):
             raise RefusedError("channel_not_found")

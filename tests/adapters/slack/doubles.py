@@ -94,10 +94,14 @@ class LoopbackSlack:
 
     async def arrived(self, text: str, channel: str = CHANNEL) -> IncomingMessage:
         """Ann says something; what the adapter submits of it."""
-        count = len(self.submitted)
-        await self.ann.say(text, channel)
-        await until(lambda: len(self.submitted) > count)
-        return cast(IncomingMessage, self.submitted[count])
+        ts = await self.ann.say(text, channel)
+
+        def found() -> IncomingMessage | None:
+            events = [one for one in self.submitted if isinstance(one, IncomingMessage)]
+            return next((one for one in events if one.id == f"{channel}:{ts}"), None)
+
+        await until(lambda: found() is not None)
+        return cast(IncomingMessage, found())
 
     async def say(self, text: str) -> IncomingMessage:
         """Ann writes to the bot directly."""

@@ -30,7 +30,7 @@ async def found(server: SlackServer, services: WorkspaceServices, **given: Any) 
     return list(texts.values())
 
 
-async def test_mentions_and_direct_messages_missed_while_down_are_answered_once(
+async def test_what_was_missed_is_answered_and_a_back_fill_does_not_answer_one_message_24_times(
     tmp_path: Path,
 ) -> None:
     engine = ScriptedEngine()

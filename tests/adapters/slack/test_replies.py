@@ -187,7 +187,7 @@ async def test_passing_edits_past_the_budget_are_left_out_and_the_last_one_comes
         assert len(slack.server.called("chat.update")) == 2
 
 
-async def test_two_streams_do_not_share_what_they_have_shown() -> None:
+async def test_no_global_variable_lets_a_stream_in_one_thread_hit_another() -> None:
     async with started() as slack:
         first = await slack.arrived(f"{MENTION} one")
         second = await slack.arrived(f"{MENTION} two")
@@ -234,23 +234,31 @@ async def test_an_answer_to_a_deleted_message_is_told_to_be_gone() -> None:
             await slack.adapter.edit(event.target, ts, whole("answer anew"))
 
 
-async def test_an_archived_channel_refuses_once_and_says_why(
+async def test_an_archived_channel_refuses_once_and_who_asked_is_told_directly(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with started() as slack:
         event = await slack.arrived(f"{MENTION} hello", ARCHIVED)
-        with pytest.raises(PlatformError, match="the channel is archived"):
-            await slack.adapter.post(event.target, whole("answer"), "k.0")
+        for key in ("a.0", "b.0"):
+            with pytest.raises(PlatformError, match="the channel is archived"):
+                await slack.adapter.post(event.target, whole("answer"), key)
 
-        assert len(slack.server.called("chat.postMessage")) == 1
+        (told,) = slack.server.answers("U0ANN")
+        assert told == f"I cannot answer in <#{ARCHIVED}>: the channel is archived."
+        assert caplog.text.count("the channel is archived") == 1
 
 
-async def test_a_missing_scope_says_what_to_do() -> None:
+async def test_a_missing_scope_is_told_to_the_owner_once_with_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with started() as slack:
         event = await slack.say("hello")
         slack.server.scopes = frozenset()
-        with pytest.raises(PlatformError, match="fireside slack manifest"):
-            await slack.adapter.post(event.target, whole("answer"), "k.0")
+        for key in ("a.0", "b.0"):
+            with pytest.raises(PlatformError, match="fireside slack manifest"):
+                await slack.adapter.post(event.target, whole("answer"), key)
+
+        assert caplog.text.count("chat.postMessage: Slack answered missing_scope") == 1
 
 
 async def test_an_answer_unfurls_no_links_and_pings_nobody() -> None:

@@ -173,11 +173,12 @@ async def test_a_wrong_token_is_a_line_for_the_owner(tmp_path: Path) -> None:
     assert BOT_TOKEN not in str(error)
 
 
+@pytest.mark.parametrize("status", [502, 0])
 async def test_a_client_librarys_own_retry_does_not_post_twice_when_only_the_answer_was_lost(
-    tmp_path: Path,
+    tmp_path: Path, status: int
 ) -> None:
     async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
-        server.faults.append(Fault("chat.postMessage", status=502, is_after=True))
+        server.faults.append(Fault("chat.postMessage", status=status, is_after=True))
         await Member(server).say("hello", DIRECT)
         await until(lambda: server.called("conversations.history") != [])
         await until(lambda: server.answers(DIRECT) == ["You said: hello"])
@@ -259,3 +260,29 @@ async def test_an_empty_mention_gets_a_short_friendly_help(tmp_path: Path) -> No
         await until(lambda: len(server.answers()) == 1)
 
         assert "/help" in server.answers()[0]
+
+
+async def test_a_switch_in_one_channel_does_not_hit_another(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    async with running() as server, bot(server.address, tmp_path, engine):
+        server.workspace.add_channel("C0OTHER")
+        ben = Member(server, "U0BEN")
+        await ben.slash("/model", "use large for channel")
+        await until(lambda: any("Large" in one for one in server.answers()))
+        await ben.say(f"{MENTION} here")
+        await ben.say(f"{MENTION} there", "C0OTHER")
+        await until(lambda: len(engine.requests) == 2)
+
+        assert sorted(request.model for request in engine.requests) == ["large", "small"]
+
+
+async def test_names_and_budgets_of_idle_people_do_not_stay_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adapters.slack.people.MAX_KEPT", 2)
+    async with started() as slack:
+        for user in ("U0ANN", "U0BEN", "U0ADMIN", "U0ANN"):
+            await Member(slack.server, user).say("hello", DIRECT)
+            await until(lambda: all(one.answered.is_set() for one in slack.server.envelopes))
+
+        assert len(slack.server.called("users.info")) == 4
