@@ -8,10 +8,11 @@ are answered in order; all others run side by side.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import assert_never
 
 from bot.adapter import Adapter
@@ -181,7 +182,7 @@ class Orchestrator:
     async def _edit(self, account: str, event: MessageEdited) -> None:
         edited = await self._store.history.edit(account, event.id, clean(event.text))
         if edited is not None and edited.id not in self._known:
-            self._aside(self._earlier.offer_anew(self._adapters[account], edited))
+            self._aside(partial(self._earlier.offer_anew, self._adapters[account], edited))
 
     async def _withdraw(self, account: str, event: MessageDeleted) -> None:
         known = self._unanswered_of(account, event.id)
@@ -239,12 +240,12 @@ class Orchestrator:
                 return
             await self._sleep(RECORD_PAUSE_S)
 
-    def _aside(self, work: Coroutine[object, object, None]) -> None:
+    def _aside(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something that no answer depends on, beside them."""
 
         async def done() -> None:
             try:
-                await work
+                await work()
             except Exception as error:  # the top of a task
                 log.info("an earlier answer stays as it was shown: %s", without_text(error))
 
@@ -382,7 +383,7 @@ class Orchestrator:
         try:
             async with beside(self._renew(claim), is_joined=False):
                 await self._run_or_apologise(answering, refusal)
-            self._aside(self._earlier.withdraw_buttons(adapter, claim.message))
+            self._aside(partial(self._earlier.withdraw_buttons, adapter, claim.message))
         except (asyncio.CancelledError, StoreUnavailable):
             await asyncio.shield(self._hand_over(claim))
             raise

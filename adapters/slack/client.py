@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
@@ -138,7 +139,7 @@ class SlackClient:
         return app
 
     def _began_panel(self, post: Post, text: str) -> None:
-        self.aside(self.panel.began(post, text))
+        self.aside(partial(self.panel.began, post, text))
 
     @property
     def events(self) -> dict[str, Listener]:
@@ -161,16 +162,16 @@ class SlackClient:
         """A listener whose work nothing depends on: the event is acknowledged at once."""
 
         async def started(body: Json, own: Own) -> None:
-            self.aside(listener(body, own))
+            self.aside(partial(listener, body, own))
 
         return started
 
-    def aside(self, work: Coroutine[object, object, None]) -> None:
+    def aside(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something that no answer depends on, beside them."""
 
         async def done() -> None:
             try:
-                await work
+                await work()
             except PlatformError as error:
                 log.info("%s", error)
             except Exception as error:  # the top of a task
