@@ -14,6 +14,7 @@ from typing import assert_never
 
 from typing_extensions import override
 
+from bot.access import require_may_talk
 from bot.adapter import Adapter, Progress, WorkingIndicator
 from bot.commands.registry import (
     Ask,
@@ -182,6 +183,7 @@ class Answering:
         event = self.message.event
         match event:
             case IncomingMessage():
+                await self._require_access()
                 _refuse_the_empty(event)
                 return await self._ask(Ask(event.text), indicator)
             case CommandInvoked():
@@ -196,8 +198,16 @@ class Answering:
             case _:
                 assert_never(outcome)
 
+    async def _require_access(self) -> None:
+        """Raises `NotPermitted` for who is shut out here."""
+        where, who = self.message.event.conversation, self.message.event.author
+        if f"{where.platform}:{who.id}" not in self._services.owners:
+            require_may_talk(await self._services.prompts.settings(where, who), where, who)
+
     async def _run_command(self, event: CommandInvoked) -> Outcome:
         command = self._services.commands.check(event.name, event.arguments)
+        if not command.is_open:
+            await self._require_access()
         account = f"{event.conversation.platform}:{event.author.id}"
         is_owner = account in self._services.owners
         can = self._adapter.capabilities

@@ -31,10 +31,12 @@ from bot.errors import StoreUnavailable, UserFacingError
 from bot.installed_adapters import adapter_modules
 from bot.library import ModelLibrary
 from bot.messages import Author, ConversationRef
+from bot.metered_engine import MeteredEngine
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder, sampling_for
+from bot.quotas import Quotas
 from bot.reports import Reports
 from bot.retention import sweep
 from bot.safety import WordList
@@ -226,6 +228,9 @@ def _compose(
         settings.answer_timeout_s,
         settings.max_tokens,
     )
+
+    quotas = Quotas(scoped, store.usages, settings.owners, utc_now)
+    engine = MeteredEngine(engine, quotas)
 
     def stop(conversation: ConversationRef, author: Author) -> int:
         return orchestrator.stop(conversation, author)

@@ -5,6 +5,7 @@
     │   ├── UsageError             a command or its parameters were wrong
     │   ├── NotPermitted           the caller may not do that here
     │   ├── Busy                   a bounded queue is full
+    │   ├── QuotaSpent             a rate or a budget is used up until a told time
     │   ├── ModelError             a model cannot answer
     │   │   ├── UnknownModel       not in the catalogue
     │   │   ├── ModelNotInstalled  in the catalogue, not on this machine
@@ -45,6 +46,10 @@ class NotPermitted(UserFacingError):
 
 class Busy(UserFacingError):
     """A bounded queue is full: try again later."""
+
+
+class QuotaSpent(UserFacingError):
+    """A rate or a token budget is used up; the text gives the limit and when there is more."""
 
 
 class ModelError(UserFacingError):

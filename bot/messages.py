@@ -28,12 +28,14 @@ class ConversationRef:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who wrote a message. `can_manage` is the platform's word on managing this channel."""
+    """Who wrote a message. `can_manage` is the platform's word on managing this channel; `roles`
+    are the ids of the roles that they have there, where the platform tells."""
 
     id: str
     name: str
     is_bot: bool = False
     can_manage: bool = False
+    roles: tuple[str, ...] = ()
 
 
 class Addressed(StrEnum):

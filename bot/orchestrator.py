@@ -15,6 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import assert_never
 
+from bot.access import may_talk
 from bot.adapter import Adapter
 from bot.answering import Answering, AnswerServices
 from bot.appearance import STEERING
@@ -175,9 +176,16 @@ class Orchestrator:
             if event.addressed is Addressed.OVERHEARD:
                 await self._store.inbox.hear(account, event, self._services.clock())
                 return
+            if event.addressed is Addressed.CHANNEL and not await self._may_talk(event):
+                return  # they did not ask, so there is nothing to tell them
         message = await self._store.inbox.admit(account, event, self._services.clock())
         if message is not None and not self._enqueue(message):
             self._refuse(message)
+
+    async def _may_talk(self, event: IncomingMessage) -> bool:
+        where, who = event.conversation, event.author
+        is_owner = f"{where.platform}:{who.id}" in self._services.owners
+        return is_owner or may_talk(await self._services.prompts.settings(where, who), where, who)
 
     async def _edit(self, account: str, event: MessageEdited) -> None:
         edited = await self._store.history.edit(account, event.id, clean(event.text))

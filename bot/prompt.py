@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from bot.commands.registry import Ask
 from bot.conversation import Role, Turn, name_speakers
-from bot.engine.base import GenerationRequest, SamplingParameters
+from bot.engine.base import GenerationRequest, Payer, SamplingParameters
 from bot.engine.families import default_sampling
 from bot.errors import UserFacingError
 from bot.messages import Answerable, Author, ConversationRef, IncomingMessage
@@ -106,6 +106,7 @@ class PromptBuilder:
             fairness_key=(f"{where.platform}/{where.installation_id}", who.id),
             deadline=self._clock() + timedelta(seconds=self._answer_timeout_s),
             is_raw=is_raw,
+            payer=Payer(where, who),
         )
 
     async def _spoken(

@@ -3,6 +3,7 @@
 Values are text that is checked here; which of them holds where stands in `settings_scope.py`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,6 +40,14 @@ class SettingName(StrEnum):
     RAW = "raw"
     TRIGGER = "trigger"
     RETENTION_DAYS = "retention_days"
+    ALLOW = "allow"
+    DENY = "deny"
+    USER_RATE = "user_rate"
+    CHANNEL_RATE = "channel_rate"
+    WORKSPACE_RATE = "workspace_rate"
+    USER_TOKENS = "user_tokens"
+    CHANNEL_TOKENS = "channel_tokens"
+    WORKSPACE_TOKENS = "workspace_tokens"
 
 
 class SettingKind(StrEnum):
@@ -111,6 +120,49 @@ class Number:
             )
         return str(number) if self.is_whole else f"{number:g}"
 
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A list of who and where, such as "user:42, role:7, channel:9, workspace:1"."""
+
+    max_entries: int = 200
+
+    def check(self, name: str, text: str) -> str:
+        """The entries without repetitions. Mentions of a platform are taken as what they mean."""
+        entries = dict.fromkeys(entry_of(name, word) for word in text.replace(",", " ").split())
+        if len(entries) > self.max_entries:
+            problem = _("{name} takes up to {limit} entries, and those were {number}.")
+            raise UsageError(problem.format(name=name, limit=self.max_entries, number=len(entries)))
+        return ", ".join(entries)
+
+
+def entries_in(value: str) -> tuple[str, ...]:
+    """The entries of such a setting's value."""
+    return tuple(entry for entry in value.split(", ") if entry)
+
+
+def entry_of(name: str, word: str) -> str:
+    """One entry. Raises `UsageError` that says how one looks."""
+    for pattern, kind in _MENTIONS:
+        if found := pattern.fullmatch(word):
+            return f"{kind}:{found[1]}"
+    if _ENTRY.fullmatch(word):
+        kind, _colon, id_ = word.partition(":")
+        return f"{kind.lower()}:{id_}"
+    problem = _(
+        "{name} takes a mention, or user:ID, role:ID, channel:ID or workspace:ID, not {word}."
+    )
+    raise UsageError(problem.format(name=name, word=shorten(word)))
+
+
+_ENTRY = re.compile(r"(?i:user|role|channel|workspace):[A-Za-z0-9._-]{1,64}")
+_MENTIONS = (
+    (re.compile(r"<@!?([A-Za-z0-9]+)(?:\|[^>]*)?>"), "user"),
+    (re.compile(r"<@&([0-9]+)>"), "role"),
+    (re.compile(r"<!subteam\^([A-Za-z0-9]+)(?:\|[^>]*)?>"), "role"),
+    (re.compile(r"<#([A-Za-z0-9]+)(?:\|[^>]*)?>"), "channel"),
+)
+"""How Discord and Slack write mentions, and what is mentioned so."""
 
 SWITCH = OneOf(("on", "off"))
 
@@ -185,6 +237,12 @@ class Buttons(StrEnum):
     NONE = "none"
 
 
+def _limit(name: SettingName, what: str) -> SettingSpec:
+    """A quota: owners alone set it. Nothing is limited where none is set."""
+    most = Number(0, 1_000_000_000, is_whole=True)
+    return SettingSpec(name, what, most, SettingKind.POLICY, PLACES, Who.OWNER)
+
+
 _SPECS = (
     SettingSpec(SettingName.MODEL, "which model answers", Words(64)),
     SettingSpec(SettingName.PERSONA, "who the bot is and how it answers", Words(8000)),
@@ -230,6 +288,26 @@ _SPECS = (
         SettingKind.POLICY,
         PLACES,
     ),
+    SettingSpec(
+        SettingName.ALLOW,
+        "who alone may talk to the bot, or where; /access changes it",
+        Entries(),
+        SettingKind.POLICY,
+        PLACES,
+    ),
+    SettingSpec(
+        SettingName.DENY,
+        "who may not talk to the bot, or where; /access changes it",
+        Entries(),
+        SettingKind.POLICY,
+        PLACES,
+    ),
+    _limit(SettingName.USER_RATE, "answers an hour for each member"),
+    _limit(SettingName.CHANNEL_RATE, "answers an hour for each channel"),
+    _limit(SettingName.WORKSPACE_RATE, "answers an hour for each workspace"),
+    _limit(SettingName.USER_TOKENS, "tokens a day, read and written, for each member"),
+    _limit(SettingName.CHANNEL_TOKENS, "tokens a day, read and written, for each channel"),
+    _limit(SettingName.WORKSPACE_TOKENS, "tokens a day, read and written, for each workspace"),
 )
 
 SETTINGS: Mapping[SettingName, SettingSpec] = {spec.name: spec for spec in _SPECS}

@@ -11,10 +11,12 @@ from bot.answering import AnswerServices
 from bot.commands.build import CommandServices, build_registry
 from bot.errors import ModelNotInstalled
 from bot.messages import Author, ConversationRef, Inbound
+from bot.metered_engine import MeteredEngine
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
+from bot.quotas import Quotas
 from bot.reports import Reports
 from bot.safety import WordList
 from bot.services import AdapterServices
@@ -57,6 +59,8 @@ def entry(name: str, *, label: str | None = None, tasks: Sequence[Task] = ()) ->
         tasks=tuple(tasks),
     )
 
+
+OWNERS = ["scripted:olga"]
 
 HOSTS = ["chat.example.org"]
 """What this process contacted, as /privacy tells it."""
@@ -131,20 +135,23 @@ def compose(
     scoped = ScopedSettings(store.settings, defaults, clock)
     prompts = PromptBuilder(store.history, store.exchanges, scoped, models, clock, 300.0, None)
 
+    quotas = Quotas(scoped, store.usages, OWNERS, clock)
+    metered = MeteredEngine(engine, quotas)
+
     def stop(conversation: ConversationRef, author: Author) -> int:
         return orchestrator.stop(conversation, author)
 
     registry = build_registry(
         CommandServices(
-            store, scoped, models, engine, prompts, pictures, clock, stop, lambda: HOSTS
+            store, scoped, models, metered, prompts, pictures, clock, stop, lambda: HOSTS
         )
     )
     answers = AnswerServices(
-        engine,
+        metered,
         store.inbox,
         prompts,
         registry,
-        ["scripted:olga"],
+        OWNERS,
         clock,
         words or WordList(),
         Reports(reports or {}),

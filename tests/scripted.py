@@ -95,6 +95,7 @@ class FusedStore:
         self.replies = FusedPort(store.replies, fuse)
         self.exchanges = FusedPort(store.exchanges, fuse)
         self.erasure = FusedPort(store.erasure, fuse)
+        self.usages = FusedPort(store.usages, fuse)
         self.ratings = FusedPort(store.ratings, fuse)
         self.comparisons = FusedPort(store.comparisons, fuse)
         self.settings = FusedPort(store.settings, fuse)

@@ -15,6 +15,7 @@ from adapters.discord.parse import (
     conversation_of_message,
     own_in,
     quoted_of,
+    roles_of,
     text_of,
 )
 from adapters.discord.reading import Reader
@@ -256,4 +257,5 @@ class Interactions:
             interaction.user.display_name,
             interaction.user.bot,
             can_manage=bool(can_manage),
+            roles=roles_of(interaction.user),
         )

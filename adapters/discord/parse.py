@@ -124,8 +124,19 @@ def author_of(message: discord.Message, permission: ManagerPermission) -> Author
     """Who wrote it, and whether they manage the channel."""
     author = message.author
     return Author(
-        str(author.id), author.display_name, author.bot, can_manage=_manages(message, permission)
+        str(author.id),
+        author.display_name,
+        author.bot,
+        can_manage=_manages(message, permission),
+        roles=roles_of(author),
     )
+
+
+def roles_of(user: discord.User | discord.Member) -> tuple[str, ...]:
+    """The ids of a member's roles but the one that everybody has; none outside guilds."""
+    if not isinstance(user, discord.Member):
+        return ()
+    return tuple(str(role.id) for role in user.roles if not role.is_default())
 
 
 def quoted_of(message: discord.Message, own: Own) -> Quoted | None:

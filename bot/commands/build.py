@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from bot.commands.access import AccessCommands
 from bot.commands.compare import CompareCommands
 from bot.commands.conversation import ConversationCommands, Stop
 from bot.commands.language import LanguageCommands
@@ -64,6 +65,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
             *compare.commands(),
             *LanguageCommands(task_models, settings).commands(),
             *SummarizeCommands(task_models, services.clock).commands(),
+            *AccessCommands(settings).commands(),
             *privacy.commands(),
         ]
     )

@@ -69,7 +69,7 @@ class ConversationCommands:
                 "undo", _("Take your last question and its answer back"), self.undo, is_private=True
             ),
             Command("reset", _("Forget this conversation and start afresh"), self.reset),
-            Command("help", _("Show what I can do"), self.help, is_private=True),
+            Command("help", _("Show what I can do"), self.help, is_private=True, is_open=True),
         )
 
     async def ask(self, caller: Caller, arguments: Mapping[str, str]) -> Ask:

@@ -40,15 +40,21 @@ class PrivacyCommands:
                 _("What I have stored of you, and where it goes"),
                 self.privacy,
                 is_private=True,
+                is_open=True,
             ),
             Command(
-                "export me", _("Get all that I have stored of you"), self.export, is_private=True
+                "export me",
+                _("Get all that I have stored of you"),
+                self.export,
+                is_private=True,
+                is_open=True,
             ),
             Command(
                 "forget me",
                 _("Erase everything that I have stored of you on this platform"),
                 self.forget_me,
                 is_private=True,
+                is_open=True,
             ),
             Command(
                 "forget channel",
@@ -77,6 +83,7 @@ class PrivacyCommands:
                 "places where models were downloaded, and servers of models that run elsewhere.)"
             )
             lines.append(text)
+        lines.append(_("(For quotas, numbers of answers are kept for two days under a hash.)"))
         lines.append(_("`/export me` gives you all of it, `/forget me` erases it."))
         return Said("\n".join(lines), is_private=True)
 

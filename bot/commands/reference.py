@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bot.commands.registry import Command, CommandRegistry, Parameter, Who
-from bot.setting_specs import SETTINGS, Number, OneOf, SettingSpec, Words
+from bot.setting_specs import SETTINGS, Entries, Number, OneOf, SettingSpec, Words
 
 HEAD = """\
 # Commands
@@ -78,6 +78,8 @@ def _taken(spec: SettingSpec) -> str:
             return ", ".join(f"`{choice}`" for choice in choices)
         case Number(least, most, is_whole):
             return f"a {'whole ' if is_whole else ''}number from {least:g} to {most:g}"
+        case Entries():
+            return "`user:ID`, `role:ID`, `channel:ID`, `workspace:ID`, with commas between them"
         case Words(max_chars):
             return f"up to {max_chars:,} characters"
         case other:

@@ -173,7 +173,8 @@ class Command:
 
     `is_private` says that its answers are for its caller alone: some platforms have to know
     before they are made. With `is_immediate` it waits for no earlier question of its caller; with
-    `menu` it stands in the menu of each message too.
+    `menu` it stands in the menu of each message too. `is_open` leaves it to those too who may not
+    talk to the bot.
     """
 
     name: str
@@ -184,6 +185,7 @@ class Command:
     is_private: bool = False
     is_immediate: bool = False
     menu: MessageMenu | None = None
+    is_open: bool = False
 
     @property
     def usage(self) -> str:

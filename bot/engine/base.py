@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from bot.conversation import Turn
+from bot.messages import Author, ConversationRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,14 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Payer:
+    """Whom an answer is charged to: a member, and with them the place where they ask."""
+
+    conversation: ConversationRef
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One answer to generate.
 
@@ -50,7 +59,7 @@ class GenerationRequest:
     any, comes first. With `is_raw` the last
     turn's text alone is fed, with no template of ours around it, as the lab's programs did.
     `cache_key` names the conversation whose KV cache may be reused; `fairness_key` is (workspace,
-    user). Past `deadline` (UTC) generation ends with reason `time`.
+    user). Past `deadline` (UTC) generation ends with reason `time`. It is charged to `payer`.
     """
 
     model: str
@@ -61,6 +70,7 @@ class GenerationRequest:
     priority: Priority = Priority.INTERACTIVE
     deadline: datetime | None = None
     is_raw: bool = False
+    payer: Payer | None = None
 
 
 class FinishReason(StrEnum):

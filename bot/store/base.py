@@ -615,6 +615,30 @@ class Erasure(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What was had in one hour by who is counted under a key."""
+
+    counted: str
+    hour: datetime
+    answers: int
+    tokens: int
+
+
+class Usages(Protocol):
+    """How many answers and tokens were had, by the hour."""
+
+    async def since(self, time: datetime, counted: Sequence[str]) -> Sequence[Used]:
+        """What was had under these keys in the hours that began then or later."""
+        ...
+
+    async def add(
+        self, counted: Sequence[str], hour: datetime, *, answers: int = 0, tokens: int = 0
+    ) -> None:
+        """Add to each of these keys; what is older than two days goes."""
+        ...
+
+
 class Store(Protocol):
     """All ports over one database. `open` creates and migrates it; `close` ends it."""
 
@@ -656,6 +680,11 @@ class Store(Protocol):
     @property
     def erasure(self) -> Erasure:
         """What is stored of people and places, and its removal."""
+        ...
+
+    @property
+    def usages(self) -> Usages:
+        """What was had of quotas."""
         ...
 
     @property

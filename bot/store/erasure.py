@@ -40,6 +40,7 @@ from bot.store.schema import (
     removal,
     setting,
     setting_change,
+    usage,
     vote,
 )
 
@@ -134,6 +135,7 @@ RULES = (
 OF_NOBODY: Mapping[Table, str] = {
     deduplication: "ids of events alone, so that erasing a person does not reopen old ones",
     adapter_state: "marks of an adapter about channels and its own commands",
+    usage: "numbers under a hash for two days, so that forgetting does not renew a quota",
     removal: "which installations the bot was removed from",
 }
 

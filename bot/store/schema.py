@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from bot.messages import Action
 
-REVISION: Final = "0006"
+REVISION: Final = "0007"
 """The Alembic revision that these tables stand for."""
 
 
@@ -272,6 +272,16 @@ setting_change = Table(
     sqlite_autoincrement=True,
 )
 Index(None, setting_change.c.scope_kind, setting_change.c.scope_id)
+
+# What was had of quotas: `counted` is a hash of a member, a channel or a workspace.
+usage = Table(
+    "usage",
+    metadata,
+    Column("counted", Words, primary_key=True),
+    Column("hour", UtcTime, primary_key=True, index=True),
+    Column("answers", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+)
 
 adapter_state = Table(
     "adapter_state",

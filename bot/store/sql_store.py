@@ -19,6 +19,7 @@ from bot.store.base import (
     Replies,
     SettingsTable,
     Store,
+    Usages,
 )
 from bot.store.comparisons import SqlComparisons
 from bot.store.database import Database
@@ -30,6 +31,7 @@ from bot.store.ratings import SqlRatings
 from bot.store.recovery import SqlRecovery
 from bot.store.replies import SqlReplies
 from bot.store.settings_table import SqlSettingsTable
+from bot.store.usages import SqlUsages
 
 BUSY_TIMEOUT_S = 10.0
 """How long a transaction waits for another process's before it fails."""
@@ -48,6 +50,7 @@ class SqlStore(Store):
         self._ratings = SqlRatings(database)
         self._comparisons = SqlComparisons(database)
         self._erasure = SqlErasure(database)
+        self._usages = SqlUsages(database)
         self._settings = SqlSettingsTable(database)
 
     @classmethod
@@ -103,6 +106,11 @@ class SqlStore(Store):
     @override
     def erasure(self) -> Erasure:
         return self._erasure
+
+    @property
+    @override
+    def usages(self) -> Usages:
+        return self._usages
 
     @property
     @override

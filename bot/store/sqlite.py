@@ -129,6 +129,13 @@ def put(table: Table, row: Mapping[str, Any]) -> Insert:
     return statement.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
+def put_more(table: Table, row: Mapping[str, Any], more: Mapping[str, int]) -> Insert:
+    """Insert a row with these numbers, or add them to those of the one with the same key."""
+    statement = insert(table).values({**row, **more})
+    sums = {name: table.c[name] + statement.excluded[name] for name in more}
+    return statement.on_conflict_do_update(index_elements=[*row], set_=sums)
+
+
 def put_once(table: Table, row: Mapping[str, Any]) -> Insert:
     """Insert a row unless there is one with the same primary key; tell by `rowcount`."""
     return insert(table).values(row).on_conflict_do_nothing()

@@ -243,6 +243,7 @@ async def test_whoever_manages_the_channel_is_known_as_that() -> None:
         await keeper.send(double.channel, f"{double.me} hello")
 
         assert double.only.author.can_manage
+        assert double.only.author.roles == (str(role.id),)
 
 
 async def test_an_edit_is_submitted_with_its_new_text() -> None:
