@@ -12,6 +12,9 @@ from bot.engine.base import SamplingParameters
 
 NEVER = float("-inf")
 
+CANDIDATES = 512
+"""How many of the best tokens are looked at before the whole vocabulary is sorted."""
+
 
 def choose(
     logits: torch.Tensor,
@@ -23,8 +26,46 @@ def choose(
     scores = penalized(logits, history, parameters)
     if parameters.temperature == 0:
         return int(scores.argmax())
-    weights = torch.softmax(warped(scores, parameters), dim=-1)
-    return int(torch.multinomial(weights, 1, generator=generator))
+    candidates = likeliest(scores / parameters.temperature, parameters)
+    if candidates is None:
+        weights = torch.softmax(warped(scores, parameters), dim=-1)
+        return int(torch.multinomial(weights, 1, generator=generator))
+    tokens, scores = candidates
+    weights = torch.softmax(scores, dim=-1)
+    return int(tokens[torch.multinomial(weights, 1, generator=generator)])
+
+
+def likeliest(
+    scores: torch.Tensor, parameters: SamplingParameters
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The tokens that `warped` leaves and their scores, found without sorting the vocabulary.
+
+    Scores are divided by the temperature already. None where a filter does not bound them to the
+    best few, or where equals stand at the border: then the whole vocabulary decides.
+    """
+    if not parameters.top_k and parameters.top_p == 1:
+        return None
+    count = min(parameters.top_k or CANDIDATES, scores.shape[-1])
+    best, tokens = torch.topk(scores, count)
+    if parameters.top_k:
+        if int((scores >= best[-1]).sum()) > count:
+            return None
+        tail = 0.0
+        weights = torch.softmax(best, dim=-1)
+    else:
+        weights = (best - torch.logsumexp(scores, dim=-1)).exp()
+        tail = max(0.0, 1 - float(weights.sum()))
+        if count < scores.shape[-1] and tail > 1 - parameters.top_p:
+            return None
+    if parameters.top_p < 1:
+        # From the least likely on, as transformers sums them up.
+        kept = weights.flip(0).cumsum(0).flip(0) + tail > 1 - parameters.top_p
+        kept[0] = True
+        tokens, best = tokens[kept], best[kept]
+    if parameters.min_p:
+        kept = (best - best[0]).exp() >= parameters.min_p
+        tokens, best = tokens[kept], best[kept]
+    return tokens, best
 
 
 def penalized(

@@ -1,7 +1,9 @@
 """Sampling: the same distribution as transformers' own processors, row by row."""
 
+from dataclasses import replace
 from typing import cast
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +19,10 @@ from transformers import (
 
 from bot.engine.base import SamplingParameters
 from bot.engine.sampling import (
+    CANDIDATES,
     choose,
     followers,
+    likeliest,
     log_probability,
     penalized,
     seeded_generator,
@@ -73,6 +77,56 @@ def test_the_scores_are_those_of_transformers_processors(
     ours = warped(penalized(logits, history, parameters), parameters)
     if not torch.isnan(expected).any():  # every token banned: transformers gives no numbers either
         torch.testing.assert_close(ours, expected)
+
+
+def kept_by(scores: torch.Tensor) -> set[int]:
+    return set(torch.isfinite(scores).nonzero().flatten().tolist())
+
+
+@given(logits_of, parameters_of)
+def test_the_likeliest_are_those_that_transformers_processors_leave(
+    logits: torch.Tensor, parameters: SamplingParameters
+) -> None:
+    found = likeliest(logits / parameters.temperature, parameters)
+    if found is None:
+        assert parameters.top_p == 1
+        return
+    expected = theirs(
+        logits, [0], replace(parameters, repetition_penalty=1, no_repeat_ngram_size=0)
+    )
+    tokens, scores = found
+    # Where sums end at the border to the last digit, one token more or less is as right.
+    assert len(kept_by(expected) ^ set(tokens.tolist())) <= 1
+    both = [index for index, token in enumerate(tokens.tolist()) if token in kept_by(expected)]
+    torch.testing.assert_close(scores[both], expected[tokens[both]])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        SamplingParameters(temperature=0.7, top_p=0.8, top_k=20),
+        SamplingParameters(temperature=0.7, top_p=0.9),
+        SamplingParameters(temperature=0.7, top_p=0.95, min_p=0.05),
+        SamplingParameters(temperature=2.0, top_p=0.99),
+        SamplingParameters(temperature=1.0, min_p=0.1),
+    ],
+)
+def test_in_a_large_vocabulary_the_same_tokens_are_left(parameters: SamplingParameters) -> None:
+    logits = 4 * torch.randn(30_000, generator=torch.Generator().manual_seed(2))
+    expected = kept_by(theirs(logits, [0], parameters))
+    found = likeliest(logits / parameters.temperature, parameters)
+    is_wide = len(expected) > CANDIDATES or parameters.top_p == 1
+    assert (found is None) == is_wide
+    if found is not None:
+        assert len(expected ^ set(found[0].tolist())) <= 1
+
+
+def test_equals_at_the_border_of_the_best_are_all_left() -> None:
+    logits = torch.tensor([3.0, 2.0, 2.0, 1.0])
+    parameters = SamplingParameters(temperature=1.0, top_k=2)
+    assert likeliest(logits, parameters) is None
+    generator = seeded_generator(5, 0, CPU)
+    assert {choose(logits, [], parameters, generator) for _ in range(100)} == {0, 1, 2}
 
 
 @given(logits_of, histories, st.floats(0.5, 2), st.integers(0, 4))
