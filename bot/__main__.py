@@ -17,6 +17,7 @@ import typer
 from bot.cli.exports import feedback, votes
 from bot.cli.invocation import Invocation, invocation
 from bot.cli.models import models
+from bot.cli.pausing import pause, resume
 from bot.cli.settings import config
 from bot.errors import FiresideError, UsageError, UserFacingError
 from bot.installed_adapters import adapter_modules
@@ -166,6 +167,8 @@ app.add_typer(models, name="models")
 app.add_typer(feedback, name="feedback")
 app.add_typer(votes, name="votes")
 app.command("config")(config)
+app.command("pause")(pause)
+app.command("resume")(resume)
 
 
 def _add_platforms() -> None:

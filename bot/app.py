@@ -27,6 +27,7 @@ from bot.contacts import Contacts
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest
 from bot.engine.failures import GIB
+from bot.engine.pausing_engine import PausingEngine
 from bot.errors import StoreUnavailable, UserFacingError
 from bot.installed_adapters import adapter_modules
 from bot.library import ModelLibrary
@@ -34,6 +35,7 @@ from bot.messages import Author, ConversationRef
 from bot.metered_engine import MeteredEngine
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
+from bot.pause import STATE, heed
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder, sampling_for
 from bot.quotas import Quotas
@@ -165,7 +167,7 @@ async def running_core(
     contacts.watch()
     catalogue = Catalogue.load(settings.models)
     library = ModelLibrary(settings.models_dir, settings.hub)
-    engine = _engine(settings, catalogue, library)
+    engine = PausingEngine(_engine(settings, catalogue, library))
     models = Models(catalogue.entries, library.path, engine)
     store, pictures = await SqlStore.open(settings.data_dir), Pictures()
     try:
@@ -192,6 +194,8 @@ def _engine(settings: RootSettings, catalogue: Catalogue, library: ModelLibrary)
         max_waiting=settings.max_waiting,
         max_rows=settings.max_rows,
         exact=settings.exact,
+        kept=lambda: (settings.model,),
+        pinned=settings.pinned_models,
     )
     if not any(entry.is_remote for entry in catalogue):
         return here
@@ -276,6 +280,7 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
             started = asyncio.Event()
             flow = group.create_task(core.orchestrator.run(started))
             sweeping = group.create_task(_sweep_daily(core))
+            heeding = group.create_task(_heed_pauses(core))
             warm_up = group.create_task(_warm_up(core))
             stop = group.create_task(_stop_signal(CHAT_SIGNALS if is_chat else SERVER_SIGNALS))
             if not is_chat:
@@ -285,7 +290,7 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
             serving = [group.create_task(adapter.run()) for adapter in present]
             await _until_done_or_stopped(serving, stop)
             await core.orchestrator.drain(core.settings.shutdown_s)
-            for task in (*serving, flow, sweeping, warm_up, stop):
+            for task in (*serving, flow, sweeping, heeding, warm_up, stop):
                 task.cancel()
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
@@ -318,6 +323,12 @@ async def _warm_up(core: Core) -> None:
         await core.engine.load(core.model)
     except UserFacingError as error:
         log.warning("%s", error.text)
+
+
+async def _heed_pauses(core: Core) -> None:
+    """Follow `fireside pause` and `fireside resume`, which other processes run."""
+    if isinstance(core.engine, PausingEngine):
+        await heed(core.store.adapter_state(STATE), core.engine)
 
 
 async def _sweep_daily(core: Core) -> None:

@@ -142,6 +142,11 @@ class RootSettings(BaseSettings):
         description="The model that answers where nobody chose another.",
         examples=["smollm2-360m"],
     )
+    pinned_models: Words = Field(
+        default=(),
+        description="Models that stay in memory once they are loaded; others go after 15 minutes.",
+        examples=[["smollm2-360m"]],
+    )
     persona: str = Field(
         default=PERSONA,
         max_length=8000,

@@ -116,6 +116,13 @@ def shutting_down() -> EngineUnavailable:
     return EngineUnavailable(_("The engine is shutting down."))
 
 
+def paused() -> EngineUnavailable:
+    """The owner paused the bot."""
+    return EngineUnavailable(
+        _("I am paused: my owner needs the machine for something else. Ask again later.")
+    )
+
+
 def worker_died() -> str:
     """The worker is dead; the next question starts another."""
     return _("The engine stopped in the middle of this answer. Ask again: it starts anew.")

@@ -3,7 +3,8 @@
 Everything here runs in the engine's worker thread; only `snapshot` may be read from elsewhere.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,11 @@ from bot.engine.residency import NoRoom, Residency, Resident
 from bot.errors import EngineUnavailable, FiresideError, ModelError, ModelNotInstalled
 from config.catalogue import ModelEntry
 
+logger = logging.getLogger(__name__)
+
+IDLE_S = 15 * 60
+"""A model that nobody asked for so long is unloaded, unless it is kept."""
+
 PREFIX_SHARE = 8
 """One in this many bytes of the budget may hold the caches of past answers."""
 
@@ -44,6 +50,10 @@ class EngineSettings:
     exact: bool
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
+    kept: Callable[[], Collection[str]] = tuple
+    """The models that are not unloaded for being idle."""
+    pinned: Collection[str] = ()
+    """The models that are neither unloaded for being idle nor to make room for others."""
     run_submitted: Callable[[], None] = lambda: None
     """Lets in, between two pieces of a load, what was submitted since it began."""
 
@@ -80,6 +90,7 @@ class ModelMemory:
         self.budget = settings.memory_budget_bytes or free_bytes(self._device) // 2
         self.prefixes = PrefixCache(self.budget // PREFIX_SHARE)
         self.residency: Residency[LoadedModel] = Residency(self.budget, self._available, self._free)
+        self._used_at_s: dict[str, float] = {}
         self._loads: list[LoadJob] = []
         self._unloads: list[UnloadJob] = []
         self._loading: str | None = None
@@ -119,6 +130,7 @@ class ModelMemory:
         """
         if self._is_shut_down:
             raise failures.shutting_down()
+        self.note_use(entry.name)
         resident = self.residency.use(entry.name)
         if resident is not None:
             return resident.model
@@ -132,6 +144,20 @@ class ModelMemory:
         except Exception as error:  # third-party code over damaged files may raise anything
             log_error(error, entry)
             raise unloadable(entry, error) from error
+
+    def note_use(self, model: str) -> None:
+        """Somebody uses a model now."""
+        self._used_at_s[model] = self._settings.monotonic()
+
+    def unload_idle(self) -> None:
+        """Unload what nobody asked for lately."""
+        now_s = self._settings.monotonic()
+        stay = {*self._settings.kept(), *self._settings.pinned, *self._busy_now()}
+        for name, _resident in self.residency.all():
+            if name not in stay and now_s - self._used_at_s[name] >= IDLE_S:
+                logger.info("%s was not used for %d minutes: unloaded", name, IDLE_S // 60)
+                self.residency.evict(name)
+                self._tell_snapshot()
 
     def has_room_for(self, model: str, batch_bytes: int) -> bool:
         """Whether a model's rows fit beside all weights, other models' rows and kept prefixes."""
@@ -195,7 +221,7 @@ class ModelMemory:
     def _make_room(self, blueprint: Blueprint) -> None:
         need = blueprint.weight_bytes + blueprint.full_row_bytes
         try:
-            self.residency.make_room(need, self._busy_now())
+            self.residency.make_room(need, {*self._busy_now(), *self._settings.pinned})
         except NoRoom as error:
             if error.could_wait and self._busy():
                 raise

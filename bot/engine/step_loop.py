@@ -165,6 +165,7 @@ class StepLoop:
         blueprint = loaded.checkpoint.blueprint
         self.passes[blueprint.entry.name] = self.passes.get(blueprint.entry.name, 0) + 1
         self.memory.use_threads(blueprint)
+        self.memory.note_use(blueprint.entry.name)
         try:
             ready = set(loaded.batch.step())
         except Exception as error:  # the top of a pass: whose it was are told, the others go on

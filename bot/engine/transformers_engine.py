@@ -9,7 +9,14 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -54,6 +61,9 @@ ENVIRONMENT = {
 }
 """What is set before transformers is imported, unless the owner set it."""
 
+IDLE_CHECK_S = 60
+"""How often is looked for models that nobody uses."""
+
 NICE = 10
 SWITCH_INTERVAL_S = 0.0005
 """Together they keep the event loop's lag under decoding below 3 ms (engine notes)."""
@@ -65,8 +75,9 @@ class TransformersEngine(Engine):
     `locate` raises `ModelNotInstalled`; it is called in the worker. Weights and caches stay under
     `memory_budget_bytes` (None: half of what is free at the start). Up to `max_rows` rows
     generate at once and `max_waiting` answers wait; more are told that the engine is busy. With
-    `exact` everything computes in fp32. The worker starts with `start`, or with the first
-    request; after its death the next request starts another.
+    `exact` everything computes in fp32. A model that nobody uses is unloaded after a while, unless
+    it is among `kept` or `pinned`; the latter make no room for others either. The worker starts
+    with `start`, or with the first request; after its death the next request starts another.
     """
 
     def __init__(
@@ -78,6 +89,8 @@ class TransformersEngine(Engine):
         max_waiting: int = 64,
         max_rows: int = 4,
         exact: bool = False,
+        kept: Callable[[], Collection[str]] = tuple,
+        pinned: Collection[str] = (),
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -87,11 +100,14 @@ class TransformersEngine(Engine):
         self._max_waiting = max_waiting
         self._max_rows = max_rows
         self._exact = exact
+        self._kept = kept
+        self._pinned = pinned
         self._clock = clock
         self._monotonic = monotonic
         self._worker: WorkerThread | None = None
         self._loop: StepLoop | None = None
         self._starting = asyncio.Lock()
+        self._idle_check: asyncio.TimerHandle | None = None
         self._sinks: set[_Sink | _Waiter] = set()
         self._is_closed = False
 
@@ -112,6 +128,7 @@ class TransformersEngine(Engine):
                 # Its own call may still be queued on the loop and comes too late then.
                 self._on_death(self._worker)
             await self._start_worker()
+            self._check_for_idle_models()
 
     @override
     async def load(self, model: str, progress: Callable[[float], None] | None = None) -> None:
@@ -183,6 +200,8 @@ class TransformersEngine(Engine):
     async def close(self) -> None:
         async with self._starting:
             self._is_closed = True
+            if self._idle_check is not None:
+                self._idle_check.cancel()
             worker = self._worker
             if worker is None:
                 return
@@ -190,6 +209,15 @@ class TransformersEngine(Engine):
                 self._post(lambda step_loop: step_loop.shut_down())
             await worker.stop()
             self._loop = None
+
+    def _check_for_idle_models(self) -> None:
+        """Now and from time to time: a worker without work does not look by itself."""
+        if self._idle_check is not None:
+            self._idle_check.cancel()
+        with suppress(EngineUnavailable):
+            self._post(lambda step_loop: step_loop.memory.unload_idle())
+        loop = asyncio.get_running_loop()
+        self._idle_check = loop.call_later(IDLE_CHECK_S, self._check_for_idle_models)
 
     def _is_running(self) -> bool:
         """A start that was cancelled leaves a worker without a loop: that one is replaced."""
@@ -252,6 +280,8 @@ class TransformersEngine(Engine):
             max_waiting=self._max_waiting,
             max_rows=self._max_rows,
             exact=self._exact,
+            kept=self._kept,
+            pinned=self._pinned,
             clock=self._clock,
             monotonic=self._monotonic,
             run_submitted=worker.run_submitted,
