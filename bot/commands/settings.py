@@ -65,7 +65,7 @@ class SettingsCommands:
         effective = await self._settings.effective(caller.conversation, caller.author)
         if given := arguments.get("key"):
             spec = _spec(given)
-            lines = [*_described(spec), *_reasons(effective.candidates(spec.name))]
+            lines = [*_described(spec), *_reasons(spec, effective.candidates(spec.name))]
             return Said("\n".join(lines), is_private=True)
         lines: list[str] = []
         for kind, title in (
@@ -74,7 +74,7 @@ class SettingsCommands:
         ):
             lines += ["", title] if lines else [title]
             lines += [
-                f"- `{spec.name.value}`: {_shown(effective[spec.name])}"
+                f"- `{spec.name.value}`: {_shown(spec, effective[spec.name])}"
                 for spec in SETTINGS.values()
                 if spec.kind is kind
             ]
@@ -107,7 +107,7 @@ class SettingsCommands:
             return Said(text.format(name=spec.name.value, whom=whom(scope)), is_private=True)
         now = (await self._settings.effective(where, who))[spec.name]
         text = _("{name} is no longer set for {whom}. For you here it is {value}.")
-        said = text.format(name=spec.name.value, whom=whom(scope), value=_shown(now))
+        said = text.format(name=spec.name.value, whom=whom(scope), value=_shown(spec, now))
         return Said(said, is_private=scope is Scope.ME)
 
     async def lock(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
@@ -165,7 +165,7 @@ class SettingsCommands:
         if holds.value == value:
             return ""
         text = " " + _("For you here, {value} still goes first.")
-        return text.format(value=_shown(holds))
+        return text.format(value=_shown(spec, holds))
 
 
 def _spec(key: str) -> SettingSpec:
@@ -176,20 +176,21 @@ def _described(spec: SettingSpec) -> list[str]:
     return [f"**{spec.name.value}**: {_(spec.help)}"]
 
 
-def _reasons(candidates: Sequence[Resolved]) -> list[str]:
+def _reasons(spec: SettingSpec, candidates: Sequence[Resolved]) -> list[str]:
     """The value that holds, and those that would if it were reset."""
     first, *rest = candidates
-    lines = [_("It is {value}.").format(value=_shown(first))]
+    lines = [_("It is {value}.").format(value=_shown(spec, first))]
     if rest:
         lines.append(_("Otherwise it would be, in this order:"))
-        lines += [f"- {_shown(one)}" for one in rest]
+        lines += [f"- {_shown(spec, one)}" for one in rest]
     return lines
 
 
-def _shown(resolved: Resolved) -> str:
+def _shown(spec: SettingSpec, resolved: Resolved) -> str:
     """A value and where it came from."""
     if resolved.value is None:
-        return _("the model's own")
+        is_policy = spec.kind is SettingKind.POLICY
+        return _("not set") if is_policy else _("the model's own")
     lock = ", " + _("locked") if resolved.is_locked else ""
     return f"{_quoted(resolved.value)} ({origin(resolved)}{lock})"
 

@@ -43,6 +43,7 @@ async def test_show_prints_each_value_and_its_origin(tmp_path: Path) -> None:
         assert "- `model`: `large` (set for you)" in said
         assert "- `persona`: `Be kind.` (from the configuration)" in said
         assert "- `temperature`: the model's own" in said
+        assert "- `user_rate`: not set" in said
         assert all(f"`{name.value}`" in said for name in SettingName)
 
 
