@@ -85,6 +85,14 @@ def test_one_that_cannot_be_reached_rests_at_once_and_longer_each_time(
     assert pauses[-1] == LONGEST_PAUSE_S
 
 
+def test_a_failed_trial_opens_the_circuit_again_at_once(pool: EndpointPool, clock: Clock) -> None:
+    first = pool.endpoints[0]
+    pool.failed(first, is_down=True)
+    clock.now_s = first.rests_until_s
+    pool.failed(first)
+    assert first.rests_until_s - clock.now_s == 2 * FIRST_PAUSE_S
+
+
 def test_after_its_pause_a_server_gets_one_request_on_trial(clock: Clock) -> None:
     pool = EndpointPool(["http://a/v1"], clock)
     only = pool.endpoints[0]

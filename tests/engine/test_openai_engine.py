@@ -454,8 +454,10 @@ async def test_nothing_of_the_environment_is_sent(
     engine: OpenAIEngine, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    await answer(engine)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert (await answer(engine)).finished.error is None
     for headers in server.headers:
         assert set(headers) <= {
             "Host", "Accept", "Accept-Encoding", "Connection", "User-Agent", "Content-Type",
