@@ -38,10 +38,11 @@ from bot.engine.base import (
 )
 from bot.errors import NotPermitted, PlatformError, UserFacingError
 from bot.failures import without_text
+from bot.inspection import Inspection, Inspections
 from bot.markdown import fenced
 from bot.messages import Action, CommandInvoked, IncomingMessage, Picture, TextFile
 from bot.models import is_on_this_machine, place_of
-from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder
+from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder, conversation_key
 from bot.reply import ReplyWriter
 from bot.reports import Reports
 from bot.safety import SentenceGate, WordList, held_back
@@ -80,6 +81,7 @@ class AnswerServices:
     clock: Callable[[], datetime]
     words: WordList
     reports: Reports
+    inspections: Inspections
 
 
 class Answering:
@@ -272,7 +274,23 @@ class Answering:
             finally:
                 self._writer.end_feed()
         seconds = (self._services.clock() - began_at).total_seconds()
+        self._keep_for_inspection(prompt, finished, seconds)
         return self._finished_answer(prompt, finished, seconds)
+
+    def _keep_for_inspection(self, prompt: Prompt, finished: Finished, seconds: float) -> None:
+        """In memory alone."""
+        event = self.message.event
+        inspection = Inspection(
+            prompt.entry.name,
+            event.author.name,
+            self._services.clock(),
+            finished.usage,
+            seconds,
+            finished.trace,
+            sent="\n\n".join(f"{turn.role}: {turn.text}" for turn in prompt.request.turns),
+        )
+        key = conversation_key(event.conversation)
+        self._services.inspections.keep(key, event.author.id, inspection)
 
     async def _show(self, settings: Effective) -> None:
         """Show the answer while it grows, where that is wanted, and before it why it waits."""

@@ -29,6 +29,7 @@ from bot.engine.base import Engine, GenerationRequest
 from bot.engine.failures import GIB
 from bot.engine.pausing_engine import PausingEngine
 from bot.errors import StoreUnavailable, UserFacingError
+from bot.inspection import Inspections
 from bot.installed_adapters import adapter_modules
 from bot.library import ModelLibrary
 from bot.messages import Author, ConversationRef
@@ -239,9 +240,19 @@ def _compose(
     def stop(conversation: ConversationRef, author: Author) -> int:
         return orchestrator.stop(conversation, author)
 
+    inspections = Inspections(utc_now())
     registry = build_registry(
         CommandServices(
-            store, scoped, models, engine, prompts, pictures, utc_now, stop, lambda: contacts.hosts
+            store,
+            scoped,
+            models,
+            engine,
+            prompts,
+            pictures,
+            utc_now,
+            stop,
+            lambda: contacts.hosts,
+            inspections,
         )
     )
     services = AnswerServices(
@@ -253,6 +264,7 @@ def _compose(
         utc_now,
         WordList(settings.blocked_words, settings.blocked_action),
         Reports(dict(channel.split(":", 1) for channel in settings.report_channels)),
+        inspections,
     )
     orchestrator = Orchestrator(
         store, services, uuid.uuid4().hex, Limits(max_waiting=settings.max_waiting)

@@ -45,6 +45,7 @@ from bot.messages import (
     ReplyView,
 )
 from bot.presses import Presses, private
+from bot.prompt import conversation_key
 from bot.store.base import Claim, ReplyState, Store, StoredMessage
 from bot.tasks import beside
 from bot.text import clean
@@ -199,6 +200,7 @@ class Orchestrator:
             # Before the store knows: the claim is lost from then on, and whoever sees that clears.
             answering.is_withdrawn = True
         await self._store.history.withdraw(account, event.id)
+        self._services.inspections.forget(conversation_key(event.conversation))
         for answering in running:
             answering.stop()
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bot.appearance import letter
+from bot.engine.base import TracedToken
 from bot.engine.worker import WorkerState, WorkerThread
 from bot.failures import without_text
 from bot.leaderboard import Standing
@@ -77,6 +78,28 @@ class Pictures:
             "comparison.png", draw, _("The answers of {names} side by side").format(names=names)
         )
 
+    async def next_words(self, model: str, tokens: Sequence[TracedToken]) -> Picture | None:
+        """What else was likely in the place of each of an answer's first tokens."""
+
+        def draw() -> bytes:
+            # Imported here: matplotlib stays out of start-up.
+            from bot import plots
+
+            groups = [
+                [
+                    plots.Bar(visible(text), share, f"{share:.0%}", is_marked=text == token.chosen)
+                    for text, share in token.options
+                ]
+                for token in tokens
+            ]
+            subtitle = _("The probabilities of {model} for each place; what it took is marked.")
+            title = _("How the answer began")
+            return plots.next_words(title, subtitle.format(model=model), groups)
+
+        taken = "".join(token.chosen for token in tokens)
+        description = _("The model's probabilities for the first words: {words}")
+        return await self._drawn("next-words.png", draw, description.format(words=taken.strip()))
+
     async def close(self) -> None:
         """End the thread."""
         if self._worker is not None:
@@ -96,3 +119,8 @@ class Pictures:
             self._worker = WorkerThread(_("picture worker"), nice=10)
             self._worker.start()
         return self._worker
+
+
+def visible(token: str) -> str:
+    """A token as it can be seen: spaces and line ends have signs of their own."""
+    return token.replace(" ", "␣").replace("\n", "⏎") or "∅"

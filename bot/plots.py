@@ -28,6 +28,9 @@ EMBER, ASH = "#d9622b", "#d8cec4"
 FONT = "DejaVu Sans"
 """Comes with matplotlib, so that a picture looks the same everywhere."""
 
+GROUPS_IN_ROW = 3
+GROUP_HEIGHT = 1.5
+
 MISSING = "\N{WHITE VERTICAL RECTANGLE}"
 LINE = 0.235
 """The height of a line of text, in inches."""
@@ -87,6 +90,29 @@ def card(title: str, panels: Sequence[Panel], closing: str) -> bytes:
         _panel(axes, panel, text, y, tall)
         y -= tall + 0.16
     _say(axes, 0.4, 0.28, closing, size=8.5, color=FAINT)
+    return _png(figure)
+
+
+def next_words(title: str, subtitle: str, groups: Sequence[Sequence[Bar]]) -> bytes:
+    """A small chart for each place in a row of words: shares between 0 and 1, three in a row."""
+    rows = -(-len(groups) // GROUPS_IN_ROW)
+    height = 1.15 + rows * GROUP_HEIGHT
+    figure, axes = _paper(height)
+    _say(axes, 0.4, height - 0.5, title, size=15, weight="bold")
+    _say(axes, 0.4, height - 0.82, subtitle, size=9, color=FAINT)
+    width = (WIDTH - 0.8) / GROUPS_IN_ROW
+    for index, group in enumerate(groups):
+        left = 0.4 + width * (index % GROUPS_IN_ROW)
+        top = height - 1.2 - GROUP_HEIGHT * (index // GROUPS_IN_ROW)
+        _say(axes, left, top, f"{index + 1}.", size=9, color=FAINT)
+        for place, bar in enumerate(group):
+            y = top - 0.25 * place
+            length = (width - 1.75) * bar.value
+            color = EMBER if bar.is_marked else ASH
+            weight = "bold" if bar.is_marked else "normal"
+            _say(axes, left + 1.1, y, _cut(bar.label, 11), size=9, ha="right", weight=weight)
+            axes.barh(y, length, height=0.15, left=left + 1.18, color=color)
+            _say(axes, left + 1.23 + length, y, bar.note, size=7.5, color=FAINT)
     return _png(figure)
 
 

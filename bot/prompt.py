@@ -10,6 +10,7 @@ from bot.conversation import Role, Turn, name_speakers
 from bot.engine.base import GenerationRequest, Payer, SamplingParameters
 from bot.engine.families import default_sampling
 from bot.errors import UserFacingError
+from bot.inspection import TRACED_TOKENS
 from bot.messages import Answerable, Author, ConversationRef, IncomingMessage
 from bot.models import Models
 from bot.personas import persona_text
@@ -72,7 +73,13 @@ class PromptBuilder:
         turns, question = await self._spoken(message, ask, context)
         request = self.request(where, who, settings, entry, turns)
         key = _context_key(where, context, who)
-        return Prompt(replace(request, cache_key=key), entry, settings, question, notice)
+        return Prompt(
+            replace(request, cache_key=key, traced_tokens=TRACED_TOKENS),
+            entry,
+            settings,
+            question,
+            notice,
+        )
 
     async def model(self, where: ConversationRef, who: Author) -> ModelEntry:
         """The model that answers a member in a conversation."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from bot.answering import AnswerServices
 from bot.commands.build import CommandServices, build_registry
 from bot.errors import ModelNotInstalled
+from bot.inspection import Inspections
 from bot.messages import Author, ConversationRef, Inbound
 from bot.metered_engine import MeteredEngine
 from bot.models import Models
@@ -141,9 +142,19 @@ def compose(
     def stop(conversation: ConversationRef, author: Author) -> int:
         return orchestrator.stop(conversation, author)
 
+    inspections = Inspections(clock())
     registry = build_registry(
         CommandServices(
-            store, scoped, models, metered, prompts, pictures, clock, stop, lambda: HOSTS
+            store,
+            scoped,
+            models,
+            metered,
+            prompts,
+            pictures,
+            clock,
+            stop,
+            lambda: HOSTS,
+            inspections,
         )
     )
     answers = AnswerServices(
@@ -155,6 +166,7 @@ def compose(
         clock,
         words or WordList(),
         Reports(reports or {}),
+        inspections,
     )
     orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)
     return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models, scoped)

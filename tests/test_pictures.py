@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from bot import plots
+from bot.engine.base import TracedToken
 from bot.leaderboard import standings
 from bot.messages import CommandInvoked, Picture, ReplyTarget
 from bot.pictures import Pictures
@@ -78,6 +79,16 @@ async def test_any_text_can_be_drawn(pictures: Pictures, text: str) -> None:
 async def test_the_leaderboard_has_a_bar_for_each_model(pictures: Pictures) -> None:
     found = await pictures.leaderboard(standings([vote("blenderbot"), vote(None)]))
     assert {rgb(plots.EMBER), rgb(plots.ASH)} <= colours(found)
+
+
+async def test_the_token_that_was_taken_is_marked_among_the_likely_ones(
+    pictures: Pictures,
+) -> None:
+    token = TracedToken(" sun", ((" sun", 0.75), ("\n", 0.2), ("$x$", 0.05)))
+    found = await pictures.next_words("small", [token] * 6)
+    assert {rgb(plots.EMBER), rgb(plots.ASH)} <= colours(found)
+    assert found is not None
+    assert found.description.endswith("words: sun sun sun sun sun sun")
 
 
 async def test_what_cannot_be_drawn_is_left_out(

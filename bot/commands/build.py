@@ -8,6 +8,7 @@ from typing import cast
 from bot.commands.access import AccessCommands
 from bot.commands.compare import CompareCommands
 from bot.commands.conversation import ConversationCommands, Stop
+from bot.commands.inspect import InspectCommands
 from bot.commands.language import LanguageCommands
 from bot.commands.model import ModelCommands
 from bot.commands.persona import PersonaCommands
@@ -16,6 +17,7 @@ from bot.commands.registry import CommandRegistry
 from bot.commands.settings import SettingsCommands
 from bot.commands.summarize import SummarizeCommands
 from bot.engine.base import Engine
+from bot.inspection import Inspections
 from bot.models import Models
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
@@ -37,6 +39,7 @@ class CommandServices:
     clock: Callable[[], datetime]
     stop: Stop
     hosts: Callable[[], Sequence[str]]
+    inspections: Inspections
 
 
 def build_registry(services: CommandServices) -> CommandRegistry:
@@ -55,7 +58,12 @@ def build_registry(services: CommandServices) -> CommandRegistry:
         services.clock,
     )
     task_models = TaskModels(models, services.prompts, services.engine)
-    privacy = PrivacyCommands(store.erasure, settings, services.engine, services.hosts)
+
+    async def forget(conversation_key: str) -> None:
+        services.inspections.forget(conversation_key)
+        await services.engine.forget(conversation_key)
+
+    privacy = PrivacyCommands(store.erasure, settings, forget, services.hosts)
     registry = CommandRegistry(
         [
             *conversation.commands(),
@@ -66,6 +74,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
             *LanguageCommands(task_models, settings).commands(),
             *SummarizeCommands(task_models, services.clock).commands(),
             *AccessCommands(settings).commands(),
+            *InspectCommands(services.inspections, services.pictures).commands(),
             *privacy.commands(),
         ]
     )

@@ -4,7 +4,6 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bot.commands.registry import Caller, Command, Said
-from bot.engine.base import Engine
 from bot.errors import NotPermitted
 from bot.messages import ConversationRef, TextFile
 from bot.prompt import conversation_key
@@ -18,18 +17,19 @@ DETAILS = frozenset({"reply_part", "contender", "comparison"})
 
 
 class PrivacyCommands:
-    """The commands about stored data. `hosts` tells which hosts this process has contacted."""
+    """The commands about stored data. `hosts` tells which hosts this process has contacted;
+    `forget` drops what is in memory of a conversation, by its key."""
 
     def __init__(
         self,
         erasure: Erasure,
         settings: ScopedSettings,
-        engine: Engine,
+        forget: Callable[[str], Awaitable[None]],
         hosts: Callable[[], Sequence[str]],
     ) -> None:
         self._erasure = erasure
         self._settings = settings
-        self._engine = engine
+        self._forget = forget
         self._hosts = hosts
 
     def commands(self) -> tuple[Command, ...]:
@@ -100,7 +100,7 @@ class PrivacyCommands:
         keys = [conversation_key(one) for one in await self._erasure.conversations(person)]
         erased = await self._erasure.forget(person, before=own)
         for key in keys:
-            await self._engine.forget(key)
+            await self._forget(key)
         left = await self._erasure.stored(person, before=own)
 
         lines = [
@@ -120,7 +120,7 @@ class PrivacyCommands:
             )
         own = caller.message_id
         erased = await self._erasure.forget_channel(where, before=own)
-        await self._engine.forget(_channel_key(where))
+        await self._forget(_channel_key(where))
         left = await self._erasure.stored_in(where, before=own)
 
         lines = [
@@ -156,6 +156,7 @@ def _listed(counts: Mapping[str, int]) -> list[str]:
         "reply": _("answers to them"),
         "rating": _("ratings"),
         "vote": _("votes"),
+        "feedback": _("questions and answers kept with a rating"),
         "setting": _("settings"),
         "setting_change": _("entries in the trail of settings"),
         "conversation": _("marks of a fresh start"),

@@ -59,7 +59,9 @@ class GenerationRequest:
     any, comes first. With `is_raw` the last
     turn's text alone is fed, with no template of ours around it, as the lab's programs did.
     `cache_key` names the conversation whose KV cache may be reused; `fairness_key` is (workspace,
-    user). Past `deadline` (UTC) generation ends with reason `time`. It is charged to `payer`.
+    user). Past `deadline` (UTC) generation ends with reason `time`. It is charged to `payer`. With
+    `traced_tokens` the answer comes with a `Trace` of so many of its first tokens, where the engine
+    can tell.
     """
 
     model: str
@@ -71,6 +73,7 @@ class GenerationRequest:
     deadline: datetime | None = None
     is_raw: bool = False
     payer: Payer | None = None
+    traced_tokens: int = 0
 
 
 class FinishReason(StrEnum):
@@ -131,12 +134,31 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class TracedToken:
+    """A token of an answer and the likeliest ones in its place, the likeliest first, with their
+    probabilities: the model's own, before any filter or temperature. The chosen one is among them.
+    """
+
+    chosen: str
+    options: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a model was given, special tokens and all, and how its answer began."""
+
+    prompt: str = field(repr=False)
+    tokens: tuple[TracedToken, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The one last event. With reason `error`, `error` is a text that may be shown."""
 
     reason: FinishReason
     usage: Usage
     error: str | None = None
+    trace: Trace | None = None
 
 
 EngineEvent = Waiting | Loading | TextDelta | ReasoningDelta | Finished

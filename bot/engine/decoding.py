@@ -11,7 +11,17 @@ import torch
 from bot.engine.base import SamplingParameters
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.families import ModelKind
-from bot.engine.sampling import choose, followers, log_probability, seeded_generator, without
+from bot.engine.sampling import (
+    choose,
+    followers,
+    likeliest,
+    log_probability,
+    seeded_generator,
+    without,
+)
+
+OPTIONS = 5
+"""How many of the likeliest tokens a trace holds at each place."""
 
 
 class BrokenNumbers(Exception):  # noqa: N818 - translated to BrokenModel by its caller
@@ -34,6 +44,7 @@ class Row:
         ids: Sequence[int],
         sampling: SamplingParameters,
         index: int = 0,
+        traced_tokens: int = 0,
     ) -> None:
         self._rules = checkpoint.rules
         self._sampling = sampling
@@ -46,6 +57,9 @@ class Row:
         else:
             self.history = list(ids)
         self.tokens: list[int] = []
+        self._traced_tokens = traced_tokens
+        self.picks: list[int] = []
+        self.options: list[list[tuple[int, float]]] = []
         self.total_log_probability = 0.0
         self.chosen = 0
         self.is_ended = False
@@ -64,6 +78,9 @@ class Row:
         token = choose(self._allowed(self.logits), self.history, self._sampling, self._generator)
         if self._sampling.best_of > 1:
             self.total_log_probability += log_probability(self.logits, token)
+        if self.chosen < self._traced_tokens:
+            self.picks.append(token)
+            self.options.append(likeliest(self.logits, token, OPTIONS))
         self.chosen += 1
         if token in self._rules.eos_ids:
             self.is_ended = True

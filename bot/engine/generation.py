@@ -11,6 +11,8 @@ from bot.engine.base import (
     GenerationRequest,
     ReasoningDelta,
     TextDelta,
+    Trace,
+    TracedToken,
     Usage,
 )
 from bot.engine.batch import Batch
@@ -181,7 +183,7 @@ class Generation:
             error = failures.only_reasoning()
             self._job.finish(FinishReason.ERROR, self._usage(best), error)
         else:
-            self._job.finish(ended, self._usage(best))
+            self._job.finish(ended, self._usage(best), trace=self._trace(best.row))
 
     def leave(self) -> None:
         """Take what still runs out of the batch."""
@@ -199,7 +201,9 @@ class Generation:
         return [candidate for candidate in self._candidates if candidate.reason is None]
 
     def _add(self, index: int) -> Candidate:
-        row = Row(self._checkpoint, self._prompt.ids, self._job.request.sampling, index)
+        request = self._job.request
+        traced = request.traced_tokens
+        row = Row(self._checkpoint, self._prompt.ids, request.sampling, index, traced)
         candidate = Candidate(row, self._checkpoint, self._job.request, self._prompt)
         self._candidates.append(candidate)
         return candidate
@@ -277,6 +281,16 @@ class Generation:
             tokens_per_s=self._speed(generated),
             cut_tokens=self._prompt.cut_tokens,
         )
+
+    def _trace(self, row: Row) -> Trace | None:
+        if not self._job.request.traced_tokens:
+            return None
+        shown = self._checkpoint.tokenizer.shown
+        tokens = tuple(
+            TracedToken(shown([pick]), tuple((shown([id_]), share) for id_, share in options))
+            for pick, options in zip(row.picks, row.options, strict=True)
+        )
+        return Trace(shown(self._prompt.ids), tokens)
 
     def _speed(self, generated: int) -> float | None:
         if self._first_token_at_s is None or generated < 2:

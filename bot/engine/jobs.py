@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
 
-from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, Usage
+from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, Trace, Usage
 from config.catalogue import ModelEntry
 
 
@@ -29,11 +29,17 @@ class AnswerJob:
     told_position: int | None = field(default=None, init=False)
     """The place in the queue that was told last."""
 
-    def finish(self, reason: FinishReason, usage: Usage, error: str | None = None) -> None:
+    def finish(
+        self,
+        reason: FinishReason,
+        usage: Usage,
+        error: str | None = None,
+        trace: Trace | None = None,
+    ) -> None:
         """Emit the one last event."""
         if not self.is_finished:
             self.is_finished = True
-            self.emit(Finished(reason, usage, error))
+            self.emit(Finished(reason, usage, error, trace))
 
 
 @dataclass(eq=False, slots=True)

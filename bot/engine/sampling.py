@@ -68,6 +68,19 @@ def likeliest(
     return tokens, best
 
 
+def likeliest(logits: torch.Tensor, chosen: int, count: int) -> list[tuple[int, float]]:
+    """The likeliest tokens and their probabilities, of logits [vocabulary], unfiltered.
+
+    The chosen one is the last of them where it is not among the first `count`.
+    """
+    probabilities = torch.softmax(logits.float(), dim=-1)
+    best = torch.topk(probabilities, min(count, probabilities.shape[-1]))
+    found = [(int(id_), float(probabilities[id_])) for id_ in best.indices]
+    if chosen not in [id_ for id_, _share in found]:
+        found[-1] = (chosen, float(probabilities[chosen]))
+    return found
+
+
 def penalized(
     logits: torch.Tensor, history: Sequence[int], parameters: SamplingParameters
 ) -> torch.Tensor:

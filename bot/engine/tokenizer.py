@@ -105,6 +105,13 @@ class ModelTokenizer:
         )
         return cast("str", text)
 
+    def shown(self, ids: Sequence[int]) -> str:
+        """The text of ids with special tokens, for who wants to see them."""
+        text = self._tokenizer.decode(
+            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return cast("str", text)
+
     def defused(self, text: str) -> str:
         """The text with its special tokens broken; valid Unicode whatever came."""
         text = text.encode("utf-8", "replace").decode("utf-8")
