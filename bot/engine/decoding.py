@@ -14,8 +14,8 @@ from bot.engine.families import ModelKind
 from bot.engine.sampling import (
     choose,
     followers,
-    likeliest,
     log_probability,
+    probabilities_of,
     seeded_generator,
     without,
 )
@@ -80,7 +80,7 @@ class Row:
             self.total_log_probability += log_probability(self.logits, token)
         if self.chosen < self._traced_tokens:
             self.picks.append(token)
-            self.options.append(likeliest(self.logits, token, OPTIONS))
+            self.options.append(probabilities_of(self.logits, token, OPTIONS))
         self.chosen += 1
         if token in self._rules.eos_ids:
             self.is_ended = True

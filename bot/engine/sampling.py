@@ -68,7 +68,7 @@ def likeliest(
     return tokens, best
 
 
-def likeliest(logits: torch.Tensor, chosen: int, count: int) -> list[tuple[int, float]]:
+def probabilities_of(logits: torch.Tensor, chosen: int, count: int) -> list[tuple[int, float]]:
     """The likeliest tokens and their probabilities, of logits [vocabulary], unfiltered.
 
     The chosen one is the last of them where it is not among the first `count`.
