@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel
@@ -93,6 +93,28 @@ def test_a_platform_is_served_until_a_signal_and_its_answers_end(loaded: Loaded)
     assert message.text
     assert message.footer is not None
     assert "starter model" in message.footer
+
+
+def test_a_start_up_stall_kills_no_socket_since_the_model_is_loaded_before_any_is_opened(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    load = TransformersEngine.load
+
+    async def watched(self: TransformersEngine, *given: Any) -> None:
+        await load(self, *given)
+        happened.append("loaded")
+
+    class Connecting(Interrupting):
+        @override
+        async def run(self) -> None:
+            happened.append("connected")
+            await super().run()
+
+    monkeypatch.setattr(TransformersEngine, "load", watched)
+    ScriptedPlatform.adapter = Connecting
+    assert app.serve(loaded) == 0
+    assert happened == ["loaded", "connected"]
 
 
 def test_a_second_process_for_an_account_is_refused(loaded: Loaded) -> None:

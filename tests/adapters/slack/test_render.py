@@ -20,6 +20,7 @@ from adapters.slack.render import (
     notification,
     pressed,
 )
+from bot.markdown import split
 from bot.messages import Action, Figures, ReplyView
 from tests.adapters.slack.doubles import settings_with
 from tests.slack_server.workspace import check_blocks
@@ -53,6 +54,17 @@ def test_a_link_cannot_smuggle_one_in(text_format: str) -> None:
 def test_ordinary_markup_is_left_as_it_is() -> None:
     text = "<!DOCTYPE html> <b> a < b <@ me> <!-- x --> <# 1>"
     assert harmless(text) == text
+
+
+@given(
+    st.lists(st.sampled_from(["word ", "\n", "\n\n", "```\n", "x" * 300, "日本語 "]), max_size=90)
+)
+def test_the_reopened_code_fence_is_counted_so_that_no_part_is_past_slacks_limit(
+    pieces: list[str],
+) -> None:
+    for chunk in split("```python\n" + "".join(pieces), MAX_CHARS, length):
+        assert length(chunk.text) <= MAX_CHARS
+        check_blocks(blocks(ReplyView(chunk.text), HANDLE, settings_with()))
 
 
 @given(st.text(alphabet="<>!@#CUch[](|annelhere ", max_size=60))
