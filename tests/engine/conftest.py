@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from bot.engine import model_memory
 from bot.engine.transformers_engine import TransformersEngine
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY
 from tests.engine.engines import MakeEngine, folder_of
+from tests.engine.held_loads import HeldLoads
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +56,11 @@ async def make_engine(
 def engine(make_engine: MakeEngine) -> TransformersEngine:
     """An engine over the tiny checkpoints."""
     return make_engine()
+
+
+@pytest.fixture
+def held_loads(monkeypatch: pytest.MonkeyPatch) -> HeldLoads:
+    """Loads that are held."""
+    held = HeldLoads()
+    monkeypatch.setattr(model_memory, "load_checkpoint", held.load)
+    return held

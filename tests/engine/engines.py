@@ -8,6 +8,8 @@ import safetensors.torch
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from bot.engine.base import SamplingParameters
+from bot.engine.step_loop import StepLoop
 from bot.engine.tokenizer import ModelTokenizer
 from bot.engine.transformers_engine import TransformersEngine
 from config.catalogue import ModelEntry
@@ -15,6 +17,7 @@ from tests.engine.reading import GREEDY, Read, read, request_for
 
 __all__ = [
     "GREEDY",
+    "LONG",
     "MakeEngine",
     "Read",
     "folder_of",
@@ -25,6 +28,9 @@ __all__ = [
     "save_tensors",
     "tokenizer_of",
 ]
+
+LONG = SamplingParameters(temperature=0.0, max_tokens=200)
+"""Long enough to be broken off."""
 
 MakeEngine = Callable[..., TransformersEngine]
 
@@ -54,3 +60,29 @@ def load_tensors(file: Path) -> dict[str, torch.Tensor]:
 def save_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
     """Write a safetensors file as transformers does."""
     cast("Any", safetensors.torch).save_file(tensors, file, {"format": "pt"})
+
+
+async def in_worker(engine: TransformersEngine, look: Callable[[StepLoop], Any]) -> Any:
+    """What `look` sees in the worker, after all that was asked of it before."""
+    worker, step_loop = engine.worker, engine._loop  # pyright: ignore[reportPrivateUsage]
+    assert worker is not None
+    assert step_loop is not None
+    return await worker.run(lambda: look(step_loop))
+
+
+def passes(step_loop: StepLoop) -> int:
+    """Forward passes so far."""
+    return sum(step_loop.passes.values())
+
+
+def is_busy(step_loop: StepLoop) -> bool:
+    """Whether answers run or wait."""
+    scheduler = step_loop._scheduler  # pyright: ignore[reportPrivateUsage]
+    return bool(scheduler.active() or scheduler.waiting_count)
+
+
+async def settled(engine: TransformersEngine) -> int:
+    """Forward passes so far, once the worker has nothing more to do."""
+    while await in_worker(engine, is_busy):
+        pass  # each look lets the worker take a step
+    return await in_worker(engine, passes)
