@@ -200,7 +200,7 @@ def make_qwen3(folder: Path) -> None:
     save(Qwen3ForCausalLM(config), tokenizer, folder, Spread())
 
 
-def make_t5(folder: Path) -> None:
+def make_t5(folder: Path, layers: int = 2) -> None:
     """T5 as FLAN-T5 is built: gated GELU, untied embeddings, a Unigram tokenizer."""
     unigram = Tokenizer(models.Unigram())
     unigram.pre_tokenizer = pre_tokenizers.Sequence(
@@ -222,8 +222,8 @@ def make_t5(folder: Path) -> None:
         d_model=64,
         d_kv=16,
         d_ff=128,
-        num_layers=2,
-        num_decoder_layers=2,
+        num_layers=layers,
+        num_decoder_layers=layers,
         num_heads=4,
         feed_forward_proj="gated-gelu",
         tie_word_embeddings=False,
