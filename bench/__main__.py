@@ -60,6 +60,8 @@ WAYS: Mapping[str, Way] = {
     "continuous": Way("continuous", "bfloat16", is_causal_only=True),
     "engine": Way("engine", "default"),
     "engine exact": Way("engine", "exact"),
+    "engine 8 bits": Way("engine", "8 bits"),
+    "engine 4 bits": Way("engine", "4 bits"),
     "vllm": Way("vllm", "eager", ".venv-remote", is_causal_only=True),
     "ctranslate2": Way("ctranslate2", "streams", ".venv-bench-ctranslate2", is_t5_only=True),
     "ctranslate2 threads": Way(

@@ -17,6 +17,7 @@ import torch
 from training.answers import Speaker
 from training.card_figures import report
 from training.decoding import DEFAULTS
+from training.fewer_bits import fewer_bits
 from training.loss_curve import draw_loss_curve
 from training.model import load_model
 from training.phases import steps_for, train
@@ -39,6 +40,9 @@ def main() -> None:
         case "report":
             report(arguments.work, arguments.builtin)
             draw_loss_curve(arguments.builtin)
+        case "bits":
+            for name, bits in fewer_bits(arguments.work, arguments.builtin).items():
+                print(f"{name}: {bits:.4f} bits per character")
         case _:
             _chat(arguments.builtin)
 
@@ -46,7 +50,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("command", choices=("prepare", "train", "report", "chat"))
+    parser.add_argument("command", choices=("prepare", "train", "report", "bits", "chat"))
     parser.add_argument("--work", type=Path, default=WORK, help="checkpoints and prepared data")
     parser.add_argument("--builtin", type=Path, default=BUILTIN, help="where the model is written")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -1,8 +1,13 @@
-"""Our own engine, with its default kernels (`default`) or in exact fp32 (`exact`)."""
+"""Our own engine, with its default kernels (`default`), in exact fp32 (`exact`), or with `8 bits`
+or `4 bits` a weight.
+"""
 
 import asyncio
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
 from bench.checkpoints import entry_for
 from bench.event_loop import watch_lag
@@ -12,11 +17,15 @@ from bot.conversation import Role, Turn
 from bot.engine.base import Engine, Finished, GenerationRequest, SamplingParameters
 from bot.engine.transformers_engine import TransformersEngine
 
+WEIGHT_BITS: Mapping[str, Literal[4, 8]] = {"8 bits": 8, "4 bits": 4}
+
 
 def new_engine(given: Arguments) -> TransformersEngine:
     """An engine for one checkpoint."""
+    bits = WEIGHT_BITS.get(given.option)
+    entry = replace(entry_for(given.model, given.folder), weight_bits=bits)
     return TransformersEngine(
-        {given.model: entry_for(given.model, given.folder)},
+        {given.model: entry},
         lambda entry: given.folder,
         max_waiting=max(given.count, 64),
         max_rows=max(given.count, 16),
