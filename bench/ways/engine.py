@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
 from bench.checkpoints import entry_for
@@ -23,7 +22,7 @@ WEIGHT_BITS: Mapping[str, Literal[4, 8]] = {"8 bits": 8, "4 bits": 4}
 def new_engine(given: Arguments) -> TransformersEngine:
     """An engine for one checkpoint."""
     bits = WEIGHT_BITS.get(given.option)
-    entry = replace(entry_for(given.model, given.folder), weight_bits=bits)
+    entry = entry_for(given.model, given.folder).model_copy(update={"weight_bits": bits})
     return TransformersEngine(
         {given.model: entry},
         lambda entry: given.folder,

@@ -36,7 +36,10 @@ def test_a_percentile_is_a_value_that_was_there() -> None:
     assert math.isnan(percentile([], 0.5))
 
 
-@pytest.mark.parametrize(("option", "names"), [("generate,engine", {"generate", "engine"})])
+@pytest.mark.parametrize(
+    ("option", "names"),
+    [("generate,engine", {"generate", "engine"}), ("engine 8 bits", {"engine 8 bits"})],
+)
 def test_both_ways_are_measured_and_a_second_run_measures_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, names: set[str]
 ) -> None:
