@@ -19,6 +19,7 @@ from adapters.slack.handle import Handle, channel_target, fallback_of, handle_of
 from adapters.slack.home import is_home
 from adapters.slack.own_messages import after, find, notice_metadata, reply_metadata
 from adapters.slack.parse import PLATFORM
+from adapters.slack.pictures import Pictures
 from adapters.slack.render import MAX_CHARS, blocks, length, notification
 from adapters.slack.responses import Responses, is_response
 from adapters.slack.settings import Settings
@@ -59,6 +60,7 @@ class SlackAdapter:
         self._streams = Streams(self._api, settings, clock)
         self._signs = Signs(self._api)
         self._responses = Responses(self._api, settings)
+        self._pictures = Pictures(self._api)
         self._recent: OrderedDict[str, str] = OrderedDict()
         self._told: set[str] = set()
 
@@ -71,6 +73,7 @@ class SlackAdapter:
             edit_interval_s=EDIT_INTERVAL_S,
             has_buttons=self._settings.buttons != "none",
             length=length,
+            has_pictures=True,
             tells_progress=True,
             reader=self.client.history,
             target_in=channel_target,
@@ -106,6 +109,8 @@ class SlackAdapter:
         except TargetExpired:
             message_id = await self._post(fallback_of(target), view, key)
         self._remember(key, message_id)
+        if _is_message(message_id):
+            await self._pictures.share(handle, message_id, view)
         return message_id
 
     async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
@@ -120,7 +125,7 @@ class SlackAdapter:
             await self._wait_until_online()
             await self._edit_response(target, handle, message_id, view)
             return
-        if not re.fullmatch(r"\d+\.\d+", message_id):
+        if not _is_message(message_id):
             raise PlatformError("that is no message of Slack")
         await self._wait_until_online()
         if view is not None and not view.is_complete:
@@ -132,6 +137,7 @@ class SlackAdapter:
             await self._api.call("chat.delete", channel=handle.channel_id, ts=message_id)
         else:
             await self._show_whole(handle, message_id, view)
+            await self._pictures.share(handle, message_id, view)
 
     async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
         """The message posted with `key`, by its metadata."""
@@ -254,6 +260,11 @@ class SlackAdapter:
         self._recent[key] = message_id
         if len(self._recent) > MAX_RECENT:
             self._recent.popitem(last=False)
+
+
+def _is_message(message_id: str) -> bool:
+    """Whether an id is Slack's own of a message, its time."""
+    return re.fullmatch(r"\d+\.\d+", message_id) is not None
 
 
 class _Silent(WorkingIndicator):

@@ -141,6 +141,15 @@ class WebApi:
         if refusal is not None:
             raise refusal
 
+    async def upload(self, upload_url: str, data: bytes) -> None:
+        """Send the bytes of a file to where Slack wants them. Raises `PlatformError`."""
+        with slack_errors("uploading a picture"):
+            request = self.session.post(upload_url, data=data, proxy=self._proxy)
+            async with request as response:
+                refusal = response_refusal(response.status)
+        if refusal is not None:
+            raise refusal
+
     async def _send(self, method: str, arguments: Mapping[str, object]) -> Json:
         given = {name: value for name, value in arguments.items() if value is not None}
         client = cast("Any", self.client)

@@ -68,11 +68,11 @@ class Skipped:
         """All of it; "" for nothing."""
         counted = (
             (self.without_text, _("messages without text that I may read")),
-            (self.own, _("messages of mine")),
-            (self.shortened, _("ends of long messages")),
-            (self.unanswered, _("pieces that the model had nothing to say about")),
+            (self.own, _("my own messages")),
+            (self.shortened, _("the ends of long messages")),
+            (self.unanswered, _("parts that the model had nothing to say about")),
         )
-        parts = [f"{count} {what}" for count, what in counted if count]
+        parts = [f"{what} ({count})" for count, what in counted if count]
         if self.is_full:
             parts.append(_("all before the latest {most}").format(most=MAX_MESSAGES))
         return _("Skipped: {what}.").format(what=", ".join(parts)) if parts else ""

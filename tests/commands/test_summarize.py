@@ -103,7 +103,7 @@ async def test_a_message_that_does_not_fit_alone_is_shortened_and_that_is_told(
     async with chat(tmp_path, message(1, "x" * 900), engine=ShortSighted(500)) as flow:
         shown = await summarized(flow)
 
-    assert shown.text.endswith("Skipped: 2 ends of long messages.")
+    assert shown.text.endswith("Skipped: the ends of long messages (2).")
 
 
 async def test_what_was_skipped_is_said(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_what_was_skipped_is_said(tmp_path: Path) -> None:
         asked = flow.engine.requests[0].turns[-1].text
 
     assert shown.text.endswith(
-        "Skipped: 1 messages without text that I may read, 1 messages of mine."
+        "Skipped: messages without text that I may read (1), my own messages (1)."
     )
     assert "mine" not in asked
 

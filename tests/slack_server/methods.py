@@ -42,6 +42,16 @@ class Spec:
         return set(arguments) - set(self.required.split()) - set(self.optional.split()) - {"token"}
 
 
+@dataclass
+class Upload:
+    """A file of the bot: announced, then sent, then shared."""
+
+    name: str
+    length: int
+    data: bytes = b""
+    shared_in: tuple[str, str] | None = None
+
+
 SPECS: Mapping[str, Spec] = {
     "apps.connections.open": Spec(""),
     "auth.test": Spec(""),
@@ -66,6 +76,11 @@ SPECS: Mapping[str, Spec] = {
     "conversations.history": Spec("channel", _HISTORY, "channels:history"),
     "conversations.replies": Spec("channel ts", _HISTORY, "channels:history"),
     "conversations.info": Spec("channel", "", "channels:read"),
+    "files.getUploadURLExternal": Spec("filename length", "alt_txt", "files:write"),
+    "files.completeUploadExternal": Spec(
+        "files", "channel_id thread_ts initial_comment", "files:write"
+    ),
+    "files.delete": Spec("file", "", "files:write"),
     "users.conversations": Spec(
         "", "types exclude_archived limit cursor user team_id", "channels:read"
     ),
@@ -95,6 +110,8 @@ class Methods:
         self.titles: list[Json] = []
         self.prompts: list[Json] = []
         self.status_log: list[Json] = []
+        self.uploads: dict[str, Upload] = {}
+        self.address = ""
         self.has_streams = True
         self.has_status = True
         self._known: Mapping[str, Callable[[Arguments], Json]] = {
@@ -112,6 +129,9 @@ class Methods:
             "conversations.history": self._history,
             "conversations.replies": self._replies,
             "conversations.info": self._info,
+            "files.getUploadURLExternal": self._upload_url,
+            "files.completeUploadExternal": self._complete_upload,
+            "files.delete": self._delete_file,
             "users.conversations": self._conversations,
             "users.info": self._user,
             "views.publish": self._publish,
@@ -233,6 +253,25 @@ class Methods:
         if channel is None:
             raise RefusedError("channel_not_found")
         return {"channel": channel}
+
+    def _upload_url(self, given: Arguments) -> Json:
+        file_id = f"F{self.workspace.number():08}"
+        self.uploads[file_id] = Upload(str(given["filename"]), int(given["length"]))
+        return {"upload_url": f"{self.address}/upload/{file_id}", "file_id": file_id}
+
+    def _complete_upload(self, given: Arguments) -> Json:
+        """The file appears where it is shared, if all of it came."""
+        files = [(str(one["id"]), self.uploads[one["id"]]) for one in given["files"]]
+        if any(len(upload.data) != upload.length for _id, upload in files):
+            raise RefusedError("file_upload_size_mismatch")
+        for _id, upload in files:
+            upload.shared_in = (str(given.get("channel_id")), str(given.get("thread_ts")))
+        return {"files": [{"id": file_id} for file_id, _upload in files]}
+
+    def _delete_file(self, given: Arguments) -> Json:
+        if self.uploads.pop(str(given["file"]), None) is None:
+            raise RefusedError("file_not_found")
+        return {}
 
     def _conversations(self, given: Arguments) -> Json:
         types = str(given.get("types", "public_channel")).split(",")

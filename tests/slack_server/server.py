@@ -201,6 +201,11 @@ class SlackServer:
                 envelope.answer = received.get("payload") or {}
                 envelope.answered.set()
 
+    async def upload(self, request: web.Request) -> web.Response:
+        """The bytes of a file that was announced."""
+        self.methods.uploads[request.match_info["id"]].data = await request.read()
+        return web.Response(text="OK")
+
     async def deliver(self, kind: str, payload: Json, attempt: int = 0) -> Envelope:
         """Deliver something, over a socket or as a signed request; unconnected, it waits."""
         envelope = Envelope(f"E{self.workspace.number()}", kind, payload)
@@ -341,9 +346,11 @@ async def running(server: SlackServer | None = None) -> AsyncGenerator[SlackServ
     routes.router.add_get("/socket", server.socket)
     routes.router.add_get("/files/{name}", server.file)
     routes.router.add_post("/response/{id}", server.response)
+    routes.router.add_post("/upload/{id}", server.upload)
     routes.router.add_route("*", "/api/{method}", server.web_api)
     async with TestServer(routes) as loopback:
         server.address = str(loopback.make_url("")).rstrip("/")
+        server.methods.address = server.address
         yield server
         await server.drop()
         await asyncio.sleep(0)
