@@ -13,6 +13,7 @@ from bot.commands.language import LanguageCommands
 from bot.commands.model import ModelCommands
 from bot.commands.persona import PersonaCommands
 from bot.commands.privacy import PrivacyCommands
+from bot.commands.rate import RateCommands
 from bot.commands.registry import CommandRegistry
 from bot.commands.settings import SettingsCommands
 from bot.commands.summarize import SummarizeCommands
@@ -74,6 +75,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
             *LanguageCommands(task_models, settings).commands(),
             *SummarizeCommands(task_models, services.clock).commands(),
             *AccessCommands(settings).commands(),
+            *RateCommands(store.exchanges, store.ratings, services.clock).commands(),
             *InspectCommands(services.inspections, services.pictures).commands(),
             *privacy.commands(),
         ]
