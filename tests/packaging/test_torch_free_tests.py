@@ -4,12 +4,13 @@ import ast
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 
 from scripts import torch_free_tests
-from scripts.requirements import ROOT, SetupError
+from scripts.requirements import ROOT, SetupError, requirement_name, requirements
 from scripts.torch_free_tests import (
     Run,
     candidates,
@@ -69,6 +70,15 @@ def test_another_minor_version_is_not_taken(empty_machine: Path) -> None:
 def test_torch_and_the_static_checks_are_not_installed_for_it() -> None:
     lines = ("torch==2.13.0", "transformers==5.23.0", "rich", "pytest", "pyright[nodejs]", "ruff")
     assert torch_free(lines) == ("rich", "pytest")
+
+
+def test_nothing_that_is_installed_for_it_asks_for_torch() -> None:
+    names = [requirement_name(line) for line in torch_free(requirements(ROOT, extras=("dev",)))]
+    asked = {
+        name: [requirement_name(line) for line in requires(name) or () if "extra ==" not in line]
+        for name in names
+    }
+    assert [name for name, needed in asked.items() if "torch" in needed] == []
 
 
 def test_the_folders_named_in_pyproject_are_left_out() -> None:
