@@ -5,7 +5,7 @@ It knows no table; what SQLite alone does stands in `sqlite.py`.
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Self
@@ -74,14 +74,14 @@ class Database:
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that sees one state of the database and writes nothing."""
         with self._translated(), self._in_use():
-            async with self._engine.begin() as connection:
+            async with _transaction(self._engine) as connection:
                 yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that no other writer runs beside; durable when the block has ended."""
         with self._translated(), self._in_use():
-            async with self._write_lock, self._writer.begin() as connection:
+            async with self._write_lock, _transaction(self._writer) as connection:
                 yield connection
 
     async def forget_deleted(self) -> None:
@@ -121,6 +121,31 @@ class Database:
             text = _("{path} holds a message that cannot be read: the file may be damaged.")
             # `from None`: these errors quote what was stored.
             raise StoreUnavailable(text.format(path=self._place)) from None
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """A transaction on a connection of the pool.
+
+    Whoever is cancelled while a connection is being opened waits for it and gives it back: the
+    driver's thread opens it all the same, and nobody else would ever close it.
+    """
+    opening = asyncio.ensure_future(_opened(engine))
+    try:
+        connection = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(DBAPIError, PoolTimeout):
+            await (await opening).close()
+        raise
+    try:
+        async with connection.begin():
+            yield connection
+    finally:
+        await asyncio.shield(connection.close())
+
+
+async def _opened(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
 
 
 def _locate(location: Path | str) -> tuple[URL, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.errors import StoreUnavailable
 from bot.store import recovery
@@ -171,3 +172,26 @@ async def test_writes_are_synced_to_the_disk(folder: Path) -> None:
         "foreign_keys": 1,
         "secure_delete": 1,
     }
+
+
+async def test_a_connection_that_is_opened_for_somebody_cancelled_is_given_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, may_open = AsyncEngine.connect, asyncio.Event()
+    opened: list[AsyncConnection] = []
+
+    async def late(engine: AsyncEngine) -> AsyncConnection:
+        await may_open.wait()
+        opened.append(await connect(engine))
+        return opened[-1]
+
+    async with await SqlStore.open(folder) as store:
+        monkeypatch.setattr(AsyncEngine, "connect", late)
+        reading = asyncio.create_task(store.history.takes_part(CHANNEL))
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.sleep(0)
+        may_open.set()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert [connection.closed for connection in opened] == [True]
