@@ -43,5 +43,8 @@ async def _run(folder: Path, fuse: Fuse) -> None:
         await until(lambda: flow.orchestrator.in_memory() == 0)
         await flow.submit(RETRY)
         await until(lambda: flow.orchestrator.in_memory() == 0)
+        # What was being shown anew when a process died still has its old last message.
+        await until(lambda: all(one.is_complete for one in flow.platform.messages()))
+        await until(lambda: flow.orchestrator.in_memory() == 0)
         await flow.settle(*TARGETS)
         await flow.orchestrator.drain(10)
