@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from json import JSONDecodeError
 from pathlib import Path
+from threading import Thread
 from typing import Self
+from weakref import WeakSet
 
 from pydantic import ValidationError
 from sqlalchemy import URL, make_url
@@ -28,8 +30,9 @@ DRIVER = "sqlite+aiosqlite"
 class Database:
     """Transactions on one database. A block that fails or is cancelled leaves nothing behind."""
 
-    def __init__(self, engine: AsyncEngine, place: str) -> None:
+    def __init__(self, engine: AsyncEngine, place: str, threads: WeakSet[Thread]) -> None:
         self._engine = engine
+        self._threads = threads
         self._writer = engine.execution_options(**{sqlite.BEGIN: "BEGIN IMMEDIATE"})
         # Writers queue here, in order; SQLite would let them poll, in no order.
         self._write_lock = asyncio.Lock()
@@ -52,8 +55,7 @@ class Database:
             connect_args={"timeout": busy_timeout_s, "isolation_level": None},
         )
         sqlite.check_file(engine, place)
-        sqlite.configure(engine)
-        database = cls(engine, place)
+        database = cls(engine, place, sqlite.configure(engine))
         try:
             await database._bring_up_to_date(busy_timeout_s)
         except BaseException:
@@ -94,6 +96,7 @@ class Database:
         self._is_closed = True
         await self._unused.wait()
         await self._engine.dispose()
+        await sqlite.until_ended(self._threads)
 
     @contextmanager
     def _in_use(self) -> Generator[None]:

@@ -13,7 +13,9 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, cast
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Insert, Table, event
 from sqlalchemy.dialects.sqlite import insert
@@ -29,6 +31,9 @@ BEGIN = "sqlite_begin"
 """The execution option that names the statement to begin with; None begins no transaction."""
 
 WAIT_S = 0.01
+
+ENDING_TRIES = 500
+"""Five seconds for a connection's thread to end: it may be in the middle of a statement."""
 
 PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON")
 
@@ -55,16 +60,36 @@ def check_file(engine: AsyncEngine, path: str) -> None:
         raise StoreUnavailable(explain(error, path)) from error
 
 
-def configure(engine: AsyncEngine) -> None:
+def configure(engine: AsyncEngine) -> WeakSet[Thread]:
     """Set up each new connection, and let SQLAlchemy say when a transaction begins.
 
     The driver's own idea of it (none before a SELECT or CREATE) is off: `isolation_level=None`.
+    Gives the threads of the connections, for `until_ended`.
     """
+    threads: WeakSet[Thread] = WeakSet()
+
+    def remember(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        threads.add(cast("Any", connection).driver_connection._thread)
+
     # At DEBUG aiosqlite logs every statement with its values: what people said.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
+    event.listen(engine.sync_engine, "connect", remember)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     event.listen(engine.sync_engine, "invalidate", _roll_back)
+    return threads
+
+
+async def until_ended(threads: WeakSet[Thread]) -> None:
+    """Wait for the threads of closed connections.
+
+    One whose work was cancelled is only told to stop: it would report to an event loop that may
+    have ended by then.
+    """
+    for _try in range(ENDING_TRIES):
+        if not any(thread.is_alive() for thread in threads):
+            return
+        await asyncio.sleep(WAIT_S)
 
 
 def _prepare(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:

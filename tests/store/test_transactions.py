@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,24 @@ async def test_a_connection_that_is_opened_for_somebody_cancelled_is_given_back(
         with pytest.raises(asyncio.CancelledError):
             await reading
         assert [connection.closed for connection in opened] == [True]
+
+
+COUNTING = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)"
+    " SELECT max(i) FROM n"
+)
+"""Takes a good part of a second."""
+
+
+async def test_closing_waits_for_the_thread_of_a_cancelled_statement(folder: Path) -> None:
+    before = set(threading.enumerate())
+    async with await SqlStore.open(folder) as store:
+        counting = asyncio.create_task(run(store, COUNTING))
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            counting.cancel()
+            await asyncio.sleep(0)
+        with suppress(asyncio.CancelledError):
+            await counting
+
+    assert set(threading.enumerate()) <= before
