@@ -46,7 +46,7 @@ def request(model: str, number: int, turns: tuple[Turn, ...] = ()) -> Generation
 async def answered(engine: Engine, asked: GenerationRequest) -> tuple[Answered, str]:
     """Ask, and note when its tokens came; and what was said.
 
-    Random weights may say what is no text for a while: the engine's own word counts.
+    Random weights may say what is no text for a while: the engine's own word counts for the first.
     """
     began_s = time.perf_counter()
     said: list[str] = []

@@ -117,7 +117,6 @@ class Generation:
         self._in_batch: set[Row] = set()
         self._cached_tokens = 0
         self._began_at_s = 0.0
-        self._first_delta_at_s: float | None = None
         self._first_token_at_s: float | None = None
 
     @property
@@ -235,8 +234,6 @@ class Generation:
         return max(whole or self._candidates, key=lambda c: c.row.mean_log_probability)
 
     def _emit(self, candidate: Candidate) -> None:
-        if candidate.deltas and self._first_delta_at_s is None:
-            self._first_delta_at_s = self._monotonic()
         for delta in candidate.deltas:
             self._job.emit(delta)
         candidate.deltas = []
@@ -271,7 +268,7 @@ class Generation:
 
     def _usage(self, best: Candidate | None) -> Usage:
         generated = 0 if best is None else len(best.row.tokens)
-        first = self._first_delta_at_s
+        first = self._first_token_at_s
         return Usage(
             prompt_tokens=len(self._prompt.ids),
             cached_tokens=self._cached_tokens,
