@@ -87,4 +87,4 @@ async def _measure(given: Arguments) -> Measured:
 
 
 if __name__ == "__main__":
-    run(lambda given: asyncio.run(_measure(given)))
+    run(lambda given: asyncio.run(_measure(given)), lowers_itself=True)
