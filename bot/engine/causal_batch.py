@@ -41,6 +41,7 @@ class CausalBatch(SlotBatch):
 
     @override
     def _begin(self, row: Row, prefix: Prefix | None) -> int:
+        self._cache.reserve(0, len(row.history) + row.tokens_left)
         if prefix is None:
             return 0
         # One token is left to feed: its logits begin the answer.

@@ -70,6 +70,11 @@ class Row:
         """The mean over what was chosen."""
         return self.total_log_probability / max(self.chosen, 1)
 
+    @property
+    def tokens_left(self) -> int:
+        """How many more it may say."""
+        return max(0, self._sampling.max_tokens - len(self.tokens))
+
     def choose(self) -> int | None:
         """Choose a token from the logits; None when it is an end token."""
         assert self.logits is not None

@@ -64,7 +64,7 @@ class EncoderDecoderBatch(SlotBatch):
         slots = len(self._rows) + rows
         longest_source = max((len(row.source) for row in self._rows), default=0)
         longest = max((len(row.history) for row in self._rows), default=0)
-        said = self._said.grown(slots, max(longest, answer_tokens))
+        said = self._said.grown(slots, max(longest, 1 + answer_tokens))
         encoded = self._encoded.grown(slots, max(longest_source, prompt_tokens))
         tokens = said[0] * said[1] + encoded[0] * encoded[1]
         return tokens * self._checkpoint.blueprint.row_bytes_per_token
@@ -72,6 +72,8 @@ class EncoderDecoderBatch(SlotBatch):
     @override
     def _begin(self, row: Row, prefix: Prefix | None) -> int:
         """The encoder sees everything anew, but what was the same is the same."""
+        self._said.reserve(0, len(row.history) + row.tokens_left)
+        self._encoded.reserve(0, len(row.source))
         if prefix is None or list(prefix.ids) != row.source:
             return 0
         slot = len(self._rows) - 1

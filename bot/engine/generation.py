@@ -4,6 +4,7 @@ Only the engine's worker thread imports this module.
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from bot.engine import failures
 from bot.engine.base import (
@@ -201,8 +202,8 @@ class Generation:
 
     def _add(self, index: int) -> Candidate:
         request = self._job.request
-        traced = request.traced_tokens
-        row = Row(self._checkpoint, self._prompt.ids, request.sampling, index, traced)
+        sampling = replace(request.sampling, max_tokens=self._prompt.max_tokens)
+        row = Row(self._checkpoint, self._prompt.ids, sampling, index, request.traced_tokens)
         candidate = Candidate(row, self._checkpoint, self._job.request, self._prompt)
         self._candidates.append(candidate)
         return candidate

@@ -17,16 +17,15 @@ from bot.engine.slot_batch import SlotBatch
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 """Largest difference of logits, as a share of the largest logit."""
 
+GREEDY = SamplingParameters(temperature=0, max_tokens=16)
+
 PROMPTS = ((3, 5, 7, 9, 4, 6, 8), (6, 3, 8))
 
 
 def agrees_with_single_rows(checkpoint: Checkpoint, batch: SlotBatch) -> bool:
     """Feed two rows together and compare every row's logits."""
     size = checkpoint.tokenizer.size
-    rows = [
-        Row(checkpoint, [token % size for token in prompt], SamplingParameters(temperature=0))
-        for prompt in PROMPTS
-    ]
+    rows = [Row(checkpoint, [token % size for token in prompt], GREEDY) for prompt in PROMPTS]
     batch.join(rows[0])
     _step_until(batch, rows[0], [])
     batch.join(rows[1])

@@ -1,13 +1,16 @@
 """The slot cache: keys and values of many rows, preallocated, each row with a length of its own.
 
 A row's tokens lie in its slot from the front; what lies behind its length is never attended to.
-It follows transformers' cache interface and knows neither models nor requests.
+It follows transformers' cache interface and knows neither models nor requests. On the CPU room that
+nothing was written to takes no memory, so it is made generously and seldom.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # transformers' cache classes are only partly typed.
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -16,6 +19,9 @@ from typing_extensions import override
 
 CAPACITY_STEP = 64
 """Slots grow by whole steps of this many tokens."""
+
+SLOT_STEP = 16
+"""On the CPU so many slots are made at once."""
 
 LayerContent = tuple[torch.Tensor, torch.Tensor]
 """Keys and values of one row in one layer, each [tokens, heads, head size]."""
@@ -54,6 +60,20 @@ class Pass:
         return hiding(is_hidden, dtype)[:, None]
 
 
+def zeros(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    """Zeros of a tensor's type and device; on the CPU the system gives a page of them when it is
+    written to, and takes them back with the tensor. Raises `MemoryError`.
+    """
+    size = prod(shape) * like.element_size()
+    if like.device.type != "cpu" or size == 0:
+        return like.new_zeros(tuple(shape))
+    try:
+        pages = mmap.mmap(-1, size, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        raise MemoryError from error
+    return torch.frombuffer(pages, dtype=like.dtype).view(tuple(shape))
+
+
 def hiding(is_hidden: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The additive mask for what is hidden: finite, so that a row of padding gives numbers."""
     mask = torch.zeros(is_hidden.shape, dtype=dtype, device=is_hidden.device)
@@ -77,7 +97,7 @@ class SlotLayer(CacheLayerMixin):
 
     def _allocated(self, states: torch.Tensor) -> torch.Tensor:
         # Zeros: what is masked counts nothing, but only if it is a number.
-        return states.new_zeros((self.slots, self.capacity, states.shape[1], states.shape[3]))
+        return zeros((self.slots, self.capacity, states.shape[1], states.shape[3]), states)
 
     @override
     def update(
@@ -105,13 +125,15 @@ class SlotLayer(CacheLayerMixin):
         )
         return keys, values
 
-    def resize(self, slots: int, capacity: int) -> None:
+    def resize(self, slots: int, capacity: int, lengths: Sequence[int]) -> None:
         """Make room; what the slots hold stays."""
         if self._stored is not None:
-            self._stored = (
-                _resized(self._stored[0], slots, capacity),
-                _resized(self._stored[1], slots, capacity),
-            )
+            keys, values = (zeros((slots, capacity, *s.shape[2:]), s) for s in self._stored)
+            for stored, larger in zip(self._stored, (keys, values), strict=True):
+                for slot, length in enumerate(lengths):
+                    if length:
+                        larger[slot, :length] = stored[slot, :length]
+            self._stored = keys, values
         self.slots, self.capacity = slots, capacity
 
     def release(self) -> None:
@@ -125,6 +147,11 @@ class SlotLayer(CacheLayerMixin):
         if self._stored is not None:
             for stored in self._stored:
                 stored[target, :length] = stored[source, :length]
+
+    def swap(self, one: int, other: int, length: int) -> None:
+        """Let the first tokens of two slots change places."""
+        for stored in self._stored or ():
+            stored[[one, other], :length] = stored[[other, one], :length]
 
     def read(self, slot: int, length: int) -> LayerContent:
         """A copy of a slot's first tokens."""
@@ -141,10 +168,10 @@ class SlotLayer(CacheLayerMixin):
             stored[slot, :length] = given[:length]
 
     @property
-    def size_bytes(self) -> int:
-        """What it holds."""
+    def slot_bytes(self) -> int:
+        """What one slot takes when it is full."""
         stored = self._stored or ()
-        return sum(each.numel() * each.element_size() for each in stored)
+        return sum(each[0].numel() * each.element_size() for each in stored)
 
     @override
     def get_seq_length(self) -> int:
@@ -170,27 +197,32 @@ class SlotCache(Cache):
         super().__init__(layers=list(self._layers))
         self._device = device
         self._slots, self._capacity = 0, 0
+        self._slot_step = SLOT_STEP if device.type == "cpu" else 1
         self.lengths: list[int] = []
+        self._used = 0
 
     @property
     def size_bytes(self) -> int:
-        """What it takes in memory."""
-        return sum(layer.size_bytes for layer in self._layers)
+        """What it takes in memory at most: room that no row had yet takes none."""
+        return self._used * sum(layer.slot_bytes for layer in self._layers)
 
     def grown(self, slots: int, tokens: int) -> tuple[int, int]:
-        """Slots and capacity after room was made for so many slots and tokens a slot."""
+        """Slots that take memory and capacity after room was made for so many slots and tokens a
+        slot.
+        """
         # One position more than any row fills: padding is written there.
         capacity = -(-(tokens + 1) // CAPACITY_STEP) * CAPACITY_STEP
-        return max(self._slots, slots), max(self._capacity, capacity)
+        return max(self._used, slots), max(self._capacity, capacity)
 
     def reserve(self, slots: int, tokens: int) -> None:
         """Make room for so many slots, and so many tokens in each."""
-        grown = self.grown(slots, tokens)
-        if grown == (self._slots, self._capacity):
+        self._used, capacity = self.grown(slots, tokens)
+        room = max(self._slots, -(-self._used // self._slot_step) * self._slot_step)
+        if (room, capacity) == (self._slots, self._capacity):
             return
-        self._slots, self._capacity = grown
+        self._slots, self._capacity = room, capacity
         for layer in self._layers:  # one after another: no more than one is there twice
-            layer.resize(*grown)
+            layer.resize(room, capacity, self.lengths)
 
     def open(self) -> int:
         """A new, empty slot, numbered after all others."""
@@ -212,11 +244,10 @@ class SlotCache(Cache):
         """Let two slots change places."""
         if one == other:
             return
-        self.open()
-        spare = len(self.lengths) - 1
-        for source, target in ((one, spare), (other, one), (spare, other)):
-            self.copy(source, target)
-        self.close_from(spare)
+        lengths = self.lengths
+        for layer in self._layers:
+            layer.swap(one, other, max(lengths[one], lengths[other]))
+        lengths[one], lengths[other] = lengths[other], lengths[one]
 
     def read(self, slot: int, tokens: int | None = None) -> list[LayerContent]:
         """A copy of what a slot holds, or of its first tokens, layer by layer."""
@@ -233,7 +264,7 @@ class SlotCache(Cache):
     def release(self) -> None:
         """Give the memory back. No slot may be open."""
         assert not self.lengths
-        self._slots, self._capacity = 0, 0
+        self._slots, self._capacity, self._used = 0, 0, 0
         for layer in self._layers:
             layer.release()
 
@@ -281,9 +312,3 @@ class SlotCache(Cache):
     def _show(self, planned: Pass) -> None:
         for layer in self._layers:
             layer.pass_ = planned
-
-
-def _resized(stored: torch.Tensor, slots: int, capacity: int) -> torch.Tensor:
-    larger = stored.new_zeros((slots, capacity, *stored.shape[2:]))
-    larger[: stored.shape[0], : stored.shape[1]] = stored
-    return larger

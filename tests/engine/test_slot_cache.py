@@ -1,0 +1,88 @@
+"""The slot cache: rows keep what they hold while room is made, and idle room takes no memory."""
+
+import psutil
+import torch
+
+from bot.engine import slot_cache
+from bot.engine.slot_cache import CAPACITY_STEP, SLOT_STEP, LayerContent, SlotCache, zeros
+
+CPU = torch.device("cpu")
+HEADS, SIZE = 2, 4
+
+
+def content(length: int, value: float) -> list[LayerContent]:
+    """What a slot of two layers could hold."""
+    tokens = value + torch.arange(length, dtype=torch.float32)
+    keys = tokens[:, None, None].expand(length, HEADS, SIZE)
+    return [(keys, -keys), (keys + 0.5, -keys)]
+
+
+def filled(*lengths: int) -> SlotCache:
+    """A cache whose slots hold texts of these lengths."""
+    cache = SlotCache(2, CPU)
+    for index, length in enumerate(lengths):
+        slot = cache.open()
+        cache.write(slot, content(length, 1000.0 * index), length)
+    return cache
+
+
+def holds(cache: SlotCache, slot: int, length: int, value: float) -> bool:
+    """Whether a slot holds this and no more."""
+    found = [each for pair in cache.read(slot) for each in pair]
+    expected = [each for pair in content(length, value) for each in pair]
+    return all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_rows_keep_what_they_hold_when_slots_and_capacity_grow() -> None:
+    cache = filled(5, 3)
+    for _ in range(SLOT_STEP):
+        cache.open()
+    cache.reserve(0, 3 * CAPACITY_STEP)
+    assert holds(cache, 0, 5, 0)
+    assert holds(cache, 1, 3, 1000)
+
+
+def test_swapped_slots_hold_each_others_tokens_and_no_slot_is_opened() -> None:
+    cache = filled(5, 3)
+    before = cache.size_bytes
+    cache.swap(0, 1)
+    assert cache.lengths == [3, 5]
+    assert holds(cache, 0, 3, 1000)
+    assert holds(cache, 1, 5, 0)
+    assert cache.size_bytes == before
+
+
+def test_only_slots_that_rows_had_count() -> None:
+    cache = filled(5)
+    of_one = cache.size_bytes
+    assert of_one == 2 * 2 * CAPACITY_STEP * HEADS * SIZE * 4
+    cache.open()
+    assert cache.size_bytes == 2 * of_one
+    assert cache.grown(3, 5) == (3, CAPACITY_STEP)
+    cache.close_from(0)
+    cache.release()
+    assert cache.size_bytes == 0
+
+
+def test_what_is_reserved_once_is_not_copied_again() -> None:
+    cache = filled(5)
+    cache.reserve(0, 500)
+    first = cache.layers[0]
+    assert isinstance(first, slot_cache.SlotLayer)
+    stored = first._stored  # pyright: ignore[reportPrivateUsage]
+    for _ in range(SLOT_STEP - 1):
+        cache.open()
+    cache.begin([0], [400])
+    assert first._stored is stored  # pyright: ignore[reportPrivateUsage]
+
+
+def test_zeros_take_memory_where_they_are_written_to_alone() -> None:
+    process = psutil.Process()
+    like = torch.zeros((), dtype=torch.bfloat16)
+    before = process.memory_info().rss
+    room = zeros((64, 1 << 20), like)
+    room[3, :10] = 7
+    assert process.memory_info().rss - before < 16 << 20
+    assert room.dtype is torch.bfloat16
+    assert float(room[3].sum()) == 70
+    assert float(room[2].sum()) == 0
