@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import aiohttp
 import discord
 
-from adapters.discord.settings import TOKEN_EXAMPLE, TOKEN_KEY
+from adapters.discord.credentials import TOKEN_EXAMPLE, TOKEN_KEY
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable, TargetExpired
 from config.errors import ConfigurationError
 

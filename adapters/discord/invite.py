@@ -38,7 +38,7 @@ def set_up(console: "Console") -> dict[str, str]:
     # Imported here: `fireside --help` does without them.
     from rich.prompt import Confirm, Prompt
 
-    from adapters.discord.settings import TOKEN_KEY, bot_id_in
+    from adapters.discord.credentials import TOKEN_KEY, bot_id_in
 
     if not Confirm.ask(_("Shall Fireside answer on Discord?"), console=console, default=True):
         return {}

@@ -19,6 +19,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.arrivals import Arrivals
 from adapters.slack.commands import MENU, PICK, slash_names
+from adapters.slack.credentials import APP_TOKEN_KEY, BOT_TOKEN_KEY
 from adapters.slack.errors import connection_errors
 from adapters.slack.history import ChannelHistory
 from adapters.slack.home import Home
@@ -29,7 +30,7 @@ from adapters.slack.panel import Panel
 from adapters.slack.parse import Json, Own, Post
 from adapters.slack.people import People
 from adapters.slack.render import ACTION, FEEDBACK
-from adapters.slack.settings import APP_TOKEN_KEY, BOT_TOKEN_KEY, Settings
+from adapters.slack.settings import Settings
 from adapters.slack.text_commands import TextCommands
 from adapters.slack.web_api import WebApi, sdk_logger
 from bot.adapter import Services

@@ -14,7 +14,7 @@ from typing import Any, cast
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from adapters.slack.settings import (
+from adapters.slack.credentials import (
     APP_TOKEN_EXAMPLE,
     APP_TOKEN_KEY,
     BOT_TOKEN_EXAMPLE,

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from adapters.slack.credentials import APP_TOKEN_KEY, BOT_TOKEN_KEY
 from adapters.slack.errors import SlackRefusalError, connection_errors
 from adapters.slack.manifest import scopes
-from adapters.slack.settings import APP_TOKEN_KEY, BOT_TOKEN_KEY, Settings
+from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.adapter import Finding
 from bot.errors import PlatformError

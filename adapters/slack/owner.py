@@ -21,7 +21,7 @@ def set_up(console: "Console") -> dict[str, str]:
     # Imported here: `fireside --help` does without them.
     from rich.prompt import Confirm
 
-    from adapters.slack.settings import (
+    from adapters.slack.credentials import (
         APP_TOKEN_KEY,
         BOT_TOKEN_KEY,
         is_app_token,

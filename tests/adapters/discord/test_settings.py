@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from adapters.discord import create
-from adapters.discord.settings import Settings, bot_id_in
+from adapters.discord.credentials import bot_id_in
+from adapters.discord.settings import Settings
 from config.errors import ConfigurationError
 from tests.adapters.discord.doubles import BOT_ID, TOKEN, GuildServices, settings_with
 

@@ -8,6 +8,7 @@ import pytest
 import slack_sdk.errors
 from slack_sdk.errors import SlackApiError, SlackClientError, SlackTokenRotationError
 
+from adapters.slack.credentials import APP_TOKEN_KEY, BOT_TOKEN_KEY
 from adapters.slack.errors import (
     EXPLAINED,
     GONE,
@@ -25,7 +26,6 @@ from adapters.slack.errors import (
     retry_after_s,
     slack_errors,
 )
-from adapters.slack.settings import APP_TOKEN_KEY, BOT_TOKEN_KEY
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable, TargetExpired
 from config.errors import ConfigurationError
 
