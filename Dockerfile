@@ -23,13 +23,12 @@ FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data fireside \
     && install --directory --owner=fireside --group=fireside /data /models
 COPY --from=build /opt/fireside /opt/fireside
-# Idle OpenMP threads sleep instead of spinning, and the home folder is the data volume.
+# The home folder is the data volume.
 ENV PATH=/opt/fireside/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     HOME=/data \
     FIRESIDE_DATA_DIR=/data \
-    FIRESIDE_MODELS_DIR=/models \
-    OMP_WAIT_POLICY=PASSIVE
+    FIRESIDE_MODELS_DIR=/models
 USER 10001:10001
 WORKDIR /data
 VOLUME ["/data", "/models"]

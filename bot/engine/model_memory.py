@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import torch
 
 from bot.engine import failures
@@ -25,6 +26,7 @@ from bot.engine.diagnosis import log_error, unloadable
 from bot.engine.jobs import LoadJob, UnloadJob
 from bot.engine.kv_cache import PrefixCache
 from bot.engine.memory import available_bytes, return_freed_memory
+from bot.engine.processor import SpareCores
 from bot.engine.residency import NoRoom, Residency, Resident
 from bot.errors import EngineUnavailable, FiresideError, ModelError, ModelNotInstalled
 from config.catalogue import ModelEntry
@@ -87,6 +89,7 @@ class ModelMemory:
         self._between_pieces = between_pieces
         self._device = choose_device()
         self._threads = torch.get_num_threads()
+        self._spare = SpareCores(psutil.cpu_count() or self._threads, settings.monotonic)
         self.budget = settings.memory_budget_bytes or free_bytes(self._device) // 2
         self.prefixes = PrefixCache(self.budget // PREFIX_SHARE)
         self.residency: Residency[LoadedModel] = Residency(self.budget, self._available, self._free)
@@ -169,8 +172,8 @@ class ModelMemory:
         return weights + rows + self.prefixes.used_bytes <= self.budget
 
     def use_threads(self, blueprint: Blueprint) -> None:
-        """Compute with as many threads as pay for a model."""
-        threads = 1 if blueprint.is_single_threaded else self._threads
+        """Compute with as many threads as pay for a model beside what else runs here."""
+        threads = 1 if blueprint.is_single_threaded else min(self._threads, self._spare.count)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
 

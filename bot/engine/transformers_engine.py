@@ -55,9 +55,10 @@ ENVIRONMENT = {
     # Weights are read in the worker thread alone: one thread owns torch.
     "HF_DEACTIVATE_ASYNC_LOAD": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Threads that wait for each other sleep. Spinning they take the processor from whoever else
-    # needs it: with busy neighbours on two cores a step then took thirty times as long.
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # Threads that wait for each other spin for about as long as the work between two products takes
+    # and then sleep. Waking costs as much as a second thread gains; endless spinning takes the
+    # processor from whoever else needs it.
+    "GOMP_SPINCOUNT": "10000",
 }
 """What is set before transformers is imported, unless the owner set it."""
 

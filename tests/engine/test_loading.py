@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -305,7 +306,7 @@ async def test_loading_events_go_to_everybody_who_waits_for_the_model(
         assert isinstance(answer.events[0], Loading)
 
 
-async def test_small_models_compute_in_one_thread_and_large_ones_in_all(
+async def test_small_models_compute_in_one_thread_and_large_ones_in_all_that_others_leave(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[int] = []
@@ -318,8 +319,12 @@ async def test_small_models_compute_in_one_thread_and_large_ones_in_all(
     await engine.load("smollm")
     monkeypatch.setattr(CausalBatch, "step", watched)
     await in_worker(engine, lambda step_loop: setattr(step_loop.memory, "_threads", 2))
+    spare = SimpleNamespace(count=3)
+    await in_worker(engine, lambda step_loop: setattr(step_loop.memory, "_spare", spare))
     await read(engine, request_for("smollm", "hello"))
     monkeypatch.setattr("bot.engine.checkpoint.SINGLE_THREAD_BYTES", 0)
     await read(engine, request_for("smollm", "hello"))
-    await in_worker(engine, lambda _step_loop: torch.set_num_threads(1))
-    assert (set(used[: len(used) // 2]), set(used[len(used) // 2 :])) == ({1}, {2})
+    spare.count = 1
+    await read(engine, request_for("smollm", "hello"))
+    third = len(used) // 3
+    assert (set(used[:third]), set(used[third:-third]), set(used[-third:])) == ({1}, {2}, {1})
