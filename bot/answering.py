@@ -89,7 +89,8 @@ class Answering:
 
     With `is_left_over` the message was found in the store: it may be too old to be answered.
     `is_delivering` says that the text is finished and only the platform is waited for;
-    `is_withdrawn` is set when the question was deleted: `remove_shown` then clears it away.
+    `is_withdrawn` is set when the question was deleted: `remove_shown` then clears it away;
+    `forgotten` are the keys of conversations whose traces in memory go when it has ended.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Answering:
     ) -> None:
         self.is_delivering = False
         self.is_withdrawn = False
+        self.forgotten: set[str] = set()
         self._is_left_over = is_left_over
         self._services = services
         self._adapter = adapter

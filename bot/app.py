@@ -251,6 +251,7 @@ def _compose(
             pictures,
             utc_now,
             stop,
+            lambda: orchestrator,
             lambda: contacts.hosts,
             inspections,
         )

@@ -8,8 +8,8 @@ are answered in order; all others run side by side.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -149,6 +149,32 @@ class Orchestrator:
             self._stop(message)
         return len(own)
 
+    @contextmanager
+    def withdrawing(self, is_meant: Callable[[StoredMessage], bool]) -> Generator[int]:
+        """End the answers to questions that the block removes from the store, and delete what is
+        shown of them; gives how many questions wait or are answered."""
+        known = [message.id for message in self._known.values() if is_meant(message)]
+        running = [self._running[one] for one in known if one in self._running]
+        for answering in running:
+            # Before the store knows: the claim is lost from then on, and whoever sees that clears.
+            answering.is_withdrawn = True
+        yield len(known)
+        for answering in running:
+            answering.stop()
+
+    async def forget(self, key: str) -> None:
+        """Drop what is in memory of a conversation, by its key, and of those below it.
+
+        What the answers that run now leave of it is dropped when they have ended.
+        """
+        for answering in self._running.values():
+            answering.forgotten.add(key)
+        await self._drop(key)
+
+    async def _drop(self, key: str) -> None:
+        self._services.inspections.forget(key)
+        await self._services.engine.forget(key)
+
     async def submit(self, account: str, event: Inbound) -> ReplyView | None:
         """Take an event; stored when this returns. Raises `StoreUnavailable`.
 
@@ -194,15 +220,10 @@ class Orchestrator:
             self._aside(partial(self._earlier.offer_anew, self._adapters[account], edited))
 
     async def _withdraw(self, account: str, event: MessageDeleted) -> None:
-        known = self._unanswered_of(account, event.id)
-        running = [self._running[one.id] for one in known if one.id in self._running]
-        for answering in running:
-            # Before the store knows: the claim is lost from then on, and whoever sees that clears.
-            answering.is_withdrawn = True
-        await self._store.history.withdraw(account, event.id)
-        self._services.inspections.forget(conversation_key(event.conversation))
-        for answering in running:
-            answering.stop()
+        known = {one.id for one in self._unanswered_of(account, event.id)}
+        with self.withdrawing(lambda message: message.id in known):
+            await self._store.history.withdraw(account, event.id)
+        self._aside(partial(self.forget, conversation_key(event.conversation)))
 
     async def _act(self, account: str, event: ActionInvoked) -> ReplyView | None:
         """Do what a button asks for; an error is told to who pressed it."""
@@ -403,6 +424,8 @@ class Orchestrator:
             raise
         finally:
             del self._running[message_id]
+            for key in () if self._is_draining else answering.forgotten:
+                await self._drop(key)
 
     async def _run_or_apologise(
         self, answering: Answering, refusal: UserFacingError | None

@@ -153,6 +153,7 @@ def compose(
             pictures,
             clock,
             stop,
+            lambda: orchestrator,
             lambda: HOSTS,
             inspections,
         )

@@ -12,7 +12,7 @@ from bot.commands.inspect import InspectCommands
 from bot.commands.language import LanguageCommands
 from bot.commands.model import ModelCommands
 from bot.commands.persona import PersonaCommands
-from bot.commands.privacy import PrivacyCommands
+from bot.commands.privacy import PrivacyCommands, Running
 from bot.commands.rate import RateCommands
 from bot.commands.registry import CommandRegistry
 from bot.commands.settings import SettingsCommands
@@ -39,6 +39,7 @@ class CommandServices:
     pictures: Pictures
     clock: Callable[[], datetime]
     stop: Stop
+    running: Callable[[], Running]
     hosts: Callable[[], Sequence[str]]
     inspections: Inspections
 
@@ -59,12 +60,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
         services.clock,
     )
     task_models = TaskModels(models, services.prompts, services.engine)
-
-    async def forget(conversation_key: str) -> None:
-        services.inspections.forget(conversation_key)
-        await services.engine.forget(conversation_key)
-
-    privacy = PrivacyCommands(store.erasure, settings, forget, services.hosts)
+    privacy = PrivacyCommands(store.erasure, settings, services.running, services.hosts)
     registry = CommandRegistry(
         [
             *conversation.commands(),

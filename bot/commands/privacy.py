@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from bot.commands.registry import Caller, Command, Said
 from bot.errors import NotPermitted
@@ -9,27 +11,38 @@ from bot.messages import ConversationRef, TextFile
 from bot.prompt import conversation_key
 from bot.setting_specs import SettingName
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Erasure, Person
+from bot.store.base import Erasure, Person, StoredMessage
 from bot.translations import gettext as _
 
 DETAILS = frozenset({"reply_part", "contender", "comparison"})
 """Tables that are parts of others: counted, but no news to anybody."""
 
 
+class Running(Protocol):
+    """The answers that are being made, and what is in memory of conversations."""
+
+    def withdrawing(self, is_meant: Callable[[StoredMessage], bool]) -> AbstractContextManager[int]:
+        """End the answers to questions that the block erases; gives how many those are."""
+        ...
+
+    async def forget(self, key: str) -> None:
+        """Drop what is in memory of a conversation, now and when the answers to it have ended."""
+        ...
+
+
 class PrivacyCommands:
-    """The commands about stored data. `hosts` tells which hosts this process has contacted;
-    `forget` drops what is in memory of a conversation, by its key."""
+    """The commands about stored data. `hosts` tells which hosts this process has contacted."""
 
     def __init__(
         self,
         erasure: Erasure,
         settings: ScopedSettings,
-        forget: Callable[[str], Awaitable[None]],
+        running: Callable[[], Running],
         hosts: Callable[[], Sequence[str]],
     ) -> None:
         self._erasure = erasure
         self._settings = settings
-        self._forget = forget
+        self._running = running
         self._hosts = hosts
 
     def commands(self) -> tuple[Command, ...]:
@@ -98,14 +111,21 @@ class PrivacyCommands:
         """Erase, count, and look again; this command itself goes once it is answered."""
         person, own = _person(caller), caller.message_id
         keys = [conversation_key(one) for one in await self._erasure.conversations(person)]
-        erased = await self._erasure.forget(person, before=own)
+
+        def is_theirs(message: StoredMessage) -> bool:
+            who = Person(message.event.conversation.platform, message.event.author.id)
+            return who == person and message.id < own
+
+        with self._running().withdrawing(is_theirs) as dropped:
+            erased = await self._erasure.forget(person, before=own)
         for key in keys:
-            await self._forget(key)
+            await self._running().forget(key)
         left = await self._erasure.stored(person, before=own)
 
         lines = [
             _("Erased:"),
             *_listed(erased),
+            *_dropped(dropped),
             _("Looked again, and found: {number}.").format(number=sum(left.values())),
             _("This command is erased as soon as you have its answer."),
         ]
@@ -118,14 +138,20 @@ class PrivacyCommands:
             raise NotPermitted(
                 _("Only those who manage this channel may have it forgotten. Try `/forget me`.")
             )
-        own = caller.message_id
-        erased = await self._erasure.forget_channel(where, before=own)
-        await self._forget(_channel_key(where))
+        own, key = caller.message_id, _channel_key(where)
+
+        def is_here(message: StoredMessage) -> bool:
+            return _channel_key(message.event.conversation) == key and message.id < own
+
+        with self._running().withdrawing(is_here) as dropped:
+            erased = await self._erasure.forget_channel(where, before=own)
+        await self._running().forget(key)
         left = await self._erasure.stored_in(where, before=own)
 
         lines = [
             _("Erased of this channel and its threads:"),
             *_listed(erased),
+            *_dropped(dropped),
             _("Looked again, and found: {number}.").format(number=sum(left.values())),
             _("This command is erased as soon as it is answered."),
         ]
@@ -147,6 +173,12 @@ def _person(caller: Caller) -> Person:
 def _channel_key(conversation: ConversationRef) -> str:
     """What the cache keys of a channel and of its threads begin with."""
     return conversation_key(conversation).rsplit("/", 1)[0]
+
+
+def _dropped(number: int) -> list[str]:
+    """Questions that get no answer any more; their places would else stay empty without a word."""
+    text = _("Questions among them that were not answered yet, and are not any more: {number}.")
+    return [text.format(number=number)] if number else []
 
 
 def _listed(counts: Mapping[str, int]) -> list[str]:

@@ -22,7 +22,7 @@ from bot.engine.decoding import Row
 from bot.engine.detokenizer import AnswerSplitter, Detokenizer
 from bot.engine.families import capabilities
 from bot.engine.jobs import AnswerJob
-from bot.engine.kv_cache import PrefixCache
+from bot.engine.kv_cache import SHARED, PrefixCache
 from bot.engine.prefixes import Prefix
 from bot.engine.prompt import Prompt, build_prompt, common_length
 
@@ -176,7 +176,7 @@ class Generation:
             best.end(reason or FinishReason.STOP)
         self._emit(best)
         self.leave()
-        if best.prefix is not None:
+        if best.prefix is not None and self._job.keeps_prefix:
             self._prefixes.keep(self._prefix_key, best.prefix)
         ended = reason or best.reason or FinishReason.STOP
         if best.splitter.is_reasoning and ended is not FinishReason.CANCELLED:
@@ -250,7 +250,9 @@ class Generation:
 
     def _share_system_prompt(self, row: Row) -> None:
         """Keep the beginning that is the same for every conversation with this system prompt."""
-        if not self._shared_key[1] or self._prefixes.find(self._shared_key) is not None:
+        if not self._job.keeps_prefix or not self._shared_key[1]:
+            return
+        if self._prefixes.find(self._shared_key) is not None:
             return
         prefix = self._batch.prefix(row, self._prompt.shared_tokens)
         if prefix is not None:
@@ -261,7 +263,7 @@ class Generation:
         """No conversation's key: those name a platform."""
         shared = self._prompt.ids[: self._prompt.shared_tokens]
         is_worth_it = len(shared) >= LEAST_SHARED_TOKENS
-        return self.model, f"system {hash(shared)}" if is_worth_it else ""
+        return self.model, f"{SHARED}/{hash(shared)}" if is_worth_it else ""
 
     @property
     def _prefix_key(self) -> tuple[str, str]:

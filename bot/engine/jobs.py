@@ -17,6 +17,7 @@ class AnswerJob:
     language; `submitted_at_s` is on the engine's monotonic clock.
 
     `is_cancelled` is set from the event loop and read before every step: setting a bool is atomic.
+    Without `keeps_prefix` it leaves nothing in the cache: its conversation was forgotten meanwhile.
     """
 
     request: GenerationRequest
@@ -26,6 +27,7 @@ class AnswerJob:
     submitted_at_s: float
     is_cancelled: bool = False
     is_finished: bool = field(default=False, init=False)
+    keeps_prefix: bool = field(default=True, init=False)
     told_position: int | None = field(default=None, init=False)
     """The place in the queue that was told last."""
 

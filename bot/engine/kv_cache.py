@@ -10,6 +10,14 @@ from bot.engine.prefixes import Prefix
 PrefixKey = tuple[str, str]
 """Model and conversation."""
 
+SHARED = "system"
+"""Above the keys of what conversations share; those of conversations begin with a platform."""
+
+
+def is_within(key: str, cache_key: str) -> bool:
+    """Whether a key is a conversation's, or of one below it."""
+    return key == cache_key or key.startswith(f"{cache_key}/")
+
 
 class PrefixCache:
     """The prefixes of past answers, least recently used first, under a budget of bytes."""
@@ -49,7 +57,7 @@ class PrefixCache:
     def forget(self, cache_key: str) -> None:
         """Forget a conversation, and those below it, with every model."""
         for key in list(self._kept):
-            if key[1] == cache_key or key[1].startswith(f"{cache_key}/"):
+            if is_within(key[1], cache_key):
                 del self._kept[key]
 
     def clear(self) -> None:

@@ -10,6 +10,7 @@ from bot.engine.base import FinishReason, Loading, Usage, Waiting
 from bot.engine.diagnosis import is_out_of_memory, log_error, told
 from bot.engine.generation import Generation
 from bot.engine.jobs import AnswerJob
+from bot.engine.kv_cache import SHARED, is_within
 from bot.engine.model_memory import EngineSettings, LoadedModel, ModelMemory
 from bot.engine.residency import NoRoom
 from bot.engine.scheduler import Scheduler
@@ -61,8 +62,15 @@ class StepLoop:
         self._refuse_the_hopeless(job)
 
     def forget(self, cache_key: str) -> None:
-        """Drop the prefixes of a conversation and of those below it."""
-        self.memory.prefixes.forget(cache_key)
+        """Drop the prefixes of a conversation and of those below it; its answers leave none.
+
+        System prompts go too: they may be what a member wrote.
+        """
+        for key in (cache_key, SHARED):
+            self.memory.prefixes.forget(key)
+        for job in [*self._scheduler.waiting(), *self._scheduler.active()]:
+            key = job.request.cache_key
+            job.keeps_prefix = job.keeps_prefix and bool(key) and not is_within(key, cache_key)
 
     def drop_gone(self) -> None:
         """End the waiting answers that nobody waits for any more, or whose time is over."""

@@ -1,21 +1,35 @@
 """/forget, /export and /privacy, through the whole flow, down to the bytes of the database."""
 
+import asyncio
 import json
 import sqlite3
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
+from typing_extensions import override
+
+from bot.engine.base import EngineEvent, GenerationRequest, TextDelta
 from bot.messages import Action, ActionInvoked, Author, ConversationRef, Removed
 from bot.retention import sweep
 from bot.setting_specs import DEFAULTS
 from bot.settings_scope import ScopedSettings
 from tests.commands.test_commands import MANAGER, OWNER, answer
-from tests.flow import Clock, Flow, running_flow
-from tests.scripted import BEN, CHANNEL, DIRECT, command, question
+from tests.flow import Clock, Flow, running_flow, until
+from tests.scripted import BEN, CHANNEL, DIRECT, ScriptedEngine, command, question
 
 WORDS = "the-garden-key"
 ANN = Author("ann-4711", "Ann the Gardener")
 THREAD = ConversationRef("scripted", "home", "general", "t1")
 ANNS_DIRECT = ConversationRef("scripted", "dm", "dm-4711", is_direct=True)
+
+
+class EndlessEngine(ScriptedEngine):
+    """Begins an answer and does not end it."""
+
+    @override
+    async def _events(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent]:
+        yield TextDelta("It begins ")
+        await asyncio.Event().wait()
 
 
 def traces(folder: Path, *words: str) -> list[str]:
@@ -80,6 +94,38 @@ async def test_what_comes_right_after_is_answered(tmp_path: Path) -> None:
         await flow.settle("q1", *(event.id for event in events))
 
 
+async def test_answers_that_run_meanwhile_leave_nothing_of_who_is_forgotten(
+    tmp_path: Path,
+) -> None:
+    """Ann's own ends; Ben's goes on, and what its prompt held of Ann is dropped when it ends."""
+    async with running_flow(tmp_path) as flow:
+        await ask(flow, f"where is {WORDS}?")
+        flow.engine.gate.clear()
+        await flow.submit(question(f"{WORDS} again", "ann2", ANN, THREAD))
+        await flow.submit(question("and what was that?", "ben1", BEN))
+        await until(lambda: len(flow.engine.requests) == 3)
+        assert any(WORDS in turn.text for turn in flow.engine.requests[-1].turns)
+        said = await answer(flow, "forget me", ANN)
+        assert "are not any more: 1." in said
+        assert "found: 0." in said
+        await until(lambda: flow.engine.left_early == 1)
+        before = flow.engine.forgotten.count("scripted/home/general/")
+        flow.engine.gate.set()
+        await flow.settle("ben1")
+        await until(lambda: flow.engine.forgotten.count("scripted/home/general/") > before)
+        assert WORDS not in await answer(flow, "inspect", BEN)
+        assert flow.platform.messages("ann2") == []
+    assert traces(tmp_path, WORDS, ANN.id) == []
+
+
+async def test_an_answer_that_was_begun_is_taken_back(tmp_path: Path) -> None:
+    async with running_flow(tmp_path, engine=EndlessEngine()) as flow:
+        await flow.submit(question(WORDS, "ann1", ANN))
+        await until(lambda: bool(flow.platform.messages("ann1")))
+        await answer(flow, "forget me", ANN, THREAD)
+        await until(lambda: flow.platform.messages("ann1") == [])
+
+
 async def test_who_changed_a_setting_is_forgotten_and_the_setting_stays(tmp_path: Path) -> None:
     async with running_flow(tmp_path) as flow:
         await busy_scene(flow)
@@ -100,7 +146,7 @@ async def test_forget_channel_is_for_who_manages_it_and_spares_other_places(
         said = await answer(flow, "forget channel", MANAGER)
         assert "found: 0." in said
         assert "settings: 1" in said
-        assert flow.engine.forgotten == ["scripted/home/general"]
+        assert set(flow.engine.forgotten) == {"scripted/home/general"}
         assert traces(tmp_path, WORDS, "kept elsewhere") == ["kept elsewhere"]
 
 

@@ -225,6 +225,35 @@ async def test_what_is_forgotten_is_cached_no_more(engine: TransformersEngine) -
     assert kept.finished.usage.cached_tokens > 0
 
 
+async def test_an_answer_that_runs_while_it_is_forgotten_leaves_nothing(
+    engine: TransformersEngine,
+) -> None:
+    persona = Turn(Role.SYSTEM, " ".join(PROMPTS[10:14]))
+    turns = (persona, Turn(Role.USER, PROMPTS[0]))
+    asked = GenerationRequest("llama", turns, LONG, cache_key="home/general/")
+    for is_left in (False, True):
+        async with engine.stream(asked) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    await engine.forget("home/general")
+                    if is_left:
+                        break
+    again = await read(engine, replace(asked, sampling=GREEDY))
+    assert again.finished.usage.cached_tokens == 0
+
+
+async def test_system_prompts_are_forgotten_with_any_conversation(
+    engine: TransformersEngine,
+) -> None:
+    persona = Turn(Role.SYSTEM, " ".join(PROMPTS[10:14]))
+    turns = (persona, Turn(Role.USER, PROMPTS[0]))
+    for key in ("", "home/general"):
+        await read(engine, GenerationRequest("smollm", turns, GREEDY, cache_key=key))
+    await engine.forget("home/general")
+    other = await read(engine, GenerationRequest("smollm", turns, GREEDY, cache_key="home/other"))
+    assert other.finished.usage.cached_tokens == 0
+
+
 async def test_dropped_turns_and_cut_questions_are_told(engine: TransformersEngine) -> None:
     roles = [Role.USER, Role.ASSISTANT]
     turns = tuple(Turn(roles[i % 2], PROMPTS[i % 20]) for i in range(41))
