@@ -22,6 +22,7 @@ EPOCH_MS = 1_420_070_400_000
 BOT_ID, GUILD_ID, CHANNEL_ID = "123456789012345678", "200000000000000001", "200000000000000002"
 THREAD_ID = "200000000000000003"
 MESSAGE_CONTENT_FLAG = 1 << 18
+EPHEMERAL = 1 << 6
 MAX_CONTENT = 2000
 MESSAGE_KEYS = frozenset(
     {"content", "tts", "nonce", "enforce_nonce", "allowed_mentions", "message_reference"}
@@ -101,6 +102,9 @@ class DiscordServer:
         """A member uses a slash command."""
         interaction_id = self.snowflake()
         given = [{"type": 3, "name": key, "value": value} for key, value in options.items()]
+        name, _space, sub = name.partition(" ")
+        if sub:
+            given = [{"type": 1, "name": sub, "options": given}]
         await self.emit(
             "INTERACTION_CREATE",
             {
@@ -159,8 +163,7 @@ class DiscordServer:
     async def rest(self, request: web.Request) -> web.StreamResponse:
         """Every call: authorised, counted, and answered by its route or with a fault."""
         path = request.path.removeprefix("/api/v10")
-        raw = await request.read()
-        body: Json = json.loads(raw) if raw else {}
+        body = await _body(request)
         listed: Json = {"commands": body} if isinstance(body, list) else body
         self.requests.append(Request(request.method, path, listed, time.monotonic()))
         if self.token not in (None, request.headers.get("Authorization", "").removeprefix("Bot ")):
@@ -250,6 +253,8 @@ class DiscordServer:
         message = self._message(body["content"], bot_user(), channel_id)
         kept = ("nonce", "message_reference", "components")
         message |= {key: body[key] for key in kept if key in body}
+        message["attachments"] = _attachments(body)
+        message["flags"] = body.get("flags", 0)
         self.messages[message["id"]] = message
         return _json(message)
 
@@ -261,8 +266,9 @@ class DiscordServer:
             case "PATCH":
                 if (refusal := self._refusal(body)) is not None:
                     return refusal
-                message["flags"] = 0
+                message["flags"] &= EPHEMERAL
                 message["content"] = body["content"]
+                message["attachments"] = _attachments(body)
                 message["components"] = body.get("components", message["components"])
             case "DELETE":
                 del self.messages[message_id]
@@ -273,7 +279,7 @@ class DiscordServer:
 
     def _callback(self, interaction_id: str, body: Json) -> web.Response:
         message = self._message("", bot_user())
-        message["flags"] = 128
+        message["flags"] = 128 | body.get("data", {}).get("flags", 0)
         self.messages[message["id"]] = message
         about = {
             "id": interaction_id,
@@ -500,6 +506,22 @@ def guild(last_message_id: str | None) -> Json:
         "preferred_locale": "en-US",
         "afk_timeout": 60,
     }
+
+
+async def _body(request: web.Request) -> Json:
+    """The JSON of a call; with files it is a part of its own."""
+    if request.content_type == "multipart/form-data":
+        return json.loads(str((await request.post())["payload_json"]))
+    raw = await request.read()
+    return json.loads(raw) if raw else {}
+
+
+def _attachments(body: Json) -> list[Json]:
+    """The files of a message as Discord tells of them."""
+    return [
+        {"size": 1, "url": "https://cdn.example.org/file", "proxy_url": "", **one}
+        for one in body.get("attachments", ())
+    ]
 
 
 def _faulty(fault: Fault) -> web.Response:

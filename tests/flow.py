@@ -123,20 +123,22 @@ def compose(
     pictures: Pictures | None = None,
     words: WordList | None = None,
     reports: Mapping[str, str] | None = None,
+    models: Models | None = None,
+    owners: Sequence[str] = OWNERS,
 ) -> tuple[Orchestrator, AdapterServices]:
     """The message flow over these parts."""
     pictures = pictures or Pictures()
-    models = Models(ENTRIES, locate, engine)
+    models = models or Models(ENTRIES, locate, engine)
     defaults = {
         **DEFAULTS,
-        SettingName.MODEL: "small",
+        SettingName.MODEL: next(iter(models)).name,
         SettingName.PERSONA: "Be kind.",
         SettingName.RETENTION_DAYS: "30",
     }
     scoped = ScopedSettings(store.settings, defaults, clock)
     prompts = PromptBuilder(store.history, store.exchanges, scoped, models, clock, 300.0, None)
 
-    quotas = Quotas(scoped, store.usages, OWNERS, clock)
+    quotas = Quotas(scoped, store.usages, owners, clock)
     metered = MeteredEngine(engine, quotas)
 
     def stop(conversation: ConversationRef, author: Author) -> int:
@@ -163,7 +165,7 @@ def compose(
         store.inbox,
         prompts,
         registry,
-        OWNERS,
+        owners,
         clock,
         words or WordList(),
         Reports(reports or {}),

@@ -1,0 +1,1 @@
+"""Every command, seen once on every platform: see `script.py` and `walk.py`."""
