@@ -48,7 +48,8 @@ from bot.reports import Reports
 from bot.safety import SentenceGate, WordList, held_back
 from bot.setting_specs import Buttons, SettingName
 from bot.settings_scope import Effective
-from bot.store.base import Answer, Claim, Inbox, ReplyState, StoredMessage
+from bot.store.ports.inbox import Claim, Inbox
+from bot.store.ports.records import Answer, ReplyState, StoredMessage
 from bot.tasks import beside
 from bot.text import clean
 from bot.translations import gettext as _

@@ -47,7 +47,7 @@ from bot.services import AdapterServices
 from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_root import Loaded, RootSettings
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Store
+from bot.store.ports.store import Store
 from config.catalogue import Catalogue, EngineKind
 from config.errors import ConfigurationError
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from bot.adapter import Adapter
 from bot.messages import Action
 from bot.reply import views_of
-from bot.store.base import Replies, ShownReply, StoredMessage
+from bot.store.ports.records import StoredMessage
+from bot.store.ports.replies import Replies, ShownReply
 from bot.translations import gettext as _
 
 MAX_AGE = timedelta(minutes=55)

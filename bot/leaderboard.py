@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from bot.store.base import Vote
+from bot.store.ports.comparisons import Vote
 from bot.translations import gettext as _
 from bot.translations import ngettext
 

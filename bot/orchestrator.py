@@ -46,7 +46,9 @@ from bot.messages import (
 )
 from bot.presses import Presses, private
 from bot.prompt import conversation_key
-from bot.store.base import Claim, ReplyState, Store, StoredMessage
+from bot.store.ports.inbox import Claim
+from bot.store.ports.records import ReplyState, StoredMessage
+from bot.store.ports.store import Store
 from bot.tasks import beside
 from bot.text import clean
 from bot.translations import gettext as _

@@ -14,7 +14,7 @@ from bot.failures import without_text
 from bot.leaderboard import Standing
 from bot.messages import Picture
 from bot.round_text import count_of_votes
-from bot.store.base import Round, Vote
+from bot.store.ports.comparisons import Round, Vote
 from bot.translations import gettext as _
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,9 @@ from bot.adapter import Adapter
 from bot.errors import UsageError
 from bot.messages import Action, ActionInvoked, ReplyView
 from bot.reports import Reports
-from bot.store.base import Rating, Store, StoredMessage
+from bot.store.ports.ratings import Rating
+from bot.store.ports.records import StoredMessage
+from bot.store.ports.store import Store
 from bot.translations import gettext as _
 from bot.voting import Voting
 

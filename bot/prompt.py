@@ -17,7 +17,9 @@ from bot.personas import persona_text
 from bot.question import whole_question
 from bot.setting_specs import LANGUAGES, ContextScope, SettingName
 from bot.settings_scope import Effective, ScopedSettings
-from bot.store.base import Exchanges, History, StoredMessage
+from bot.store.ports.exchanges import Exchanges
+from bot.store.ports.history import History
+from bot.store.ports.records import StoredMessage
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 

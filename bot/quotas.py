@@ -15,7 +15,8 @@ from bot.engine.base import Payer
 from bot.errors import QuotaSpent
 from bot.setting_specs import SettingName
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Usages, Used, scope_id
+from bot.store.ports.scopes import scope_id
+from bot.store.ports.usages import Usages, Used
 from bot.translations import gettext as _
 
 

@@ -15,7 +15,8 @@ from bot.adapter import Adapter, Capabilities
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable
 from bot.markdown import Chunk, split
 from bot.messages import Action, Picture, ReplyTarget, ReplyView, TextFile
-from bot.store.base import Answer, Claim, Inbox, ReplyPart
+from bot.store.ports.inbox import Claim, Inbox
+from bot.store.ports.records import Answer, ReplyPart
 
 Sleep = Callable[[float], Awaitable[None]]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bot.adapter import Adapter
 from bot.errors import PlatformError, UsageError, UserFacingError
 from bot.messages import ActionInvoked, ReplyView
-from bot.store.base import ShownReply
+from bot.store.ports.replies import ShownReply
 from bot.translations import gettext as _
 
 TIMEOUT_S = 2.0

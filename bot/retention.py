@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from bot.setting_specs import SettingName
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Recovery
+from bot.store.ports.recovery import Recovery
 
 
 async def sweep(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bot.appearance import letter
-from bot.store.base import Contender, Round, Vote
+from bot.store.ports.comparisons import Contender, Round, Vote
 from bot.translations import gettext as _
 from bot.translations import ngettext
 

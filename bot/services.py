@@ -12,7 +12,7 @@ from bot.models import Models
 from bot.orchestrator import Orchestrator
 from bot.setting_specs import Scope, SettingName, Trigger
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Store
+from bot.store.ports.store import Store
 
 MAX_CHOICES = 25
 """Discord shows no more; nobody reads more elsewhere."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bot.commands.registry import Who, shorten
 from bot.errors import UsageError
-from bot.store.base import PERSONAL_SCOPE
+from bot.store.ports.scopes import PERSONAL_SCOPE
 from bot.translations import gettext as _
 
 

@@ -12,15 +12,8 @@ from datetime import datetime
 from bot.errors import NotPermitted, UsageError
 from bot.messages import Author, ConversationRef
 from bot.setting_specs import SETTINGS, Scope, SettingName, SettingSpec, Trigger
-from bot.store.base import (
-    Held,
-    ScopeKey,
-    SettingChange,
-    SettingsTable,
-    StoredSetting,
-    scope_id,
-    scope_parts,
-)
+from bot.store.ports.scopes import ScopeKey, scope_id, scope_parts
+from bot.store.ports.settings_table import Held, SettingChange, SettingsTable, StoredSetting
 from bot.translations import gettext as _
 
 NOBODY = Author("", "")

@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.appearance import VOTES, letter
 from bot.errors import UsageError
 from bot.messages import Action, Author
-from bot.store.base import Comparisons, Round, Vote
+from bot.store.ports.comparisons import Comparisons, Round, Vote
 from bot.translations import gettext as _
 
 MIN_ANSWERS = 2

@@ -23,7 +23,7 @@ from bot.safety import WordList
 from bot.services import AdapterServices
 from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Store
+from bot.store.ports.store import Store
 from bot.store.sql_store import SqlStore
 from config.catalogue import Family, ModelEntry, Task
 from tests.scripted import ACCOUNT, START, Fuse, Platform, ScriptedAdapter, ScriptedEngine, fused

@@ -41,7 +41,7 @@ from bot.messages import (
     ReplyTarget,
     ReplyView,
 )
-from bot.store.base import Store
+from bot.store.ports.store import Store
 
 ACCOUNT = "scripted:bot"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,7 +22,8 @@ from bot.messages import (
     ReplyView,
 )
 from bot.orchestrator import Limits
-from bot.store.base import Answer, Claim
+from bot.store.ports.inbox import Claim
+from bot.store.ports.records import Answer
 from tests.flow import Flow, running_flow, until
 from tests.scripted import (
     ACCOUNT,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.leaderboard import standings, table
-from bot.store.base import Vote
+from bot.store.ports.comparisons import Vote
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -12,7 +12,8 @@ from bot.engine.base import TracedToken
 from bot.leaderboard import standings
 from bot.messages import CommandInvoked, Picture, ReplyTarget
 from bot.pictures import Pictures
-from bot.store.base import Contender, Round, StoredMessage, Vote
+from bot.store.ports.comparisons import Contender, Round, Vote
+from bot.store.ports.records import StoredMessage
 from tests.scripted import ANN, CHANNEL, START
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

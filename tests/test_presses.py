@@ -6,7 +6,7 @@ import pytest
 
 from bot.errors import PlatformError
 from bot.messages import Action, ActionInvoked, Author, ReplyView
-from bot.store.base import Rating
+from bot.store.ports.ratings import Rating
 from tests.flow import Flow, running_flow, until
 from tests.scripted import ACCOUNT, ANN, BEN, CHANNEL, command, question
 

@@ -12,7 +12,8 @@ from typing_extensions import override
 from bot.errors import PlatformError, PlatformUnavailable
 from bot.messages import ReplyTarget, ReplyView
 from bot.reply import ReplyWriter
-from bot.store.base import Answer, Claim, Inbox, ReplyPart, StoredMessage
+from bot.store.ports.inbox import Claim, Inbox
+from bot.store.ports.records import Answer, ReplyPart, StoredMessage
 from bot.tasks import beside
 from tests.scripted import ACCOUNT, START, Platform, ScriptedAdapter, question
 

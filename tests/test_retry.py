@@ -10,7 +10,7 @@ import pytest
 from bot.conversation import Role
 from bot.engine.base import GenerationRequest
 from bot.messages import Action, ActionInvoked, Author, MessageEdited, Quoted
-from bot.store.base import Rating
+from bot.store.ports.ratings import Rating
 from bot.tasks import beside
 from tests.flow import Clock, Flow, running_flow, until
 from tests.scripted import (

@@ -11,7 +11,8 @@ from bot.errors import NotPermitted, UsageError
 from bot.messages import Author, ConversationRef
 from bot.setting_specs import DEFAULTS, SETTINGS, Scope, SettingKind, SettingName, SettingSpec
 from bot.settings_scope import Resolved, ScopedSettings, in_order
-from bot.store.base import ScopeKey, StoredSetting
+from bot.store.ports.scopes import ScopeKey
+from bot.store.ports.settings_table import StoredSetting
 from bot.store.sql_store import SqlStore
 from tests.contract.store.scene import START
 from tests.flow import Clock

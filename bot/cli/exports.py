@@ -17,7 +17,8 @@ from bot.cli.invocation import invocation
 from bot.translations import gettext as _
 
 if TYPE_CHECKING:
-    from bot.store.base import Store, Vote
+    from bot.store.ports.comparisons import Vote
+    from bot.store.ports.store import Store
 
 feedback = typer.Typer(
     no_args_is_help=True, help=_("Questions and answers that members let be kept.")

@@ -23,7 +23,7 @@ from bot.models import Models
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Store
+from bot.store.ports.store import Store
 from bot.task_models import TaskModels
 
 

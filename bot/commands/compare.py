@@ -35,7 +35,7 @@ from bot.models import Models
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
 from bot.round_text import GrowingRound, whole
-from bot.store.base import Comparisons, Contender, Round, Vote
+from bot.store.ports.comparisons import Comparisons, Contender, Round, Vote
 from bot.text import clean
 from bot.translations import gettext as _
 from bot.voting import Voting, name_of, offered

@@ -16,7 +16,8 @@ from bot.engine.base import FinishReason
 from bot.errors import UsageError
 from bot.messages import Author, ConversationRef
 from bot.models import Models
-from bot.store.base import Exchange, Store
+from bot.store.ports.exchanges import Exchange
+from bot.store.ports.store import Store
 from bot.translations import gettext as _
 from bot.translations import ngettext
 

@@ -9,7 +9,7 @@ from bot.engine.families import capabilities
 from bot.models import Models, is_on_this_machine, place_of
 from bot.setting_specs import SETTINGS, SettingName
 from bot.settings_scope import ScopedSettings, origin, whom
-from bot.store.base import Exchanges
+from bot.store.ports.exchanges import Exchanges
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 

@@ -11,7 +11,8 @@ from bot.messages import ConversationRef, TextFile
 from bot.prompt import conversation_key
 from bot.setting_specs import SettingName
 from bot.settings_scope import ScopedSettings
-from bot.store.base import Erasure, Person, StoredMessage
+from bot.store.ports.erasure import Erasure, Person
+from bot.store.ports.records import StoredMessage
 from bot.translations import gettext as _
 
 DETAILS = frozenset({"reply_part", "contender", "comparison"})

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from bot.commands.registry import Caller, Command, Parameter, Said
 from bot.errors import UsageError
-from bot.store.base import Exchanges, Rating, Ratings
+from bot.store.ports.exchanges import Exchanges
+from bot.store.ports.ratings import Rating, Ratings
 from bot.translations import gettext as _
 
 

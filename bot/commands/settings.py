@@ -7,7 +7,7 @@ from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.models import Models
 from bot.setting_specs import SETTINGS, Scope, SettingKind, SettingName, SettingSpec
 from bot.settings_scope import Resolved, ScopedSettings, origin, whom
-from bot.store.base import Held, SettingChange
+from bot.store.ports.settings_table import Held, SettingChange
 from bot.translations import gettext as _
 
 MAX_SHOWN_CHANGES = 15

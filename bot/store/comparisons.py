@@ -18,9 +18,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
-from bot.store.base import Comparisons, Contender, Round, Vote
 from bot.store.database import Database
 from bot.store.events import stored_message
+from bot.store.ports.comparisons import Comparisons, Contender, Round, Vote
 from bot.store.schema import comparison, contender, conversation, message
 from bot.store.schema import vote as votes
 from bot.store.sqlite import put

@@ -26,9 +26,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
 from bot.messages import ConversationRef
-from bot.store.base import PERSONAL_SCOPE, Erasure, Person, scope_id
 from bot.store.database import Database
 from bot.store.events import stored_message
+from bot.store.ports.erasure import Erasure, Person
+from bot.store.ports.scopes import PERSONAL_SCOPE, scope_id
 from bot.store.schema import (
     adapter_state,
     conversation,

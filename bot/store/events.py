@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, RowMapping, and_
 
 from bot.messages import Answerable, CommandInvoked, ConversationRef, IncomingMessage
-from bot.store.base import StoredMessage
+from bot.store.ports.records import StoredMessage
 from bot.store.schema import message
 
 MESSAGE = "message"

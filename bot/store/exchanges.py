@@ -8,11 +8,12 @@ from typing_extensions import override
 
 from bot.conversation import Turn
 from bot.messages import IncomingMessage
-from bot.store.base import Exchange, Exchanges, MessageState, StoredMessage
 from bot.store.database import Database
 from bot.store.events import MESSAGE, place_columns, stored_message
 from bot.store.history import is_at, joined_turns, said_before
 from bot.store.inbox import answer_of, leaves_the_context
+from bot.store.ports.exchanges import Exchange, Exchanges
+from bot.store.ports.records import MessageState, StoredMessage
 from bot.store.schema import conversation as conversations
 from bot.store.schema import message as messages
 from bot.store.schema import reply, reply_part

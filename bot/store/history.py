@@ -23,7 +23,6 @@ from typing_extensions import override
 from bot.conversation import Role, Turn
 from bot.messages import ConversationRef
 from bot.question import whole_question
-from bot.store.base import History, MessageState, ReplyState, StoredMessage
 from bot.store.database import Database
 from bot.store.events import (
     HEARD,
@@ -34,6 +33,8 @@ from bot.store.events import (
     place_columns,
     stored_message,
 )
+from bot.store.ports.history import History
+from bot.store.ports.records import MessageState, ReplyState, StoredMessage
 from bot.store.schema import comparison, feedback, removal, reply
 from bot.store.schema import conversation as conversations
 from bot.store.schema import message as messages

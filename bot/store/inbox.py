@@ -11,17 +11,10 @@ from typing_extensions import override
 
 from bot.errors import LeaseLost
 from bot.messages import Answerable, IncomingMessage
-from bot.store.base import (
-    Answer,
-    Claim,
-    Inbox,
-    MessageState,
-    ReplyPart,
-    ReplyState,
-    StoredMessage,
-)
 from bot.store.database import Database
 from bot.store.events import HEARD, event_columns, has_id, place_columns, stored_message
+from bot.store.ports.inbox import Claim, Inbox
+from bot.store.ports.records import Answer, MessageState, ReplyPart, ReplyState, StoredMessage
 from bot.store.schema import deduplication, message, reply, reply_part
 from bot.store.sqlite import put, put_once
 

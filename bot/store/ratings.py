@@ -7,9 +7,10 @@ from sqlalchemy import and_, select, update
 from typing_extensions import override
 
 from bot.messages import IncomingMessage
-from bot.store.base import Feedback, Rating, Ratings, ReplyState, StoredMessage
 from bot.store.database import Database
 from bot.store.events import has_id
+from bot.store.ports.ratings import Feedback, Rating, Ratings
+from bot.store.ports.records import ReplyState, StoredMessage
 from bot.store.schema import feedback, message, reply
 from bot.store.schema import rating as table
 from bot.store.sqlite import put

@@ -22,18 +22,11 @@ from sqlalchemy import (
 )
 from typing_extensions import override
 
-from bot.store.base import (
-    PERSONAL_SCOPE,
-    MessageState,
-    Recovery,
-    ReplyState,
-    ScopeKey,
-    StoredMessage,
-    scope_id,
-    scope_parts,
-)
 from bot.store.database import Database
 from bot.store.events import stored_message
+from bot.store.ports.records import MessageState, ReplyState, StoredMessage
+from bot.store.ports.recovery import Recovery
+from bot.store.ports.scopes import PERSONAL_SCOPE, ScopeKey, scope_id, scope_parts
 from bot.store.schema import (
     UtcTime,
     conversation,

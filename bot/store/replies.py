@@ -3,16 +3,11 @@
 from sqlalchemy import ColumnElement, and_, select
 from typing_extensions import override
 
-from bot.store.base import (
-    MessageState,
-    Replies,
-    ReplyState,
-    ShownReply,
-    StoredMessage,
-)
 from bot.store.database import Database
 from bot.store.events import has_id, place_columns, stored_message
 from bot.store.inbox import answer_of, parts_of
+from bot.store.ports.records import MessageState, ReplyState, StoredMessage
+from bot.store.ports.replies import Replies, ShownReply
 from bot.store.schema import message, reply
 
 

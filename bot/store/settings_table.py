@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, RowMapping, Table, and_, delete, insert, select, tuple_
 from typing_extensions import override
 
-from bot.store.base import Held, ScopeKey, SettingChange, SettingsTable, StoredSetting
 from bot.store.database import Database
+from bot.store.ports.scopes import ScopeKey
+from bot.store.ports.settings_table import Held, SettingChange, SettingsTable, StoredSetting
 from bot.store.schema import setting as table
 from bot.store.schema import setting_change as trail
 from bot.store.sqlite import put

@@ -8,25 +8,23 @@ from typing_extensions import override
 
 from bot.adapter import AdapterState
 from bot.store.adapter_state import SqlAdapterState
-from bot.store.base import (
-    Comparisons,
-    Erasure,
-    Exchanges,
-    History,
-    Inbox,
-    Ratings,
-    Recovery,
-    Replies,
-    SettingsTable,
-    Store,
-    Usages,
-)
 from bot.store.comparisons import SqlComparisons
 from bot.store.database import Database
 from bot.store.erasure import SqlErasure
 from bot.store.exchanges import SqlExchanges
 from bot.store.history import SqlHistory
 from bot.store.inbox import SqlInbox
+from bot.store.ports.comparisons import Comparisons
+from bot.store.ports.erasure import Erasure
+from bot.store.ports.exchanges import Exchanges
+from bot.store.ports.history import History
+from bot.store.ports.inbox import Inbox
+from bot.store.ports.ratings import Ratings
+from bot.store.ports.recovery import Recovery
+from bot.store.ports.replies import Replies
+from bot.store.ports.settings_table import SettingsTable
+from bot.store.ports.store import Store
+from bot.store.ports.usages import Usages
 from bot.store.ratings import SqlRatings
 from bot.store.recovery import SqlRecovery
 from bot.store.replies import SqlReplies

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select
 from typing_extensions import override
 
-from bot.store.base import Usages, Used
 from bot.store.database import Database
+from bot.store.ports.usages import Usages, Used
 from bot.store.schema import usage
 from bot.store.sqlite import put_more
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from bot.messages import Addressed, Author, ConversationRef, IncomingMessage, ReplyTarget
-from bot.store.base import Answer, Contender, Rating, ReplyState, Vote
+from bot.store.ports.comparisons import Contender, Vote
+from bot.store.ports.ratings import Rating
+from bot.store.ports.records import Answer, ReplyState
 from bot.store.sql_store import SqlStore
 from tests.cli.running import run
 

@@ -16,7 +16,7 @@ from bot.__main__ import main
 from bot.cli.graphics import has_unused_gpu
 from bot.cli.models import CARD
 from bot.engine.failures import GIB
-from bot.store.base import Answer
+from bot.store.ports.records import Answer
 from bot.store.sql_store import SqlStore
 from config.catalogue import Catalogue
 from tests.cli.running import run

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bot.messages import Author
-from bot.store.base import Rating
+from bot.store.ports.ratings import Rating
 from tests.flow import Flow, running_flow, until
 from tests.scripted import ACCOUNT, ANN, BEN, Posted, command, question
 

@@ -8,8 +8,8 @@ import pytest
 
 from bot.messages import Attachment
 from bot.store import schema
-from bot.store.base import Answer, ReplyPart
 from bot.store.erasure import OF_NOBODY, RULES, cascade_of
+from bot.store.ports.records import Answer, ReplyPart
 from bot.store.sql_store import SqlStore
 from tests.contract.store.scene import ACCOUNT, Scene, at, command, question
 

@@ -108,7 +108,7 @@ async def test_migrating_twice_at_once_works(folder: Path) -> None:
 IMPORTS = """
 import asyncio, sys
 from pathlib import Path
-import bot.store, bot.store.base
+import bot.store.ports.store
 assert "sqlalchemy" not in sys.modules
 from bot.store.sql_store import SqlStore
 async def main():

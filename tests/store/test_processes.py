@@ -39,7 +39,7 @@ except StoreUnavailable as error:
 DIE = """
 import asyncio, os, sys
 from pathlib import Path
-from bot.store.base import Answer
+from bot.store.ports.records import Answer
 from bot.store.sql_store import SqlStore
 from tests.contract.store.scene import Scene, question
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.store.base import Store
+from bot.store.ports.store import Store
 from bot.store.sql_store import SqlStore
 from tests.contract.store.scene import Scene
 

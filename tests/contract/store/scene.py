@@ -13,7 +13,9 @@ from bot.messages import (
     IncomingMessage,
     ReplyTarget,
 )
-from bot.store.base import Answer, Claim, ReplyState, Store, StoredMessage
+from bot.store.ports.inbox import Claim
+from bot.store.ports.records import Answer, ReplyState, StoredMessage
+from bot.store.ports.store import Store
 
 ACCOUNT = "test:bot"
 CHANNEL = ConversationRef("test", "home", "general")

@@ -1,7 +1,9 @@
 """Comparisons and votes: kept with their question, and what outlives it."""
 
 from bot.messages import CommandInvoked, ConversationRef, ReplyTarget
-from bot.store.base import Contender, Round, Store, StoredMessage, Vote
+from bot.store.ports.comparisons import Contender, Round, Vote
+from bot.store.ports.records import StoredMessage
+from bot.store.ports.store import Store
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import ACCOUNT, ANN, CHANNEL, START, Scene, at
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.store.base import Answer, ReplyPart, ReplyState, StoredMessage
+from bot.store.ports.records import Answer, ReplyPart, ReplyState, StoredMessage
 from tests.contract.store.scene import (
     ACCOUNT,
     BEN,

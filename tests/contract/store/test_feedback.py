@@ -1,6 +1,8 @@
 """What members let be kept with their ratings."""
 
-from bot.store.base import Answer, Feedback, Rating, Store, StoredMessage
+from bot.store.ports.ratings import Feedback, Rating
+from bot.store.ports.records import Answer, StoredMessage
+from bot.store.ports.store import Store
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import ACCOUNT, Scene, at, question
 

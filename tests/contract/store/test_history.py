@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.messages import Attachment, CommandInvoked, ConversationRef, IncomingMessage
-from bot.store.base import Answer, ReplyPart, ReplyState
+from bot.store.ports.records import Answer, ReplyPart, ReplyState
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import (
     ACCOUNT,

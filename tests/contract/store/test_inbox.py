@@ -8,7 +8,9 @@ import pytest
 
 from bot.errors import LeaseLost
 from bot.messages import Attachment, IncomingMessage, Quoted
-from bot.store.base import Answer, Claim, ReplyPart, ReplyState, Store
+from bot.store.ports.inbox import Claim
+from bot.store.ports.records import Answer, ReplyPart, ReplyState
+from bot.store.ports.store import Store
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import (
     ACCOUNT,

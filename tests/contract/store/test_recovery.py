@@ -7,7 +7,10 @@ from datetime import timedelta
 import pytest
 
 from bot.errors import LeaseLost
-from bot.store.base import Claim, Held, ScopeKey, Store, scope_id
+from bot.store.ports.inbox import Claim
+from bot.store.ports.scopes import ScopeKey, scope_id
+from bot.store.ports.settings_table import Held
+from bot.store.ports.store import Store
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import (
     ACCOUNT,

@@ -1,6 +1,8 @@
 """Settings and the adapters' state."""
 
-from bot.store.base import Held, ScopeKey, Store, StoredSetting
+from bot.store.ports.scopes import ScopeKey
+from bot.store.ports.settings_table import Held, StoredSetting
+from bot.store.ports.store import Store
 from tests.contract.store.conftest import OpenStore
 from tests.contract.store.scene import at
 

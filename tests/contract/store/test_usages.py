@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from bot.store.base import Store, Used
+from bot.store.ports.store import Store
+from bot.store.ports.usages import Used
 from tests.contract.store.scene import START
 
 HOUR = timedelta(hours=1)
