@@ -68,6 +68,7 @@ async def test_buttons_are_withdrawn_from_an_answer_before_a_restart(tmp_path: P
     async with running_flow(tmp_path) as flow:
         await ask(flow, "q2")
         await until(lambda: last(flow, "q1").actions == [])
+        assert last(flow, "q2").actions == ALL
 
 
 async def test_an_old_answer_is_left_as_it_is(tmp_path: Path) -> None:

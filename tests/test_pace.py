@@ -1,17 +1,10 @@
 """One budget for all that is written to a channel."""
 
 from collections import Counter
-from types import SimpleNamespace
-from typing import Any
 
-import aiohttp
-import pytest
-import yarl
 from hypothesis import given
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 
-from adapters.discord.client import learn
 from bot.pace import MAX_PLACES, Pace
 
 
@@ -149,34 +142,3 @@ async def test_a_write_under_way_takes_its_place() -> None:
     async with pace.turn(1), pace.turn(1):
         assert not passes(pace, 1, "a")
         assert time.now == 100.0
-
-
-def answered(method: str, path: str, **headers: str) -> aiohttp.TraceRequestEndParams:
-    """What aiohttp tells of an answer."""
-    url = yarl.URL(f"https://discord.test/api/v10{path}")
-    limits = {f"X-RateLimit-{key}": value for key, value in headers.items()}
-    answer: Any = SimpleNamespace(headers=limits)
-    return aiohttp.TraceRequestEndParams(method, url, CIMultiDict[str](), answer)
-
-
-EMPTY = {"Limit": "2", "Remaining": "0", "Reset-After": "9"}
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "headers", "is_learned"),
-    [
-        ("POST", "/channels/1/messages", EMPTY, True),
-        ("PATCH", "/channels/1/messages/7", EMPTY, True),
-        ("GET", "/channels/1/messages", EMPTY, False),
-        ("POST", "/users/1", EMPTY, False),
-        ("POST", "/channels/1/messages", {"Limit": "2", "Remaining": "0"}, False),
-        ("POST", "/channels/1/messages", EMPTY | {"Limit": "x"}, False),
-    ],
-)
-def test_the_pace_learns_from_the_headers_of_a_channel_s_messages_alone(
-    method: str, path: str, headers: dict[str, str], *, is_learned: bool
-) -> None:
-    pace, _ = paced()
-    learn(pace, answered(method, path, **headers))
-
-    assert passes(pace, 1, "reply") is not is_learned

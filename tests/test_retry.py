@@ -126,6 +126,7 @@ async def test_a_press_while_the_answer_is_still_being_recorded_counts(tmp_path:
             await asyncio.sleep(0)
             may_record.set()
         await said(flow, "2: why")
+        assert counted == ["why", "why"]
 
 
 async def test_later_questions_see_the_newest_answer_alone(tmp_path: Path) -> None:

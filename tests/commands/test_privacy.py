@@ -92,6 +92,7 @@ async def test_what_comes_right_after_is_answered(tmp_path: Path) -> None:
         events = [command("forget me", {}, f"f{number}", ANN) for number in range(4)]
         await flow.submit(*events, question("still there?", "q1", ANN))
         await flow.settle("q1", *(event.id for event in events))
+        assert flow.platform.answer("q1") == "You said: still there?"
 
 
 async def test_answers_that_run_meanwhile_leave_nothing_of_who_is_forgotten(

@@ -63,3 +63,4 @@ async def test_idle_models_are_looked_for_without_anybody_asking(
     await engine.load("smollm")
     while engine.resident():
         await read(engine, request_for("nobody", "hello"))
+    assert engine.resident() == ()

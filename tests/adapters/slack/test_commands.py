@@ -118,6 +118,8 @@ async def test_the_answer_to_a_command_grows_in_the_channel(tmp_path: Path) -> N
         await Member(server).slash("/ask", "what is &lt;b&gt; in <#C0GENERAL|general>?")
         await until(lambda: server.answers() == ["You said: what is <b> in #general?"])
 
+        assert server.responses == []
+
 
 async def test_where_the_bot_is_no_member_the_answer_comes_whole_through_the_response_url(
     tmp_path: Path,

@@ -26,8 +26,13 @@ async def found(server: SlackServer, services: WorkspaceServices, **given: Any) 
     """What a process finds when it starts."""
     async with connected(services, server, **given):
         await settled(0.3)
-    texts = {one.id: one.text for one in services.submitted if isinstance(one, IncomingMessage)}
-    return list(texts.values())
+    return texts(services)
+
+
+def texts(services: WorkspaceServices) -> list[str]:
+    """What was submitted, each message once: the core knows what it has seen."""
+    found = {one.id: one.text for one in services.submitted if isinstance(one, IncomingMessage)}
+    return list(found.values())
 
 
 async def test_what_was_missed_is_answered_and_a_back_fill_does_not_answer_one_message_24_times(
@@ -115,6 +120,8 @@ async def test_what_cannot_be_read_does_not_keep_it_from_serving(method: str) ->
             await Member(server).say("hello", DIRECT)
             await until(lambda: services.submitted != [])
 
+    assert texts(services) == ["hello"]
+
 
 async def test_after_a_gap_it_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.slack.missed.KEEP_EVERY_S", 0.02)
@@ -132,5 +139,8 @@ async def test_after_a_gap_it_looks_again(monkeypatch: pytest.MonkeyPatch) -> No
         async with beside(missed.keep(is_connected, own), is_joined=False):
             await settled()
             await Member(server).say(f"{MENTION} in the gap", CHANNEL, is_heard=False)
+            assert services.submitted == []
             is_up[0] = True
             await until(lambda: services.submitted != [])
+
+    assert texts(services) == ["in the gap"]

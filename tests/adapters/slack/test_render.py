@@ -87,7 +87,9 @@ def test_an_answer_within_the_limit_is_taken_by_slack(text_format: str, text: st
 
 def test_lists_that_grow_as_mrkdwn_still_fit() -> None:
     text = "\n".join("- a" for _ in range(MAX_CHARS // 4))
-    check_blocks(blocks(ReplyView(text), HANDLE, settings_with(text_format="mrkdwn")))
+    made = blocks(ReplyView(text), HANDLE, settings_with(text_format="mrkdwn"))
+    check_blocks(made)
+    assert str(made).count("•") == MAX_CHARS // 4
 
 
 def test_an_empty_answer_shows_something() -> None:

@@ -309,6 +309,8 @@ async def test_a_status_is_renewed_before_slack_clears_it(monkeypatch: pytest.Mo
         async with slack.adapter.working(event.target):
             await until(lambda: len(slack.server.methods.status_log) >= 3)
 
+        assert len(set(map(str, slack.server.methods.status_log[:3]))) == 1
+
 
 async def test_a_status_of_work_that_gave_no_answer_is_cleared() -> None:
     async with started() as slack:
@@ -400,6 +402,8 @@ async def test_stop_ends_an_answer_while_it_grows(
         await until(lambda: any("word 1" in one for one in server.answers()))
         await ann.press("stop ")
         await until(lambda: "Stopped" in str(server.answers()))
+
+        assert "end" not in str(server.answers())
 
 
 async def test_who_neither_asked_nor_manages_is_told_so_in_private(tmp_path: Path) -> None:

@@ -124,13 +124,16 @@ async def test_retries_at_once_after_a_minute_and_after_five_are_answered_once(
 async def test_not_all_retries_are_dropped_a_lost_first_delivery_is_answered_from_its_retry(
     tmp_path: Path,
 ) -> None:
-    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
+    engine = ScriptedEngine()
+    async with running() as server, bot(server.address, tmp_path, engine):
         ann = Member(server)
         await ann.say("hello", DIRECT, is_heard=False)
         message = next(iter(server.workspace.messages[DIRECT].values()))
         (event,) = ann.events(message, DIRECT)
         await server.deliver("events_api", server.event(event), attempt=1)
         await until(lambda: server.answers(DIRECT) == ["You said: hello"])
+
+    assert len(engine.requests) == 1
 
 
 async def test_what_is_queued_while_the_socket_is_down_arrives_with_the_next_one(
@@ -151,6 +154,8 @@ async def test_a_connection_that_slack_refreshes_is_renewed(tmp_path: Path) -> N
         await until(lambda: server.opened == 2 and server.has_bot)
         await Member(server).say("hello", DIRECT)
         await until(lambda: server.answers(DIRECT) == ["You said: hello"])
+
+        assert server.opened == 2
 
 
 async def test_one_of_two_connections_carries_on_alone(tmp_path: Path) -> None:
@@ -210,14 +215,18 @@ async def test_a_process_killed_in_mid_stream_leaves_an_answer_that_the_next_one
 
 
 async def test_participation_in_a_thread_is_not_forgotten_after_a_restart(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
     async with running() as server:
         ann = Member(server)
         async with bot(server.address, tmp_path, ScriptedEngine()):
             ts = await ann.say(f"{MENTION} come in")
             await until(lambda: server.answers() == ["You said: come in"])
-        async with bot(server.address, tmp_path, ScriptedEngine()):
+        async with bot(server.address, tmp_path, engine):
             await ann.say("go on", thread_ts=ts)
             await until(lambda: server.answers() == ["You said: come in", "You said: go on"])
+
+    (request,) = engine.requests
+    assert "come in" in str(request.turns)
 
 
 async def test_context_is_not_mixed_across_threads(tmp_path: Path) -> None:
@@ -239,6 +248,8 @@ async def test_concurrent_mentions_do_not_vanish(tmp_path: Path) -> None:
         await until(lambda: engine.asked == 12)
         engine.end()
         await until(lambda: sum(one.endswith("end") for one in server.answers()) == 12)
+
+        assert len(server.answers()) == 12
 
 
 async def test_no_text_of_a_message_is_in_a_log_at_any_level(
