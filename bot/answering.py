@@ -6,8 +6,8 @@ writer's. Whatever goes wrong here ends as a text that the member reads.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from bot.access import require_may_talk
 from bot.adapter import Adapter, Progress, WorkingIndicator
+from bot.answer_words import footer, in_words, note, stopped
 from bot.commands.registry import (
     Ask,
     Caller,
@@ -39,9 +40,7 @@ from bot.engine.base import (
 from bot.errors import NotPermitted, PlatformError, UserFacingError
 from bot.failures import without_text
 from bot.inspection import Inspection, Inspections
-from bot.markdown import fenced
 from bot.messages import Action, CommandInvoked, IncomingMessage, Picture, TextFile
-from bot.models import is_on_this_machine, place_of
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder, conversation_key
 from bot.reply import ReplyWriter
 from bot.reports import Reports
@@ -55,14 +54,12 @@ from bot.text import clean
 from bot.translations import gettext as _
 from bot.translations import language
 from bot.waiting import why_nothing_comes
+from bot.working import working
 
 MAX_AGE = timedelta(minutes=15)
 MAX_AGE_DIRECT = timedelta(hours=24)
 """Past its age a question found after a crash is honestly failed (architecture.md, "What is
 durable")."""
-
-MAX_FILE_MESSAGES = 8
-"""Where a platform has no files, so many messages are filled with one's text."""
 
 MAX_CRASHES = 2
 """A message that was being answered at so many crashes is failed, not tried for ever."""
@@ -131,7 +128,7 @@ class Answering:
         Raises `LeaseLost` when another process took over or the question was withdrawn, and
         leaves the message claimed when it is cancelled: the caller releases it.
         """
-        async with _working(self._adapter, self.message) as indicator:
+        async with working(self._adapter, self.message.event.target) as indicator:
             answer = await self._answer(indicator, refusal)
             await self._services.inbox.save_answer(self._claim, answer)
         self.is_delivering = True
@@ -243,7 +240,7 @@ class Answering:
             return Answer("", is_private=said.is_private, notice=held_back())
         self._picture = said.picture if text == said.text else None
         if said.file is not None and not self._adapter.capabilities.has_files:
-            text = f"{text}\n\n{_in_words(said.file, self._adapter.capabilities.max_chars)}"
+            text = f"{text}\n\n{in_words(said.file, self._adapter.capabilities.max_chars)}"
         return Answer(text, is_private=said.is_private, footer=said.footer, actions=said.actions)
 
     async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
@@ -258,7 +255,7 @@ class Answering:
                 if not self._is_stopped:
                     raise
                 said = self._writer.text.strip()
-                return Answer(said, is_private=work.is_private, notice=_stopped())
+                return Answer(said, is_private=work.is_private, notice=stopped())
             finally:
                 self._stopping = None
                 self._writer.end_feed()
@@ -346,8 +343,8 @@ class Answering:
     def _finished_answer(self, prompt: Prompt, finished: Finished, seconds: float) -> Answer:
         self._gate.end()
         said = "" if self._gate.is_shut else self._writer.text.strip()
-        note = held_back() if self._gate.is_shut else _note(finished, has_text=bool(said))
-        notices = (note, prompt.notice)
+        ending = held_back() if self._gate.is_shut else note(finished, has_text=bool(said))
+        notices = (ending, prompt.notice)
         is_error = finished.reason is FinishReason.ERROR
         return Answer(
             said,
@@ -356,7 +353,7 @@ class Answering:
             generated_tokens=finished.usage.generated_tokens,
             is_error=is_error,
             notice="\n\n".join(notice for notice in notices if notice) or None,
-            footer=_footer(prompt),
+            footer=footer(prompt.entry),
             seconds=seconds,
             tokens_per_s=finished.usage.tokens_per_s,
             actions=self._offered(is_error=is_error),
@@ -372,37 +369,6 @@ class Answering:
         return (*retry, Action.GOOD, Action.BAD, *((Action.REPORT,) if is_taken else ()))
 
 
-def _note(finished: Finished, *, has_text: bool) -> str:
-    match finished.reason:
-        case FinishReason.STOP:
-            return "" if has_text else _("I have no answer to that. Please put it another way.")
-        case FinishReason.LENGTH:
-            return _("(The answer reached its length limit.)")
-        case FinishReason.TIME:
-            if has_text:
-                return _("(The answer reached its time limit.)")
-            return _("I had too much to do to answer in time, sorry. Please try again later.")
-        case FinishReason.CANCELLED:
-            return _stopped()
-        case FinishReason.ERROR:
-            return finished.error or _("Something went wrong while I answered. Please try again.")
-
-
-def _stopped() -> str:
-    return _("(Stopped.)")
-
-
-def _in_words(file: TextFile, max_chars: int) -> str:
-    """A file where there are none: its text, as far as some messages hold it."""
-    limit = MAX_FILE_MESSAGES * max_chars
-    shown = fenced(file.text[:limit])
-    left = len(file.text) - limit
-    if left <= 0:
-        return shown
-    text = _("({left:,} more characters do not fit here. The owner of this bot can send you them.)")
-    return f"{shown}\n\n{text.format(left=left)}"
-
-
 def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:
     match buttons:
         case Buttons.FULL:
@@ -411,16 +377,6 @@ def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:
             return tuple(one for one in actions if one not in (Action.GOOD, Action.BAD))
         case Buttons.NONE:
             return ()
-
-
-def _footer(prompt: Prompt) -> str | None:
-    entry, parts = prompt.entry, list[str]()
-    if entry.label is not None:
-        text = _("{label}: `fireside models list` shows better ones")
-        parts.append(text.format(label=entry.label))
-    if entry.is_remote and not is_on_this_machine(entry):
-        parts.append(_("runs on {place}").format(place=place_of(entry)))
-    return ", ".join(parts) or None
 
 
 def _refuse_the_long(question: str) -> None:
@@ -439,20 +395,6 @@ def _refuse_the_empty(event: IncomingMessage) -> None:
         )
 
 
-@asynccontextmanager
-async def _working(adapter: Adapter, message: StoredMessage) -> AsyncGenerator[WorkingIndicator]:
-    """Show that work goes on, if the platform lets us: an answer does not depend on it."""
-    stack = AsyncExitStack()
-    indicator: WorkingIndicator | None = None
-    with _unimportant():
-        indicator = await stack.enter_async_context(adapter.working(message.event.target))
-    try:
-        yield _Indicator(indicator)
-    finally:
-        with _unimportant():
-            await stack.aclose()
-
-
 class _Stage(Stage):
     """What a command's work shows, through the word list and the sign of work."""
 
@@ -467,24 +409,3 @@ class _Stage(Stage):
     @override
     async def tell(self, text: str, fraction: float | None = None) -> None:
         await self._tell(Progress(text, fraction))
-
-
-class _Indicator(WorkingIndicator):
-    """An indicator whose failures cost nothing."""
-
-    def __init__(self, indicator: WorkingIndicator | None) -> None:
-        self._indicator = indicator
-
-    @override
-    async def update(self, progress: Progress) -> None:
-        if self._indicator is not None:
-            with _unimportant():
-                await self._indicator.update(progress)
-
-
-@contextmanager
-def _unimportant() -> Generator[None]:
-    try:
-        yield
-    except PlatformError as error:
-        log.info("the sign of work could not be shown: %s", type(error).__name__)
