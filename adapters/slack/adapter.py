@@ -15,11 +15,11 @@ from typing_extensions import override
 
 from adapters.slack.client import SlackClient
 from adapters.slack.errors import EXPLAINED, IS_STREAMING, NOT_THERE, SlackRefusalError
+from adapters.slack.files import Files
 from adapters.slack.handle import Handle, channel_target, fallback_of, handle_of
 from adapters.slack.home import is_home
 from adapters.slack.own_messages import after, find, notice_metadata, reply_metadata
 from adapters.slack.parse import PLATFORM
-from adapters.slack.pictures import Pictures
 from adapters.slack.render import MAX_CHARS, blocks, length, notification
 from adapters.slack.responses import Responses, is_response
 from adapters.slack.settings import Settings
@@ -56,11 +56,11 @@ class SlackAdapter:
         self._now = now
         self._sleep = sleep
         self._api = WebApi(settings, clock, sleep)
-        self.client = SlackClient(settings, services, self._api, now)
+        self.client = SlackClient(settings, services, self._api, now, clock)
         self._streams = Streams(self._api, settings, clock)
         self._signs = Signs(self._api)
         self._responses = Responses(self._api, settings)
-        self._pictures = Pictures(self._api)
+        self._files = Files(self._api)
         self._recent: OrderedDict[str, str] = OrderedDict()
         self._told: set[str] = set()
 
@@ -74,6 +74,7 @@ class SlackAdapter:
             has_buttons=self._settings.buttons != "none",
             length=length,
             has_pictures=True,
+            has_files=True,
             tells_progress=True,
             reader=self.client.history,
             target_in=channel_target,
@@ -104,13 +105,14 @@ class SlackAdapter:
         """Post one message; the first one takes the place of the sign of work."""
         await self._wait_until_online()
         handle = handle_of(target, self._now())
+        view = await self._files.with_file(handle, view)
         try:
             message_id = await self._post(handle, view, key)
         except TargetExpired:
             message_id = await self._post(fallback_of(target), view, key)
         self._remember(key, message_id)
         if _is_message(message_id):
-            await self._pictures.share(handle, message_id, view)
+            await self._files.share_picture(handle, message_id, view)
         return message_id
 
     async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
@@ -121,13 +123,14 @@ class SlackAdapter:
             if view is not None:
                 await self.client.home.post(handle, view, "", self.client.own)
             return
-        if is_response(message_id):
-            await self._wait_until_online()
-            await self._edit_response(target, handle, message_id, view)
-            return
-        if not _is_message(message_id):
+        if not is_response(message_id) and not _is_message(message_id):
             raise PlatformError("that is no message of Slack")
         await self._wait_until_online()
+        if view is not None:
+            view = await self._files.with_file(handle, view)
+        if is_response(message_id):
+            await self._edit_response(target, handle, message_id, view)
+            return
         if view is not None and not view.is_complete:
             await self._show_growing(handle, message_id, view)
             return
@@ -137,7 +140,7 @@ class SlackAdapter:
             await self._api.call("chat.delete", channel=handle.channel_id, ts=message_id)
         else:
             await self._show_whole(handle, message_id, view)
-            await self._pictures.share(handle, message_id, view)
+            await self._files.share_picture(handle, message_id, view)
 
     async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
         """The message posted with `key`, by its metadata."""

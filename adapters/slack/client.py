@@ -7,6 +7,7 @@ Bolt verifies, sorts and acknowledges; it acknowledges only after a listener has
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from functools import partial
@@ -57,6 +58,7 @@ class SlackClient:
         services: Services,
         api: WebApi,
         now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._services = services
@@ -64,7 +66,7 @@ class SlackClient:
         self._own: Own | None = None
         self.is_online = asyncio.Event()
         self.is_serving = asyncio.Event()
-        people = People(api, settings)
+        people = People(api, settings, clock)
         self.history = ChannelHistory(api, people, lambda: self.own)
         commands = TextCommands(api, people, services, settings)
         self.home = Home(api, people, services, settings)

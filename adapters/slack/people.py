@@ -4,10 +4,11 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from adapters.slack.groups import UserGroups
 from adapters.slack.parse import Json, Own, Post
 from adapters.slack.readable import Names, mentioned_users, readable, unnamed_channels
 from adapters.slack.settings import Settings
@@ -21,6 +22,9 @@ LOOKUP_TIMEOUT_S = 1.0
 """An event has to be acknowledged within 3 seconds; names are not worth more of them."""
 MAX_NAMES = 20
 
+OWNER, ADMIN, MEMBER, GUEST = "owner", "admin", "member", "guest"
+"""The roles that a workspace gives; user groups are roles too, by their ids."""
+
 Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
@@ -30,14 +34,19 @@ log = logging.getLogger(__name__)
 class Person:
     """A member of a workspace. A guest is restricted there.
 
-    `team_id` is their own workspace; None for one of the same organization (Enterprise Grid).
+    `roles` are "owner", "admin" and "member", as far as they are one, or "guest" alone. `team_id`
+    is their own workspace; None for one of the same organization (Enterprise Grid).
     """
 
     name: str
     team_id: str | None = None
     is_bot: bool = False
-    is_admin: bool = False
-    is_guest: bool = False
+    roles: tuple[str, ...] = ()
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether they see only what they were invited to."""
+        return GUEST in self.roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +67,16 @@ class People:
         self._settings = settings
         self._persons = _Kept(self._ask_person, clock)
         self._channels = _Kept(self._ask_channel, clock)
+        self._groups = UserGroups(api, clock)
 
     async def author(self, user_id: str, channel_id: str, *, is_direct: bool) -> Author:
-        """Who wrote, and whether they manage the channel."""
-        person = await self.person(user_id)
-        manages = is_direct or await self._manages(user_id, person, channel_id)
+        """Who wrote, their roles, and whether they manage the channel."""
+        person, groups = await asyncio.gather(self.person(user_id), self._groups.of(user_id))
+        roles = groups if person is None else (*person.roles, *groups)
+        manages = is_direct or await self._manages(user_id, roles, channel_id)
         name = person.name if person is not None else "someone"
         is_bot = person is not None and person.is_bot
-        return Author(user_id, name, is_bot, can_manage=manages)
+        return Author(user_id, name, is_bot, can_manage=manages, roles=roles)
 
     async def person(self, user_id: str) -> Person | None:
         """A member; None where Slack does not say in time."""
@@ -95,11 +106,11 @@ class People:
         called = {channel: place.name for channel, place in places.items() if place.name}
         return readable(text, Names({**names, own.user_id: own.name}, called))
 
-    async def _manages(self, user_id: str, person: Person | None, channel_id: str) -> bool:
+    async def _manages(self, user_id: str, roles: Sequence[str], channel_id: str) -> bool:
         managers = self._settings.managers
-        if "everyone" in managers or user_id in self._settings.manager_ids:
+        if "everyone" in managers or {user_id, *roles} & set(self._settings.manager_ids):
             return True
-        if "admin" in managers and person is not None and person.is_admin:
+        if ADMIN in managers and ADMIN in roles:
             return True
         if "creator" not in managers:
             return False
@@ -125,11 +136,16 @@ def person_of(user: Json) -> Person:
         name=next((str(name) for name in names if name), "someone"),
         team_id=None if user.get("enterprise_user") else user.get("team_id"),
         is_bot=bool(user.get("is_bot")),
-        is_admin=bool(user.get("is_admin") or user.get("is_owner")),
-        is_guest=any(
-            user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger")
-        ),
+        roles=_roles_of(user),
     )
+
+
+def _roles_of(user: Json) -> tuple[str, ...]:
+    if any(user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger")):
+        return (GUEST,)
+    if user.get("is_owner") or user.get("is_primary_owner"):
+        return (OWNER, ADMIN, MEMBER)
+    return (ADMIN, MEMBER) if user.get("is_admin") else (MEMBER,)
 
 
 class _Kept(Generic[Value]):

@@ -25,6 +25,12 @@ def _check_users(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _check_managers(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[UWS][A-Z0-9]{2,}", one) for one in value):
+        raise ValueError("must be ids of members or user groups, such as U0123456789, S0123456789")
+    return value
+
+
 UserIds = Annotated[Words, AfterValidator(_check_users)]
 
 
@@ -89,10 +95,10 @@ class Settings(ChatPlatformSettings, Credentials):
         description="Who may switch what holds for a channel: its creator, workspace admins, all.",
         examples=[["everyone"]],
     )
-    manager_ids: UserIds = Field(
+    manager_ids: Annotated[Words, AfterValidator(_check_managers)] = Field(
         (),
-        description="Ids of members who may switch it besides.",
-        examples=[["U0123456789"]],
+        description="Ids of members, and of user groups, who may switch it besides.",
+        examples=[["U0123456789", "S0123456789"]],
     )
     guests: Literal["refuse", "answer"] = Field(
         "refuse",

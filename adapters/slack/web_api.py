@@ -143,7 +143,7 @@ class WebApi:
 
     async def upload(self, upload_url: str, data: bytes) -> None:
         """Send the bytes of a file to where Slack wants them. Raises `PlatformError`."""
-        with slack_errors("uploading a picture"):
+        with slack_errors("uploading a file"):
             request = self.session.post(upload_url, data=data, proxy=self._proxy)
             async with request as response:
                 refusal = response_refusal(response.status)

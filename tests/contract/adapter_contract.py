@@ -5,6 +5,7 @@ test can play the member. Nothing here knows how a platform shows things, only w
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import pytest
 
 from bot.adapter import Adapter, Progress
 from bot.errors import PlatformError
-from bot.messages import CommandInvoked, IncomingMessage, ReplyView
+from bot.messages import CommandInvoked, IncomingMessage, ReplyView, TextFile
 from tests.contract.recording_services import RecordingServices
 
 DIFFICULT = "مرحبا بالعالم e\u0301 नमस्ते 日本語 👩\u200d👩\u200d👧"
@@ -42,6 +43,10 @@ class PlatformDouble(Protocol):
 
     def shown(self) -> str:
         """Everything that a member can see now, without the platform's own decoration."""
+        ...
+
+    async def files(self) -> Mapping[str, str]:
+        """The text files that members were sent, by their names."""
         ...
 
 
@@ -156,6 +161,17 @@ class AdapterContract:
         await platform.adapter.post(event.target, whole(text), "k1")
 
         assert platform.shown().split()[-count:] == text.split()
+
+    async def test_a_text_file_comes_whole_where_the_platform_has_files(
+        self, platform: PlatformDouble
+    ) -> None:
+        event = await platform.say("hello")
+        file = TextFile("my-data.json", '{"said": "' + "Ünïcode 日本語 " * 2000 + '"}')
+        await platform.adapter.post(event.target, replace(whole("All of it:"), file=file), "k1")
+
+        has_files = platform.adapter.capabilities.has_files
+        assert "All of it:" in platform.shown()
+        assert await platform.files() == ({file.name: file.text} if has_files else {})
 
     async def test_an_error_is_shown_as_an_answer(self, platform: PlatformDouble) -> None:
         event = await platform.say("hello")

@@ -34,6 +34,9 @@ class ScriptedPlatform:
     def shown(self) -> str:
         return "\n".join(message.text for message in self._platform.messages())
 
+    async def files(self) -> Mapping[str, str]:
+        return {}
+
 
 class TestScriptedAdapter(AdapterContract):
     @pytest.fixture

@@ -76,11 +76,15 @@ SPECS: Mapping[str, Spec] = {
     "conversations.history": Spec("channel", _HISTORY, "channels:history"),
     "conversations.replies": Spec("channel ts", _HISTORY, "channels:history"),
     "conversations.info": Spec("channel", "", "channels:read"),
+    "conversations.open": Spec("users", "channel return_im prevent_creation", "im:write"),
     "files.getUploadURLExternal": Spec("filename length", "alt_txt", "files:write"),
     "files.completeUploadExternal": Spec(
         "files", "channel_id thread_ts initial_comment", "files:write"
     ),
     "files.delete": Spec("file", "", "files:write"),
+    "usergroups.list": Spec(
+        "", "include_users include_count include_disabled team_id", "usergroups:read"
+    ),
     "users.conversations": Spec(
         "", "types exclude_archived limit cursor user team_id", "channels:read"
     ),
@@ -129,9 +133,11 @@ class Methods:
             "conversations.history": self._history,
             "conversations.replies": self._replies,
             "conversations.info": self._info,
+            "conversations.open": self._open,
             "files.getUploadURLExternal": self._upload_url,
             "files.completeUploadExternal": self._complete_upload,
             "files.delete": self._delete_file,
+            "usergroups.list": self._groups,
             "users.conversations": self._conversations,
             "users.info": self._user,
             "views.publish": self._publish,
@@ -254,6 +260,28 @@ class Methods:
             raise RefusedError("channel_not_found")
         return {"channel": channel}
 
+    def _open(self, given: Arguments) -> Json:
+        """The direct conversation with one member, which is there from now on."""
+        user_id = str(given["users"])
+        if user_id not in self.workspace.users:
+            raise RefusedError("user_not_found")
+        known = self.workspace.channels.values()
+        found = next((one for one in known if one.get("user") == user_id), None)
+        if found is None:
+            channel_id = f"D{user_id[1:]}"
+            found = {"id": channel_id, "is_im": True, "is_member": True, "user": user_id}
+            self.workspace.channels[channel_id] = found
+        return {"channel": {"id": found["id"]}}
+
+    def _groups(self, given: Arguments) -> Json:
+        """The user groups, with who is in them where that was asked for."""
+        with_users = str(given.get("include_users", "")).lower() in {"1", "true"}
+        groups = [
+            {"id": group_id, "handle": group_id.lower()} | ({"users": users} if with_users else {})
+            for group_id, users in self.workspace.groups.items()
+        ]
+        return {"usergroups": groups}
+
     def _upload_url(self, given: Arguments) -> Json:
         file_id = f"F{self.workspace.number():08}"
         self.uploads[file_id] = Upload(str(given["filename"]), int(given["length"]))
@@ -262,6 +290,8 @@ class Methods:
     def _complete_upload(self, given: Arguments) -> Json:
         """The file appears where it is shared, if all of it came."""
         files = [(str(one["id"]), self.uploads[one["id"]]) for one in given["files"]]
+        if "channel_id" in given:
+            self.workspace.writable(str(given["channel_id"]))
         if any(len(upload.data) != upload.length for _id, upload in files):
             raise RefusedError("file_upload_size_mismatch")
         for _id, upload in files:

@@ -45,6 +45,7 @@ class Workspace:
             "U0ANN": person("U0ANN", "ann"),
             "U0BEN": person("U0BEN", "ben"),
             "U0ADMIN": person("U0ADMIN", "olga") | {"is_admin": True},
+            "U0OWNER": person("U0OWNER", "otto") | {"is_owner": True, "is_admin": True},
             "U0GUEST": person("U0GUEST", "gus") | {"is_restricted": True},
             "U0STRANGER": person("U0STRANGER", "sam", OTHER_TEAM) | {"is_stranger": True},
         }
@@ -54,6 +55,7 @@ class Workspace:
             ARCHIVED: {"id": ARCHIVED, "name": "old", "is_member": True, "is_archived": True},
             DIRECT: {"id": DIRECT, "is_im": True, "is_member": True, "user": "U0ANN"},
         }
+        self.groups: dict[str, list[str]] = {}
         self._last = 0.0
         self._numbers = itertools.count(1)
 

@@ -193,6 +193,10 @@ class ConsoleDouble:
         assert isinstance(event, CommandInvoked)
         return event
 
+    async def files(self) -> Mapping[str, str]:
+        """A terminal has none."""
+        return {}
+
     async def answer(self, text: str, footer: str | None = None) -> None:
         """Answer the last question."""
         event = self.services.submitted[-1]

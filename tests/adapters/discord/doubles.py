@@ -110,6 +110,11 @@ class SimulatedDiscord:
             message.content for message in self.channel.history() if message.author.id == user.id
         )
 
+    async def files(self) -> Mapping[str, str]:
+        """What is attached to the messages in the channel."""
+        attached = [one for message in self.channel.history() for one in message.attachments]
+        return {one.filename: (await one.read()).decode() for one in attached}
+
     def bodies(self, method: str) -> list[Mapping[str, object]]:
         """What the bot sent to routes about messages, by method."""
         return [

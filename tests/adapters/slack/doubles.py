@@ -125,6 +125,11 @@ class LoopbackSlack:
         channels = self.server.workspace.messages
         return "\n".join(text for channel in channels for text in self.server.answers(channel))
 
+    async def files(self) -> Mapping[str, str]:
+        """The files that were shared somewhere."""
+        uploads = self.server.methods.uploads.values()
+        return {one.name: one.data.decode() for one in uploads if one.shared_in is not None}
+
 
 def now() -> datetime:
     """The present time."""

@@ -18,7 +18,7 @@ from bot.messages import (
 )
 from tests.adapters.slack.doubles import LoopbackSlack, WorkspaceServices, settled, started, until
 from tests.slack_server.member import MENTION, Member
-from tests.slack_server.server import Fault
+from tests.slack_server.server import Fault, SlackServer
 from tests.slack_server.workspace import BOT_ID, BOT_USER, CHANNEL, DIRECT, TEAM
 
 PAYLOADS = Path(__file__).parents[2] / "payloads" / "slack"
@@ -137,12 +137,16 @@ async def test_names_are_asked_for_once() -> None:
         ("U0BEN", {"managers": ("admin",)}, False),
         ("U0ANN", {"managers": ("everyone",)}, True),
         ("U0ANN", {"manager_ids": ("U0ANN",), "managers": ()}, True),
+        ("U0ANN", {"manager_ids": ("S0MODS",)}, True),
+        ("U0GUEST", {"manager_ids": ("S0MODS",), "guests": "answer"}, False),
     ],
 )
 async def test_who_may_switch_is_a_setting(
     user: str, given: Mapping[str, Any], can_manage: bool
 ) -> None:
-    async with started(**given) as slack:
+    server = SlackServer()
+    server.workspace.groups["S0MODS"] = ["U0ANN"]
+    async with started(server=server, **given) as slack:
         await Member(slack.server, user).say(f"{MENTION} hello")
         await heard(slack)
 

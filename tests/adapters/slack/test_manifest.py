@@ -18,7 +18,9 @@ from tests.contract.recording_services import REGISTRY
 from tests.slack_server.methods import SPECS
 
 SOURCES = Path(__file__).parents[3] / "adapters" / "slack"
-CALLED = re.compile(r'"((?:assistant|auth|chat|conversations|files|users|views)\.[A-Za-z.]+)"')
+CALLED = re.compile(
+    r'"((?:assistant|auth|chat|conversations|files|usergroups|users|views)\.[A-Za-z.]+)"'
+)
 
 
 def made(**given: Any) -> dict[str, Any]:
