@@ -3,7 +3,7 @@
 from bot.engine.base import Finished, FinishReason
 from bot.markdown import fenced
 from bot.messages import TextFile
-from bot.models import is_on_this_machine, place_of
+from bot.models import can_go_on, is_on_this_machine, place_of
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 
@@ -11,12 +11,14 @@ MAX_FILE_MESSAGES = 8
 """Where a platform has no files, so many messages are filled with one's text."""
 
 
-def note(finished: Finished, *, has_text: bool) -> str:
+def note(finished: Finished, entry: ModelEntry, *, has_text: bool) -> str:
     """What is said of how a model's answer ended; nothing of one that ended well."""
     match finished.reason:
         case FinishReason.STOP:
             return "" if has_text else _("I have no answer to that. Please put it another way.")
         case FinishReason.LENGTH:
+            if has_text and can_go_on(entry):
+                return _("(The answer reached its length limit. /continue goes on with it.)")
             return _("(The answer reached its length limit.)")
         case FinishReason.TIME:
             if has_text:

@@ -213,12 +213,14 @@ class Answering:
         account = f"{event.conversation.platform}:{event.author.id}"
         is_owner = account in self._services.owners
         can = self._adapter.capabilities
+        settings = await self._services.prompts.settings(event.conversation, event.author)
+        self._buttons = Buttons(settings.text(SettingName.BUTTONS))
         caller = Caller(
             event.author,
             event.conversation,
             is_owner,
             self.message.id,
-            has_buttons=can.has_buttons,
+            has_buttons=can.has_buttons and self._buttons is not Buttons.NONE,
             has_pictures=can.has_pictures,
             reader=can.reader,
         )
@@ -246,7 +248,8 @@ class Answering:
     async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
         """Do what a command does while it is shown; who stops it keeps what there is."""
         stage = _Stage(self._gate, lambda progress: self._tell(progress, indicator))
-        showing = self._writer.show_while_fed((Action.STOP,), is_private=work.is_private)
+        stop = _allowed((Action.STOP,), self._buttons)
+        showing = self._writer.show_while_fed(stop, is_private=work.is_private)
         async with beside(showing, is_joined=True):
             try:
                 async with asyncio.timeout(0 if self._is_stopped else None) as self._stopping:
@@ -343,7 +346,9 @@ class Answering:
     def _finished_answer(self, prompt: Prompt, finished: Finished, seconds: float) -> Answer:
         self._gate.end()
         said = "" if self._gate.is_shut else self._writer.text.strip()
-        ending = held_back() if self._gate.is_shut else note(finished, has_text=bool(said))
+        ending = (
+            held_back() if self._gate.is_shut else note(finished, prompt.entry, has_text=bool(said))
+        )
         notices = (ending, prompt.notice)
         is_error = finished.reason is FinishReason.ERROR
         return Answer(

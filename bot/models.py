@@ -8,7 +8,7 @@ from bot.engine.base import Engine
 from bot.errors import ModelNotInstalled, UnknownModel
 from bot.translations import gettext as _
 from config.addresses import host_of, is_loopback
-from config.catalogue import ModelEntry
+from config.catalogue import Family, ModelEntry
 
 
 def place_of(entry: ModelEntry) -> str | None:
@@ -25,6 +25,11 @@ def place_of(entry: ModelEntry) -> str | None:
 def is_on_this_machine(entry: ModelEntry) -> bool:
     """Whether what members write stays on this machine."""
     return all(is_loopback(url) for url in entry.endpoints)
+
+
+def can_go_on(entry: ModelEntry) -> bool:
+    """Whether a model can go on with an answer of its own: Blenderbot would reply to it."""
+    return entry.family is not Family.BLENDERBOT
 
 
 class Models:

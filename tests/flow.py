@@ -189,6 +189,7 @@ async def running_flow(
     words: WordList | None = None,
     reports: Mapping[str, str] | None = None,
     tells_progress: bool = True,
+    entries: Mapping[str, ModelEntry] = ENTRIES,
 ) -> AsyncGenerator[Flow]:
     """Start a process's flow over the store and the platform in a folder; end it hard."""
     clock, engine = clock or Clock(), engine or ScriptedEngine()
@@ -196,7 +197,10 @@ async def running_flow(
     store = fused(real_store, fuse) if fuse else real_store
     platform = Platform(folder / "platform.jsonl", max_chars)
     limits, pictures = limits or Limits(rescan_s=0.01), Pictures()
-    orchestrator, services = compose(store, engine, clock, limits, pictures, words, reports)
+    models = Models(entries, locate, engine)
+    orchestrator, services = compose(
+        store, engine, clock, limits, pictures, words, reports, models=models
+    )
     adapter = ScriptedAdapter(
         platform, services, script, fuse, account=account, tells_progress=tells_progress
     )

@@ -15,7 +15,7 @@ from bot.commands.registry import (
 from bot.engine.base import FinishReason
 from bot.errors import UsageError
 from bot.messages import Author, ConversationRef
-from bot.models import Models
+from bot.models import Models, can_go_on
 from bot.store.ports.exchanges import Exchange
 from bot.store.ports.store import Store
 from bot.translations import gettext as _
@@ -111,9 +111,19 @@ class ConversationCommands:
             raise UsageError(
                 _("My last answer to you was complete: there is nothing to go on with.")
             )
+        self._require_can_go_on(last.answer.model or "")
         asked, written = await self._begun(last)
         whole = last.answer.text if written is None else f"{written} {last.answer.text}"
         return Ask(asked.question, last.answer.model, stands_for=asked.message.id, written=whole)
+
+    def _require_can_go_on(self, model: str) -> None:
+        """Raises `UsageError` for a model that answers what it said instead of going on."""
+        if model in self._models and not can_go_on(self._models.get(model)):
+            text = _(
+                "{name} cannot go on with an answer: it makes each one anew. `/retry with MODEL`"
+                " asks another model, `/settings set length NUMBER for me` allows longer answers."
+            )
+            raise UsageError(text.format(name=model))
 
     async def _begun(self, exchange: Exchange) -> tuple[Exchange, str | None]:
         """The question of an exchange, and what was answered before this part, if it is not the

@@ -51,7 +51,9 @@ class PersonaCommands:
             "none: the model is told nothing about itself"
         )
         lines = [_("My persona here ({origin}):").format(origin=origin(current)), _as_quote(text)]
-        return Said("\n".join([*lines, *await self._warning(caller)]), is_private=True)
+        # An empty line: what follows a quotation on the next one belongs to it.
+        warning = [part for one in await self._warning(caller) for part in ("", one)]
+        return Said("\n".join([*lines, *warning]), is_private=True)
 
     async def set(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Choose a shipped persona by name, or describe one."""

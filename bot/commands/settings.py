@@ -139,7 +139,9 @@ class SettingsCommands:
             require_may_set(spec, scope, caller)
 
         change = await self._settings.undo(caller.conversation, caller.author, permit)
-        text = _("Taken back: {name} for {whom} is {before} again, no longer {after}.").format(
+        gone = _("Taken back: {name} is no longer set for {whom}; it was {after}.")
+        back = _("Taken back: {name} is {before} for {whom} again.")
+        text = (gone if change.before is None else back).format(
             name=change.name,
             whom=whom(Scope(change.scope.kind)),
             before=_held(change.before),
@@ -154,9 +156,10 @@ class SettingsCommands:
         fitting = [change for change in trail if wanted in ("", change.name)]
         if not fitting:
             return Said(_("Nobody has changed that here."), is_private=True)
-        lines = [_line(change) for change in fitting[:MAX_SHOWN_CHANGES]]
-        if len(fitting) > len(lines):
-            lines.append(_("… and {number} earlier ones").format(number=len(fitting) - len(lines)))
+        shown = fitting[:MAX_SHOWN_CHANGES]
+        lines = [_("Who changed what here, the latest first:"), *(_line(one) for one in shown)]
+        if left := len(fitting) - len(shown):
+            lines += ["", _("… and {number} earlier ones").format(number=left)]
         return Said("\n".join(lines), is_private=True)
 
     async def _still(self, spec: SettingSpec, value: str, caller: Caller) -> str:

@@ -157,6 +157,17 @@ async def test_a_command_votes_where_there_are_no_buttons(tmp_path: Path) -> Non
     assert "· small" in said
 
 
+@pytest.mark.parametrize("author", [ANN, BEN])
+async def test_who_wants_no_buttons_votes_by_command(tmp_path: Path, author: Author) -> None:
+    async with running_flow(tmp_path, engine=ScriptedEngine(say)) as flow:
+        await run(flow, "settings set", key="buttons", value="none", scope="me")
+        target = await compared(flow, models="small,large", author=author)
+        (message,) = flow.platform.messages(target)
+
+    assert (message.actions == []) == (author is ANN)
+    assert ("Vote with `/vote A`" in message.text) == (author is ANN)
+
+
 async def test_a_vote_for_no_answer_is_refused(tmp_path: Path) -> None:
     async with running_flow(tmp_path, engine=ScriptedEngine(say)) as flow:
         target = await compared(flow, models="small,large")

@@ -10,8 +10,9 @@ from bot.conversation import Role, Turn
 from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, TextDelta, Usage
 from bot.messages import Author, ConversationRef
 from bot.personas import PERSONAS
+from config.catalogue import Family
 from tests.commands.test_commands import MANAGER, answer
-from tests.flow import ENTRIES, Flow, running_flow, until
+from tests.flow import ENTRIES, Flow, entry, running_flow, until
 from tests.scripted import ANN, BEN, CHANNEL, ScriptedEngine, command, question
 
 
@@ -161,6 +162,24 @@ async def test_a_whole_answer_cannot_be_continued(tmp_path: Path) -> None:
     async with running_flow(tmp_path) as flow:
         await ask(flow, "one")
         assert "was complete" in await answer(flow, "continue")
+
+
+async def test_where_a_model_can_go_on_its_cut_answer_says_how(tmp_path: Path) -> None:
+    async with running_flow(tmp_path, engine=CutOffEngine()) as flow:
+        await ask(flow, "tell")
+        assert "/continue goes on with it" in flow.platform.messages()[-1].text
+
+
+async def test_blenderbot_cannot_go_on_and_says_what_else_helps(tmp_path: Path) -> None:
+    entries = {"blenderbot": entry("blenderbot").model_copy(update={"family": Family.BLENDERBOT})}
+    async with running_flow(tmp_path, engine=CutOffEngine(), entries=entries) as flow:
+        await ask(flow, "tell")
+        assert "length limit" in flow.platform.messages()[-1].text
+        assert "/continue" not in flow.platform.messages()[-1].text
+        said = await answer(flow, "continue")
+        assert said.startswith("blenderbot cannot go on with an answer")
+        assert "/retry with MODEL" in said
+        assert len(flow.engine.requests) == 1
 
 
 async def test_an_answer_that_failed_cannot_be_continued(tmp_path: Path) -> None:

@@ -83,11 +83,10 @@ async def test_the_last_change_is_taken_back_and_the_trail_says_who(tmp_path: Pa
     async with running_flow(tmp_path) as flow:
         await change(flow, "model", "large", MANAGER, "channel")
         said = await answer(flow, "settings undo", MANAGER)
-        assert said == (
-            "Taken back: model for this conversation is not set again, no longer `large`."
-        )
+        assert said == ("Taken back: model is no longer set for this conversation; it was `large`.")
         assert await model_of(flow, ANN) == "small"
-        trail = (await answer(flow, "settings history", key="model")).splitlines()
+        title, *trail = (await answer(flow, "settings history", key="model")).splitlines()
+        assert title == "Who changed what here, the latest first:"
         assert len(trail) == 2
         assert all("scripted:mia" in line for line in trail)
         assert trail[0].endswith("(taken back)")
