@@ -25,9 +25,11 @@ class Contacts:
 
     @property
     def hosts(self) -> Sequence[str]:
-        """The names that were looked up and the addresses that were connected to without one."""
-        names = [host for host in self._hosts if not _is_address(host)]
-        return names or [*self._hosts]
+        """The names that were looked up, then every address that was connected to.
+
+        Which name an address belongs to is not known: one that has no name stands among them.
+        """
+        return sorted(self._hosts, key=is_address)
 
     def _saw(self, event: str, arguments: tuple[object, ...]) -> None:
         if event == "socket.getaddrinfo":
@@ -42,7 +44,8 @@ class Contacts:
             self._hosts.setdefault(name.rstrip(".").lower())
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Whether a host is told by its number."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -52,7 +55,7 @@ def _is_address(host: str) -> bool:
 
 def _is_here(host: str) -> bool:
     """Whether it is this machine, or every interface of it."""
-    if not _is_address(host):
+    if not is_address(host):
         return host.rstrip(".").lower() in ("localhost", "ip6-localhost")
     address = ipaddress.ip_address(host)
     return address.is_loopback or address.is_unspecified

@@ -112,7 +112,7 @@ class Number:
             number = float("nan")
         if not self.least <= number <= self.most:
             kind = _("a whole number") if self.is_whole else _("a number")
-            problem = _("{name} is {kind} from {least:g} to {most:g}, not {value}.")
+            problem = _("{name} is {kind} from {least:,} to {most:,}, not {value}.")
             raise UsageError(
                 problem.format(
                     name=name, kind=kind, least=self.least, most=self.most, value=shorten(text)

@@ -29,14 +29,14 @@ def test_every_name_that_is_looked_up_is_remembered_once_and_this_machine_is_non
     assert done.stdout.split() == ["hub.invalid", "other.invalid"]
 
 
-def test_an_address_without_a_name_is_told_where_there_is_no_name() -> None:
+def test_addresses_are_told_after_the_names() -> None:
     contacts = Contacts()
     contacts._saw("socket.connect", (None, ("192.0.2.1", 443)))  # pyright: ignore[reportPrivateUsage]
     contacts._saw("socket.connect", (None, ("::1", 443, 0, 0)))  # pyright: ignore[reportPrivateUsage]
     contacts._saw("socket.connect", (None, "/run/socket"))  # pyright: ignore[reportPrivateUsage]
     assert contacts.hosts == ["192.0.2.1"]
     contacts._saw("socket.getaddrinfo", ("chat.example.org", 443))  # pyright: ignore[reportPrivateUsage]
-    assert contacts.hosts == ["chat.example.org"]
+    assert contacts.hosts == ["chat.example.org", "192.0.2.1"]
 
 
 async def test_a_connection_within_this_machine_contacts_nobody() -> None:

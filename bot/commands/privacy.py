@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from bot.commands.registry import Caller, Command, Said
+from bot.contacts import is_address
 from bot.errors import NotPermitted
 from bot.messages import ConversationRef, TextFile
 from bot.prompt import conversation_key
@@ -17,6 +18,9 @@ from bot.translations import gettext as _
 
 DETAILS = frozenset({"reply_part", "contender", "comparison"})
 """Tables that are parts of others: counted, but no news to anybody."""
+
+MAX_ADDRESSES = 20
+"""How many addresses are told one by one; names stand for more of them."""
 
 
 class Running(Protocol):
@@ -78,27 +82,24 @@ class PrivacyCommands:
         )
 
     async def privacy(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
-        """Counts, how long they stay, and every host that was contacted."""
-        stored = await self._erasure.stored(_person(caller))
+        """Counts, how long they stay, where else they stand, and every host that was contacted."""
+        person = _person(caller)
         here = await self._settings.effective(caller.conversation, caller.author)
-        hosts = self._hosts()
         lines = [
             _("Stored of you on this platform, this command included:"),
-            *_listed(stored),
+            *_listed(await self._erasure.stored(person)),
+            *_named(await self._erasure.listed(person)),
             _("Messages are kept here for {days} days, then a daily sweep deletes them.").format(
                 days=here.text(SettingName.RETENTION_DAYS)
             ),
+            _("What this platform keeps of us is its own, and so are answers to others that "
+              "repeat what you said. In memory alone, until I end: the last prompts, for "
+              "`/inspect`, and what models computed for them. Besides, without your words: ids "
+              "of events that I have seen, and for quotas numbers under a hash, for two days."),
             _("It lies in a database on the machine that runs me. Where it goes from there:"),
-            *([f"- `{host}`" for host in hosts] or [_("- nowhere")]),
-        ]
-        if hosts:
-            text = _(
-                "(These are all the hosts that this process has contacted: the chat platforms, "
-                "places where models were downloaded, and servers of models that run elsewhere.)"
-            )
-            lines.append(text)
-        lines.append(_("(For quotas, numbers of answers are kept for two days under a hash.)"))
-        lines.append(_("`/export me` gives you all of it, `/forget me` erases it."))
+            *contacted(self._hosts()),
+            _("`/export me` gives you all of it, `/forget me` erases it."),
+        ]  # fmt: skip
         return Said("\n".join(lines), is_private=True)
 
     async def export(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
@@ -128,6 +129,7 @@ class PrivacyCommands:
             *_listed(erased),
             *_dropped(dropped),
             _("Looked again, and found: {number}.").format(number=sum(left.values())),
+            *_named(await self._erasure.listed(person)),
             _("This command is erased as soon as you have its answer."),
         ]
         return Said("\n".join(lines), is_private=True, afterwards=self._drop(own))
@@ -174,6 +176,33 @@ def _person(caller: Caller) -> Person:
 def _channel_key(conversation: ConversationRef) -> str:
     """What the cache keys of a channel and of its threads begin with."""
     return conversation_key(conversation).rsplit("/", 1)[0]
+
+
+def _named(number: int) -> list[str]:
+    """Where a place's own rules name the person."""
+    text = _(
+        "Your id stands in {number} entries of access lists and their trail: rules of places, "
+        "which who manages them can take back. They are not counted, and stay."
+    )
+    return [text.format(number=number)] if number else []
+
+
+def contacted(hosts: Sequence[str]) -> list[str]:
+    """The names one by one; the many addresses behind them in a line."""
+    if not hosts:
+        return [_("- nowhere: this process has contacted no other host")]
+    addresses = [host for host in hosts if is_address(host)]
+    lines = [f"- `{host}`" for host in hosts if not is_address(host)]
+    if addresses:
+        shown = ", ".join(f"`{one}`" for one in addresses[:MAX_ADDRESSES])
+        more = len(addresses) - MAX_ADDRESSES
+        rest = _(" and {number} more").format(number=more) if more > 0 else ""
+        lines.append(_("- connected to {addresses}").format(addresses=shown + rest))
+    text = _(
+        "(These are all the hosts that this process has contacted: chat platforms, places where "
+        "models were downloaded, servers of models that run elsewhere, or a proxy before them.)"
+    )
+    return [*lines, text]
 
 
 def _dropped(number: int) -> list[str]:

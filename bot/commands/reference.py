@@ -77,7 +77,7 @@ def _taken(spec: SettingSpec) -> str:
         case OneOf(choices):
             return ", ".join(f"`{choice}`" for choice in choices)
         case Number(least, most, is_whole):
-            return f"a {'whole ' if is_whole else ''}number from {least:g} to {most:g}"
+            return f"a {'whole ' if is_whole else ''}number from {least:,} to {most:,}"
         case Entries():
             return "`user:ID`, `role:ID`, `channel:ID`, `workspace:ID`, with commas between them"
         case Words(max_chars):

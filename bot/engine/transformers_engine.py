@@ -166,7 +166,8 @@ class TransformersEngine(Engine):
             step_loop.forget(cache_key)
             _call_back(loop, lambda: _settle(done, None))
 
-        await self._await_job(forget, done)
+        with suppress(EngineUnavailable):  # before it has begun, or when it died, nothing is kept
+            await self._await_job(forget, done)
 
     @override
     def resident(self) -> Sequence[ResidentModel]:

@@ -216,6 +216,24 @@ class SqlErasure(Erasure):
         async with self._database.reading() as connection:
             return await _conversations(connection, person)
 
+    @override
+    async def listed(self, person: Person) -> int:
+        columns = (setting.c.value, setting_change.c.value_before, setting_change.c.value_after)
+        async with self._database.reading() as connection:
+            return sum([await _count_entries(connection, column, person) for column in columns])
+
+
+async def _count_entries(connection: AsyncConnection, values: Column[str], person: Person) -> int:
+    """In how many values of a column the person is an entry, such as in "user:1, user:2"."""
+    table = values.table
+    places = or_(
+        table.c.scope_id == "", table.c.scope_id.startswith(f"{person.platform}/", autoescape=True)
+    )
+    entry = f", user:{person.id}, "
+    is_entry = (", " + func.coalesce(values, "") + ", ").contains(entry, autoescape=True)
+    wanted = select(func.count()).select_from(table).where(places, is_entry)
+    return await connection.scalar(wanted) or 0
+
 
 async def _conversations(connection: AsyncConnection, person: Person) -> Sequence[ConversationRef]:
     place = ("platform", "installation_id", "channel_id", "thread_id")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from bot.commands.privacy import contacted as told_hosts
 from bot.engine.base import EngineEvent, GenerationRequest, TextDelta
 from bot.messages import Action, ActionInvoked, Author, ConversationRef, Removed
 from bot.retention import sweep
@@ -178,6 +179,28 @@ async def test_privacy_counts_what_is_stored_and_tells_where_it_goes(tmp_path: P
         assert "- messages and commands: 2" in said
         assert "kept here for 30 days" in said
         assert "- `chat.example.org`" in said
+
+
+async def test_privacy_tells_of_the_lists_of_others_that_name_the_caller(tmp_path: Path) -> None:
+    """The rule is the place's: it stays when Ann is forgotten, and she is told."""
+    async with running_flow(tmp_path) as flow:
+        await answer(flow, "access deny", MANAGER, who=f"user:{ANN.id}")
+        await answer(flow, "access deny", MANAGER, who=f"user:{ANN.id}9")
+        said = await answer(flow, "privacy", ANN)
+        assert "Your id stands in 4 entries of access lists" in said
+        assert "Your id stands in 4 entries" in await answer(flow, "forget me", ANN)
+        assert "may not use me here" in await answer(flow, "ask", ANN, question="may I?")
+        assert "Your id" not in await answer(flow, "privacy", BEN)
+
+
+def test_what_was_contacted_is_told_by_name_and_the_addresses_in_a_line() -> None:
+    assert told_hosts([]) == ["- nowhere: this process has contacted no other host"]
+    addresses = [f"192.0.2.{number}" for number in range(22)]
+    name, connected, explained = told_hosts(["chat.example.org", *addresses])
+    assert name == "- `chat.example.org`"
+    assert "`192.0.2.19` and 2 more" in connected
+    assert "192.0.2.20" not in connected
+    assert "a proxy" in explained
 
 
 def settings_of(flow: Flow) -> ScopedSettings:

@@ -225,6 +225,16 @@ async def test_what_is_forgotten_is_cached_no_more(engine: TransformersEngine) -
     assert kept.finished.usage.cached_tokens > 0
 
 
+async def test_forgetting_while_the_engine_begins_is_no_failure(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    starting = asyncio.create_task(engine.start())
+    await asyncio.sleep(0)
+    assert not starting.done()
+    await engine.forget("home/general")
+    await starting
+    await engine.close()
+
+
 async def test_an_answer_that_runs_while_it_is_forgotten_leaves_nothing(
     engine: TransformersEngine,
 ) -> None:

@@ -56,3 +56,8 @@ class Erasure(Protocol):
     async def conversations(self, person: Person) -> Sequence[ConversationRef]:
         """Where a person's messages are stored."""
         ...
+
+    async def listed(self, person: Person) -> int:
+        """How many values of places' settings, present and earlier ones, have the person's id
+        as an entry: they are the places' and stay."""
+        ...
