@@ -5,6 +5,7 @@ tokens by the day, both of UTC, so that it can be told when there are more. What
 for two days under a hash: forgetting a member must not renew their quota.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class Quotas:
         self._usages = usages
         self._owners = owners
         self._clock = clock
+        self._admitting = asyncio.Lock()
 
     async def admit(self, payer: Payer) -> bool:
         """Count one more answer; False where nothing is limited, and so nothing to be charged.
@@ -78,11 +80,12 @@ class Quotas:
         if not limits:
             return False
         now, keys = self._clock(), _keys(payer)
-        rows = await self._usages.since(_day_of(now), [*keys.values()])
-        for limit, most in limits.items():
-            if _used(rows, keys[limit.sharer], limit.unit, now) >= most:
-                raise QuotaSpent(_told(limit, most, now))
-        await self._usages.add([*keys.values()], _hour_of(now), answers=1)
+        async with self._admitting:  # else two at once would both find the last one free
+            rows = await self._usages.since(_day_of(now), [*keys.values()])
+            for limit, most in limits.items():
+                if _used(rows, keys[limit.sharer], limit.unit, now) >= most:
+                    raise QuotaSpent(_told(limit, most, now))
+            await self._usages.add([*keys.values()], _hour_of(now), answers=1)
         return True
 
     async def charge(self, payer: Payer, tokens: int) -> None:

@@ -44,6 +44,8 @@ class WordList:
 class SentenceGate:
     """Lets a growing text through a sentence at a time, once it is known to be allowed.
 
+    Some words may be more than one and reach over the end of a sentence: each is looked at with
+    what came before it.
     Without words to look for everything passes at once. After a sentence that is held back nothing
     passes any more: `is_shut`.
     """
@@ -52,6 +54,7 @@ class SentenceGate:
         self._words = words
         self._feed = feed
         self._waiting = ""
+        self._before = ""
         self.is_shut = False
 
     def add(self, text: str) -> None:
@@ -70,10 +73,11 @@ class SentenceGate:
 
     def _let_through(self, length: int) -> None:
         sentence, self._waiting = self._waiting[:length], self._waiting[length:]
-        allowed = self._words.allowed(sentence)
+        allowed = self._words.allowed(self._before + sentence)
         self.is_shut = self.is_shut or allowed is None
         if allowed and not self.is_shut:
-            self._feed(allowed)
+            self._feed(allowed[len(self._before) :])
+        self._before += sentence
 
 
 def held_back() -> str:

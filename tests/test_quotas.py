@@ -1,13 +1,28 @@
 """Rates and token budgets, through the whole flow."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from typing_extensions import override
 
-from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, TextDelta, Usage
+from bot.engine.base import (
+    EngineEvent,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    Payer,
+    TextDelta,
+    Usage,
+)
+from bot.errors import QuotaSpent
 from bot.messages import Author, ConversationRef
+from bot.quotas import Quotas
+from bot.setting_specs import DEFAULTS
+from bot.settings_scope import ScopedSettings
+from bot.store.ports.usages import Usages, Used
 from tests.commands.test_commands import MANAGER, OWNER, answer
 from tests.flow import Clock, Flow, running_flow, until
 from tests.scripted import ANN, BEN, CHANNEL, DIRECT, ScriptedEngine, command, question
@@ -56,6 +71,40 @@ async def test_a_rate_is_told_with_its_limit_and_reset_and_resets_then(tmp_path:
         assert len(flow.engine.requests) == 2
         clock.move(minutes=41)
         assert await is_served(flow)
+
+
+class SlowUsages(Usages):
+    """Lets others go first between what it read and whoever asked."""
+
+    def __init__(self, usages: Usages) -> None:
+        self._usages = usages
+
+    @override
+    async def since(self, time: datetime, counted: Sequence[str]) -> Sequence[Used]:
+        found = await self._usages.since(time, counted)
+        await asyncio.sleep(0.01)
+        return found
+
+    @override
+    async def add(
+        self, counted: Sequence[str], hour: datetime, *, answers: int = 0, tokens: int = 0
+    ) -> None:
+        await self._usages.add(counted, hour, answers=answers, tokens=tokens)
+
+
+async def test_of_answers_that_begin_at_once_no_more_are_admitted_than_are_left(
+    tmp_path: Path,
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        await limit(flow, "user_rate", 2)
+        scoped = ScopedSettings(flow.store.settings, DEFAULTS, flow.clock)
+        quotas = Quotas(scoped, SlowUsages(flow.store.usages), [], flow.clock)
+        payer = Payer(CHANNEL, ANN)
+        admitted = await asyncio.gather(
+            *(quotas.admit(payer) for _ in range(5)), return_exceptions=True
+        )
+    assert admitted.count(True) == 2
+    assert sum(isinstance(one, QuotaSpent) for one in admitted) == 3
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,25 @@ def test_after_a_held_sentence_nothing_passes() -> None:
     assert gate.is_shut
 
 
+@pytest.mark.parametrize("between", [" ", "\n", "\n\n"])
+def test_several_words_are_found_over_the_end_of_a_sentence(between: str) -> None:
+    held: list[str] = []
+    gate = SentenceGate(WordList(["red fox"]), held.append)
+    for delta in ("One.\nA red", between, "fox, you see. It ran."):
+        gate.add(delta)
+    gate.end()
+    assert "fox" not in "".join(held)
+    assert gate.is_shut
+
+    masked: list[str] = []
+    gate = SentenceGate(WordList(["red fox"], "mask"), masked.append)
+    for delta in ("One.\nA red", between, "fox, you see. It ran."):
+        gate.add(delta)
+    gate.end()
+    assert "fox" not in "".join(masked)
+    assert "".join(masked).endswith("███, you see. It ran.")
+
+
 @given(st.lists(st.text("ab .!\n", max_size=6), max_size=20))
 def test_what_holds_no_word_passes_whole(deltas: list[str]) -> None:
     passed: list[str] = []
