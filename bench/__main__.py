@@ -21,7 +21,8 @@ from bench.checkpoints import decode_bytes, make, names
 from bench.report import markdown, plot, scenario_lines, table
 from bench.results import Results, Run, machine
 from bot.errors import ModelNotInstalled
-from config.catalogue import BUILTIN, Catalogue, Family
+from config.catalogue import BUILTIN, Family
+from config.owner_models import catalogue_with
 
 ROOT = Path(__file__).parent.parent
 SCENARIOS = ("growing", "crowd", "residency")
@@ -138,7 +139,7 @@ def _checkpoint(name: str, scratch: Path) -> Path:
     from bot.settings_root import load_settings
 
     settings = load_settings().settings
-    entry = Catalogue.load(settings.models).entries.get(name)
+    entry = catalogue_with(settings.models).entries.get(name)
     library = ModelLibrary(settings.models_dir, settings.hub)
     if entry is not None and name != BUILTIN:
         with suppress(ModelNotInstalled):

@@ -50,6 +50,7 @@ from bot.settings_scope import ScopedSettings
 from bot.store.ports.store import Store
 from config.catalogue import Catalogue, EngineKind
 from config.errors import ConfigurationError
+from config.owner_models import catalogue_with
 
 CONSOLE = "console"
 MAX_COMPARED = 4
@@ -166,7 +167,7 @@ async def running_core(
 
     contacts = Contacts()
     contacts.watch()
-    catalogue = Catalogue.load(settings.models)
+    catalogue = catalogue_with(settings.models)
     library = ModelLibrary(settings.models_dir, settings.hub)
     engine = PausingEngine(_engine(settings, catalogue, library))
     models = Models(catalogue.entries, library.path, engine)

@@ -6,9 +6,9 @@ from typing import Any, Protocol, cast
 from pydantic import BaseModel
 
 from bot.installed_adapters import adapter_modules
-from config.catalogue import Catalogue
 from config.errors import ConfigurationError, UnknownModelName
 from config.loading import Loaded, load
+from config.owner_models import catalogue_with
 from config.settings import RootSettings, compose
 from config.sources import CONFIG_NAME
 
@@ -33,7 +33,7 @@ def load_settings(**overrides: Any) -> Loaded:
 
 
 def _check_model(loaded: Loaded) -> None:
-    catalogue = Catalogue.load(loaded.settings.models)
+    catalogue = catalogue_with(loaded.settings.models)
     try:
         catalogue.get(loaded.settings.model)
     except UnknownModelName as error:

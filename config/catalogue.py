@@ -1,9 +1,8 @@
-"""The models that can be chosen, read from `models.toml` and the owner's configuration.
+"""The models that can be chosen, read from `models.toml`; the owner's stand in `owner_models.py`.
 
 It describes models; it neither loads nor downloads any.
 """
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -14,21 +13,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config.addresses import WebAddress
-from config.errors import ConfigurationError, UnknownModelName
+from config.errors import UnknownModelName
 
 BUILTIN = "fireside"
 """The name of the embedded model."""
 
 CATALOGUE_FILE = Path(__file__).with_name("models.toml")
-
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-"""A model's name: it is typed in chats and names a folder."""
-
-REPOSITORY = r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$"
-
-BYTES_PER_PARAMETER = 2
-
-MAX_TIMEOUT_S = 86_400
 
 
 class Family(StrEnum):
@@ -127,180 +117,22 @@ class ModelEntry(BaseModel):
         return self.engine is EngineKind.OPENAI
 
 
-class OwnerModel(BaseModel):
-    """A model that the owner adds or changes: `[models.NAME]` in fireside.toml.
-
-    A model to add needs `repository` (a hub id) or `folder`, or, with `engine = "openai"`,
-    `endpoints`; everything else has a default. The size is read from a folder's files, or guessed
-    from a repository's name ("…-0.6B").
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    repository: str | None = Field(
-        default=None,
-        pattern=REPOSITORY,
-        description="The model's id on the hub.",
-        examples=["Qwen/Qwen3-0.6B"],
-    )
-    folder: Path | None = Field(
-        default=None,
-        description="A folder with the model's files (safetensors, or one GGUF file), instead of "
-        "a repository.",
-        examples=["/srv/models/notes"],
-    )
-    revision: str = Field(
-        default="main", description="A branch, tag or commit on the hub.", examples=["main"]
-    )
-    engine: EngineKind = Field(
-        default=EngineKind.TRANSFORMERS,
-        description="What runs it: `transformers` here, `openai` a server at `endpoints`.",
-        examples=["openai"],
-    )
-    endpoints: tuple[WebAddress, ...] = Field(
-        default=(),
-        description="The servers that run it, each an address that ends before `/chat`.",
-        examples=[["http://127.0.0.1:8000/v1"]],
-    )
-    remote_model: str | None = Field(
-        default=None,
-        min_length=1,
-        description="What the servers call it. By default its repository or its name.",
-        examples=["Qwen/Qwen3-8B"],
-    )
-    api_key: SecretStr | None = Field(
-        default=None,
-        description="The servers' key. Better kept out of the file, see `api_key_variable`.",
-        examples=["sk-..."],
-    )
-    api_key_variable: str | None = Field(
-        default=None,
-        pattern=r"^[A-Z][A-Z0-9_]*$",
-        description="The variable that holds the key, in the environment or `.env`; with `_FILE` "
-        "after its name it may name a file.",
-        examples=["VLLM_API_KEY"],
-    )
-    place: str | None = Field(
-        default=None,
-        description="Where a remote model runs, as members are told. By default the host's name.",
-        examples=["our GPU server"],
-    )
-    connect_timeout_s: float = Field(
-        default=5,
-        gt=0,
-        le=MAX_TIMEOUT_S,
-        description="How long connecting to a server may take.",
-        examples=[2],
-    )
-    read_timeout_s: float = Field(
-        default=120,
-        gt=0,
-        le=MAX_TIMEOUT_S,
-        description="How long a server may be silent, before the first word and between words.",
-        examples=[60],
-    )
-    total_timeout_s: float = Field(
-        default=600,
-        gt=0,
-        le=MAX_TIMEOUT_S,
-        description="How long an answer of a server may take, all attempts together.",
-        examples=[300],
-    )
-    family: Family = Field(
-        default=Family.CHAT, description="How the model is fed.", examples=["chat"]
-    )
-    title: str | None = Field(
-        default=None, description="What it is called in lists.", examples=["Our notes"]
-    )
-    description: str = Field(
-        default="Added by the owner of this bot.",
-        description="What it is, in a sentence.",
-        examples=["Knows our notes."],
-    )
-    licence: str = Field(
-        default="not stated", description="The licence of its weights.", examples=["Apache-2.0"]
-    )
-    languages: tuple[str, ...] = Field(
-        default=("en",), description="The languages that it speaks.", examples=[["en", "de"]]
-    )
-    context_tokens: int | None = Field(
-        default=None,
-        ge=16,
-        description="The window for prompt and answer; each token of it takes memory.",
-        examples=[4096],
-    )
-    has_system_prompt: bool | None = Field(
-        default=None, description="Whether it follows a persona.", examples=[True]
-    )
-    parameters: int | None = Field(
-        default=None, gt=0, description="How many parameters it has.", examples=[600_000_000]
-    )
-    weight_bytes: int | None = Field(
-        default=None, gt=0, description="The size of its weights.", examples=[1_200_000_000]
-    )
-    weight_bits: Literal[4, 8] | None = Field(
-        default=None,
-        description="8 or 4: weights take half or a third of the memory, and lose a little.",
-        examples=[8],
-    )
-    fits_gb: int | None = Field(
-        default=None, gt=0, description="The memory of a machine that it fits.", examples=[8]
-    )
-    tasks: tuple[Task, ...] = Field(
-        default=(),
-        description="What it can do for /summarize, /translate and /sentiment.",
-        examples=[["summarize", "translate"]],
-    )
-    stands_in_for: tuple[Task, ...] = Field(
-        default=(),
-        description="The tasks that it does where the chosen model cannot.",
-        examples=[["translate"]],
-    )
-    limits: str = Field(
-        default="",
-        description="What it cannot do, in a sentence for members.",
-        examples=["English only."],
-    )
-    label: str | None = Field(
-        default=None, description="Shown under each of its answers.", examples=["trial"]
-    )
-    sampling: Sampling = Field(
-        default_factory=lambda: Sampling.model_validate({}),
-        description="How the next token is chosen: the names of `fireside models show`.",
-        examples=[{"temperature": 0.7}],
-    )
-
-
-CONTEXT_TOKENS = {Family.CHAT: 4096, Family.BLENDERBOT: 128, Family.FLAN_T5: 512}
-"""The window of an owner's model that does not state one."""
-
-
 class Catalogue:
-    """All models by name, in the order of the file, the owner's own last."""
+    """All models by name, in their order."""
 
     def __init__(self, entries: Mapping[str, ModelEntry]) -> None:
         self.entries = dict(entries)
 
     @classmethod
-    def load(cls, owners: Mapping[str, OwnerModel] | None = None) -> "Catalogue":
-        """Read the catalogue's file and add the owner's models.
-
-        A table that names neither repository nor folder changes the entry of that name, say its
-        sampling, or where it runs; else it replaces one of the file with the same name, except the
-        embedded one.
-        Raises `ConfigurationError` where an owner's model is wrong.
-        """
+    def load(cls) -> "Catalogue":
+        """Read the catalogue's file."""
         tables: dict[str, dict[str, Any]] = tomllib.loads(CATALOGUE_FILE.read_text("utf-8"))
-        entries = {
-            name: ModelEntry.model_validate({"name": name, **table})
-            for name, table in tables.items()
-        }
-        for name, model in (owners or {}).items():
-            _check_place(name, model)
-            is_change = name in entries and model.repository is None and model.folder is None
-            changed = _changed(entries[name], model) if is_change else _owner_entry(name, model)
-            entries[name] = changed
-        return cls(entries)
+        return cls(
+            {
+                name: ModelEntry.model_validate({"name": name, **table})
+                for name, table in tables.items()
+            }
+        )
 
     def __iter__(self) -> Iterator[ModelEntry]:
         return iter(self.entries.values())
@@ -330,95 +162,3 @@ class Catalogue:
         """The models of a preset, or the one model of that name. Raises `UnknownModelName`."""
         members = self.presets.get(name.strip().lower())
         return [self.get(member) for member in members or [name]]
-
-
-def _changed(entry: ModelEntry, model: OwnerModel) -> ModelEntry:
-    """An entry with what the owner states of it; sampling parameters one by one."""
-    stated = {name: getattr(model, name) for name in model.model_fields_set & ENTRY_FIELDS}
-    sampling = model.sampling.model_dump(exclude_unset=True)
-    changed = entry.model_copy(
-        update={**stated, "sampling": entry.sampling.model_copy(update=sampling)}
-    )
-    if model.engine is not EngineKind.OPENAI:
-        return changed
-    moved = {
-        "repository": None,
-        "remote_model": model.remote_model or entry.repository,
-        "assumes_context": model.context_tokens is None,
-        "weight_bytes": 0,
-        "fits_gb": None,
-        "presets": (),
-    }
-    return changed.model_copy(update=moved)
-
-
-ENTRY_FIELDS = frozenset(ModelEntry.model_fields)
-
-
-def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
-    key = f"models.{name}"
-    if not NAME.fullmatch(name):
-        problem = "is not a model name: small letters, digits, dots and dashes"
-        raise ConfigurationError(key, problem, "[models.my-model]")
-    is_remote = model.engine is EngineKind.OPENAI
-    if not is_remote and (model.repository is None) == (model.folder is None):
-        problem = "needs either a repository or a folder"
-        raise ConfigurationError(key, problem, 'repository = "Qwen/Qwen3-0.6B"')
-    folder = model.folder.expanduser().absolute() if model.folder else None
-    is_chat = model.family is Family.CHAT
-    filled = {
-        "name": name,
-        "title": name,
-        "context_tokens": CONTEXT_TOKENS[model.family],
-        "assumes_context": is_remote and model.context_tokens is None,
-        "has_system_prompt": is_chat,
-        "weight_bytes": 0 if is_remote else _size(key, model, folder),
-        "parameters": _parameters_in(model.repository or model.remote_model),
-    }
-    stated = {**model.model_dump(exclude_none=True, include=set(ENTRY_FIELDS)), "folder": folder}
-    return ModelEntry.model_validate(filled | stated)
-
-
-def _check_place(name: str, model: OwnerModel) -> None:
-    """What says where a model runs must agree."""
-    key = f"models.{name}"
-    is_moved = model.repository or model.folder or model.engine is EngineKind.OPENAI
-    if name == BUILTIN and is_moved:
-        raise ConfigurationError(
-            key, "is the embedded model's name; choose another", "[models.mine]"
-        )
-    if model.engine is EngineKind.TRANSFORMERS:
-        if model.endpoints:
-            problem = "has endpoints, and does not say that servers run it"
-            raise ConfigurationError(f"{key}.engine", problem, 'engine = "openai"')
-        return
-    if not model.endpoints:
-        example = 'endpoints = ["http://127.0.0.1:8000/v1"]'
-        raise ConfigurationError(f"{key}.endpoints", "is missing: where does it run?", example)
-    if model.repository or model.folder:
-        problem = "is run by servers: what they call it is `remote_model`"
-        raise ConfigurationError(key, problem, 'remote_model = "Qwen/Qwen3-8B"')
-    if model.family is not Family.CHAT:
-        problem = "must be chat: servers are sent the turns of a conversation"
-        raise ConfigurationError(f"{key}.family", problem, 'family = "chat"')
-
-
-def _size(key: str, model: OwnerModel, folder: Path | None) -> int:
-    if model.weight_bytes is not None:
-        return model.weight_bytes
-    if folder is not None:
-        kinds = ("*.safetensors", "*.bin", "*.gguf")
-        weights = [file for kind in kinds for file in folder.glob(kind)]
-        return max(1, sum(file.stat().st_size for file in weights))
-    parameters = model.parameters or _parameters_in(model.repository)
-    if parameters is None:
-        raise ConfigurationError(key, "does not say how large it is", "parameters = 600_000_000")
-    return parameters * BYTES_PER_PARAMETER
-
-
-def _parameters_in(repository: str | None) -> int | None:
-    """The number of parameters that a repository's name tells, such as "Qwen3-0.6B"."""
-    found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([mMbB])(?![A-Za-z])", repository or "")
-    if found is None:
-        return None
-    return int(float(found[1]) * {"m": 1e6, "b": 1e9}[found[2].lower()])

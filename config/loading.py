@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from config.catalogue import OwnerModel
 from config.errors import ConfigurationError
 from config.leaves import Leaf, as_text, leaves, section_of
+from config.owner_models import OwnerModel
 from config.problems import problem_of
 from config.settings import RootSettings
 from config.sources import (

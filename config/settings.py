@@ -28,7 +28,8 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from config.addresses import WebAddress
-from config.catalogue import BUILTIN, OwnerModel
+from config.catalogue import BUILTIN
+from config.owner_models import OwnerModel
 
 PREFIX = "FIRESIDE_"
 DELIMITER = "__"

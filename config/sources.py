@@ -19,9 +19,9 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
-from config.catalogue import OwnerModel
 from config.errors import ConfigurationError
 from config.leaves import Leaf, section_of
+from config.owner_models import OwnerModel
 from config.settings import PREFIX, RootSettings
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"

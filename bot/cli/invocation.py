@@ -38,9 +38,9 @@ class Invocation:
     def catalogue(self) -> "Catalogue":
         """The models that can be chosen."""
         # Imported here: see `loaded`.
-        from config.catalogue import Catalogue
+        from config.owner_models import catalogue_with
 
-        return Catalogue.load(self.loaded.settings.models)
+        return catalogue_with(self.loaded.settings.models)
 
     @cached_property
     def library(self) -> "ModelLibrary":

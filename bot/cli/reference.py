@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from config.catalogue import OwnerModel
 from config.leaves import Leaf, as_text, leaves
+from config.owner_models import OwnerModel
 from config.settings import RootSettings
 
 HEAD = """\

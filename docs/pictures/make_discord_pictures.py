@@ -47,7 +47,7 @@ class CatalogueServices(GuildServices):
 
     @override
     async def complete(self, command: str, parameter: str, prefix: str) -> Sequence[Choice]:
-        entries = Catalogue.load({}).entries.values()
+        entries = Catalogue.load().entries.values()
         return [Choice(one.name, one.title) for one in entries if one.name.startswith(prefix)]
 
 

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from config.catalogue import BUILTIN, Catalogue, Family, OwnerModel
+from config.catalogue import BUILTIN, Catalogue, Family
 from config.errors import ConfigurationError, UnknownModelName
+from config.owner_models import OwnerModel, catalogue_with
 
 PERMISSIVE = {"Apache-2.0", "MIT"}
 
 
 def owners(**models: dict[str, object]) -> Catalogue:
-    return Catalogue.load(
+    return catalogue_with(
         {name: OwnerModel.model_validate(model) for name, model in models.items()}
     )
 

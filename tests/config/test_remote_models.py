@@ -8,13 +8,14 @@ from bot.settings_root import load_settings
 from config.addresses import host_of, is_loopback
 from config.catalogue import Catalogue, EngineKind, ModelEntry
 from config.errors import ConfigurationError
+from config.owner_models import catalogue_with
 
 URL = "http://127.0.0.1:8000/v1"
 
 
 def configured(workplace: Path, table: str, name: str = "far") -> Catalogue:
     (workplace / "fireside.toml").write_text(f'[models."{name}"]\n{table}\n')
-    return Catalogue.load(load_settings().settings.models)
+    return catalogue_with(load_settings().settings.models)
 
 
 def far(workplace: Path, *lines: str, name: str = "far") -> ModelEntry:

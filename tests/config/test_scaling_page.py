@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.settings_root import load_settings
-from config.catalogue import Catalogue
+from config.owner_models import catalogue_with
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 TABLES = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -29,7 +29,7 @@ def test_a_recipes_table_gives_remote_models(
     for variable in re.findall(r'api_key_variable = "(\w+)"', table):
         monkeypatch.setenv(variable, "sk-...")
     (workplace / "fireside.toml").write_text(table)
-    catalogue = Catalogue.load(load_settings().settings.models)
+    catalogue = catalogue_with(load_settings().settings.models)
     for name in names:
         entry = catalogue.get(name)
         assert entry.is_remote
@@ -43,7 +43,7 @@ def test_a_recipe_for_a_model_of_the_catalogue_names_it_as_the_server_does(
     monkeypatch.setenv("VLLM_API_KEY", "sk-...")
     (workplace / "fireside.toml").write_text(TABLES[0])
     settings = load_settings().settings
-    entry = Catalogue.load(settings.models).get(settings.model)
+    entry = catalogue_with(settings.models).get(settings.model)
     assert f"vllm serve {entry.remote_model} " in PAGE.read_text("utf-8")
 
 

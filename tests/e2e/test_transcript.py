@@ -18,7 +18,7 @@ from bot.engine.base import GenerationRequest
 from bot.engine.transformers_engine import TransformersEngine
 from bot.library import ModelLibrary
 from bot.prompt import sampling_for
-from config.catalogue import Catalogue, OwnerModel
+from config.owner_models import OwnerModel, catalogue_with
 from config.settings import HubSettings
 from tests.checkpoints import make_blenderbot, make_t5
 from tests.engine.reading import read
@@ -81,7 +81,7 @@ Ask = Callable[[str, Sequence[Turn]], Awaitable[str]]
 async def ask(models_dir: Path) -> AsyncGenerator[Ask]:
     """Asks a model alone, as an engine does."""
     owners = {"blenderbot": OwnerModel.model_validate({"sampling": {"temperature": 0.0}})}
-    entries = Catalogue.load(owners).entries
+    entries = catalogue_with(owners).entries
     engine = TransformersEngine(entries, ModelLibrary(models_dir, HubSettings()).path, exact=True)
 
     async def answer(name: str, turns: Sequence[Turn]) -> str:

@@ -11,7 +11,8 @@ import torch
 from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
 from bot.engine.weights import DamagedCheckpoint, inspect_weights
 from bot.library import ModelLibrary
-from config.catalogue import Catalogue, Family, ModelEntry, OwnerModel
+from config.catalogue import Family, ModelEntry
+from config.owner_models import OwnerModel, catalogue_with
 from config.settings import HubSettings
 from tests.checkpoints import PROMPTS, Tiny
 from tests.engine.engines import MakeEngine
@@ -40,7 +41,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
 
 def entry_for(folder: Path) -> ModelEntry:
     """Through the catalogue, as an owner adds a folder."""
-    return Catalogue.load({"mine": OwnerModel(folder=folder)}).get("mine")
+    return catalogue_with({"mine": OwnerModel(folder=folder)}).get("mine")
 
 
 def loaded(folder: Path) -> Checkpoint:

@@ -33,7 +33,8 @@ from bot.engine.served_model import ask_served_model, count_tokens
 from bot.engine.transformers_engine import TransformersEngine
 from bot.errors import BrokenModel
 from bot.library import BUILTIN_FOLDER
-from config.catalogue import Catalogue, ModelEntry, OwnerModel
+from config.catalogue import Catalogue, ModelEntry
+from config.owner_models import OwnerModel, catalogue_with
 from scripts.model_server_environment import VENV, is_ready
 from tests.contract.engine_contract import EngineContract
 from tests.engine.reading import read, request_for
@@ -88,7 +89,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def entry(url: str) -> ModelEntry:
     """The catalogue entry, through the loader that an owner's table goes through."""
     table = {"engine": "openai", "endpoints": [url], "remote_model": MODEL, "api_key": KEY}
-    return Catalogue.load({"far": OwnerModel.model_validate(table)}).get("far")
+    return catalogue_with({"far": OwnerModel.model_validate(table)}).get("far")
 
 
 @pytest.fixture

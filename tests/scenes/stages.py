@@ -91,7 +91,7 @@ class Stage(Protocol):
 @asynccontextmanager
 async def _core(folder: Path) -> AsyncGenerator[Core]:
     store, pictures, owners, engine = await SqlStore.open(folder), Pictures(), list[str](), Actor()
-    models = Models(Catalogue.load({}).entries, _locate, engine)
+    models = Models(Catalogue.load().entries, _locate, engine)
     orchestrator, services = compose(
         store,
         engine,
