@@ -82,15 +82,25 @@ class ComparisonModule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What is opened first and closed last. `given` are settings from the command line."""
+
+    settings: RootSettings
+    given: Mapping[SettingName, str]
+    store: Store
+    engine: PausingEngine
+    models: Models
+    pictures: Pictures
+    contacts: Contacts
+
+
+@dataclass(frozen=True, slots=True)
 class Core:
     """Everything that adapters share in one process."""
 
-    settings: RootSettings
-    scoped: ScopedSettings
+    parts: Parts
     model: str
-    store: Store
-    engine: Engine
-    models: Models
+    scoped: ScopedSettings
     orchestrator: Orchestrator
     services_for: Callable[[str], AdapterServices]
 
@@ -126,9 +136,10 @@ def compare(loaded: Loaded, question: str, models: Sequence[str]) -> int:
 async def _compare(settings: RootSettings, question: str, names: Sequence[str]) -> int:
     # Imported here: drawing stays out of start-up.
     view = cast(ComparisonModule, import_module(f"adapters.{CONSOLE}.compare_view"))
-    async with running_core(settings) as core:
-        installed = [one for one in core.models if core.models.is_installed(one)]
-        entries = [core.models.get(name) for name in names] or installed[:MAX_COMPARED]
+    async with opened(settings, {}) as parts:
+        models = parts.models
+        installed = [one for one in models if models.is_installed(one)]
+        entries = [models.get(name) for name in names] or installed[:MAX_COMPARED]
         chosen = [entry.name for entry in entries]
         turns = (Turn(Role.SYSTEM, settings.persona), Turn(Role.USER, question))
         requests = {
@@ -137,14 +148,15 @@ async def _compare(settings: RootSettings, question: str, names: Sequence[str]) 
             )
             for entry in entries
         }
-        events = compare_models(core.engine, chosen, requests.__getitem__)
+        events = compare_models(parts.engine, chosen, requests.__getitem__)
         return 0 if await view.show(events, chosen) else 1
 
 
 async def _serve(
     settings: RootSettings, platforms: Sequence[str], given: Mapping[SettingName, str]
 ) -> int:
-    async with running_core(settings, given) as core:
+    async with opened(settings, given) as parts:
+        core = _compose(parts)
         adapters = [_create(core, platform) for platform in platforms]
         with ExitStack() as locks:
             for adapter in adapters:
@@ -155,9 +167,7 @@ async def _serve(
 
 
 @asynccontextmanager
-async def running_core(
-    settings: RootSettings, given: Mapping[SettingName, str] | None = None
-) -> AsyncGenerator[Core]:
+async def opened(settings: RootSettings, given: Mapping[SettingName, str]) -> AsyncGenerator[Parts]:
     """Open the store, start the engine's parts and close all of them again at the end.
 
     `given` are settings from the command line: they hold until somebody sets them anew.
@@ -173,7 +183,7 @@ async def running_core(
     models = Models(catalogue.entries, library.path, engine)
     store, pictures = await SqlStore.open(settings.data_dir), Pictures()
     try:
-        yield _compose(settings, store, engine, models, pictures, contacts, given or {})
+        yield Parts(settings, given, store, engine, models, pictures, contacts)
     finally:
         try:
             await pictures.close()
@@ -207,24 +217,10 @@ def _engine(settings: RootSettings, catalogue: Catalogue, library: ModelLibrary)
     return RoutingEngine(catalogue.entries, engines)
 
 
-def _compose(
-    settings: RootSettings,
-    store: Store,
-    engine: Engine,
-    models: Models,
-    pictures: Pictures,
-    contacts: Contacts,
-    given: Mapping[SettingName, str],
-) -> Core:
-    model = models.get(given.get(SettingName.MODEL, settings.model)).name
-    defaults = {
-        **DEFAULTS,
-        SettingName.MODEL: models.get(settings.model).name,
-        SettingName.PERSONA: settings.persona,
-        SettingName.LANGUAGE: settings.language,
-        SettingName.RETENTION_DAYS: f"{settings.retention_days:g}",
-    }
-    scoped = ScopedSettings(store.settings, defaults, utc_now, given)
+def _compose(parts: Parts) -> Core:
+    settings, store, models = parts.settings, parts.store, parts.models
+    model = models.get(parts.given.get(SettingName.MODEL, settings.model)).name
+    scoped = _scoped_settings(parts)
     prompts = PromptBuilder(
         store.history,
         store.exchanges,
@@ -234,14 +230,13 @@ def _compose(
         settings.answer_timeout_s,
         settings.max_tokens,
     )
-
     quotas = Quotas(scoped, store.usages, settings.owners, utc_now)
-    engine = MeteredEngine(engine, quotas)
+    engine = MeteredEngine(parts.engine, quotas)
+    inspections = Inspections(utc_now())
 
     def stop(conversation: ConversationRef, author: Author) -> int:
         return orchestrator.stop(conversation, author)
 
-    inspections = Inspections(utc_now())
     registry = build_registry(
         CommandServices(
             store,
@@ -249,11 +244,11 @@ def _compose(
             models,
             engine,
             prompts,
-            pictures,
+            parts.pictures,
             utc_now,
             stop,
             lambda: orchestrator,
-            lambda: contacts.hosts,
+            lambda: parts.contacts.hosts,
             inspections,
         )
     )
@@ -268,21 +263,32 @@ def _compose(
         Reports(dict(channel.split(":", 1) for channel in settings.report_channels)),
         inspections,
     )
-    orchestrator = Orchestrator(
-        store, services, uuid.uuid4().hex, Limits(max_waiting=settings.max_waiting)
-    )
+    limits = Limits(max_waiting=settings.max_waiting)
+    orchestrator = Orchestrator(store, services, uuid.uuid4().hex, limits)
 
     def services_for(platform: str) -> AdapterServices:
         return AdapterServices(platform, store, orchestrator, registry, models, scoped)
 
-    return Core(settings, scoped, model, store, engine, models, orchestrator, services_for)
+    return Core(parts, model, scoped, orchestrator, services_for)
+
+
+def _scoped_settings(parts: Parts) -> ScopedSettings:
+    settings = parts.settings
+    defaults = {
+        **DEFAULTS,
+        SettingName.MODEL: parts.models.get(settings.model).name,
+        SettingName.PERSONA: settings.persona,
+        SettingName.LANGUAGE: settings.language,
+        SettingName.RETENTION_DAYS: f"{settings.retention_days:g}",
+    }
+    return ScopedSettings(parts.store.settings, defaults, utc_now, parts.given)
 
 
 def _create(core: Core, platform: str) -> Adapter:
     name = dict(adapter_modules())[platform]
     module = cast(AdapterModule, import_module(name))
     services = core.services_for(platform)
-    adapter = module.create(getattr(core.settings, platform), services)
+    adapter = module.create(getattr(core.parts.settings, platform), services)
     services.account = adapter.account
     return adapter
 
@@ -293,9 +299,11 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
         async with asyncio.TaskGroup() as group:
             started = asyncio.Event()
             flow = group.create_task(core.orchestrator.run(started))
-            sweeping = group.create_task(_sweep_daily(core))
-            heeding = group.create_task(_heed_pauses(core))
-            warm_up = group.create_task(_warm_up(core))
+            sweeping = group.create_task(_sweep_daily(core.parts, core.scoped))
+            heeding = group.create_task(
+                heed(core.parts.store.adapter_state(STATE), core.parts.engine)
+            )
+            warm_up = group.create_task(_warm_up(core.parts.engine, core.model))
             stop = group.create_task(_stop_signal(CHAT_SIGNALS if is_chat else SERVER_SIGNALS))
             if not is_chat:
                 await asyncio.wait([warm_up, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -303,7 +311,7 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
             present: Sequence[Adapter] = [] if stop.done() else adapters
             serving = [group.create_task(adapter.run()) for adapter in present]
             await _until_done_or_stopped(serving, stop)
-            await core.orchestrator.drain(core.settings.shutdown_s)
+            await core.orchestrator.drain(core.parts.settings.shutdown_s)
             for task in (*serving, flow, sweeping, heeding, warm_up, stop):
                 task.cancel()
     except BaseExceptionGroup as errors:
@@ -330,29 +338,23 @@ async def _stop_signal(numbers: Sequence[signal.Signals]) -> None:
             loop.remove_signal_handler(number)
 
 
-async def _warm_up(core: Core) -> None:
+async def _warm_up(engine: Engine, model: str) -> None:
     """Load the chosen model before anybody asks; what fails is told to who asks first."""
     try:
-        await core.engine.start()
-        await core.engine.load(core.model)
+        await engine.start()
+        await engine.load(model)
     except UserFacingError as error:
         log.warning("%s", error.text)
 
 
-async def _heed_pauses(core: Core) -> None:
-    """Follow `fireside pause` and `fireside resume`, which other processes run."""
-    if isinstance(core.engine, PausingEngine):
-        await heed(core.store.adapter_state(STATE), core.engine)
-
-
-async def _sweep_daily(core: Core) -> None:
+async def _sweep_daily(parts: Parts, scoped: ScopedSettings) -> None:
     """Delete what is older than the retention, now and once a day."""
-    keep = core.settings
+    keep = parts.settings
     while True:
         try:
             deleted = await sweep(
-                core.store.recovery,
-                core.scoped,
+                parts.store.recovery,
+                scoped,
                 utc_now(),
                 keep.retention_days,
                 keep.removal_grace_days,

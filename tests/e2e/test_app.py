@@ -17,7 +17,9 @@ from bot.engine.base import GenerationRequest
 from bot.engine.transformers_engine import TransformersEngine
 from bot.errors import PlatformError, UserFacingError
 from bot.messages import ReplyTarget, ReplyView
+from bot.pause import STATE, mark
 from bot.settings_root import Loaded, load_settings
+from bot.store.sql_store import SqlStore
 from config.errors import ConfigurationError
 from tests.isolation import logging_as_before, workplace
 from tests.scripted import ACCOUNT, Platform, ScriptedAdapter, question
@@ -168,3 +170,15 @@ def test_models_are_compared_and_one_that_is_absent_says_how_to_get_it(
     assert out.out.startswith("fireside: ")
     assert "fireside models pull blenderbot" in out.err
     assert app.compare(loaded, "hello", ["blenderbot"]) == 1
+
+
+def test_a_bot_that_its_owner_paused_says_so_instead_of_answering(loaded: Loaded) -> None:
+    async def pause() -> None:
+        store = await SqlStore.open(loaded.settings.data_dir)
+        await mark(store.adapter_state(STATE), is_paused=True)
+        await store.close()
+
+    asyncio.run(pause())
+    assert app.serve(loaded) == 0
+    (message,) = ScriptedPlatform.platform.messages("q1")
+    assert "paused" in message.text
