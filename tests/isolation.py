@@ -1,4 +1,7 @@
-"""Tests of configuration run in an empty folder, with an environment that says nothing."""
+"""Tests of configuration run in an empty folder, with an environment that says nothing.
+
+What the owner is asked there, the test types.
+"""
 
 import logging
 import os
@@ -6,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from config.logging import OURS, QUIET
 
@@ -47,3 +51,16 @@ def logging_as_before() -> Iterator[None]:
     root.handlers, root.level = handlers, level
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the owner types, in order, at a terminal."""
+    typed: list[str] = []
+
+    def next_answer(_console: Console, *_prompt: object, **_options: object) -> str:
+        return typed.pop(0)
+
+    monkeypatch.setattr(Console, "input", next_answer)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    return typed

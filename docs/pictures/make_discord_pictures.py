@@ -6,6 +6,10 @@ The answers are written here; how they are posted, split and ended is the adapte
 what `pip install simcord[screenshot]` brings, and Chromium (Debian: chromium) on the path.
 """
 
+# Playwright comes with simcord[screenshot], which the project's own environment does without.
+# pyright: reportMissingImports=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from bot.cli.init import best_fitting
 from bot.engine.failures import GIB
@@ -13,22 +12,9 @@ from bot.library import ModelLibrary
 from config.catalogue import Catalogue, ModelEntry
 from tests.adapters.discord.doubles import BOT_ID, TOKEN
 from tests.cli.running import run
-from tests.isolation import workplace
+from tests.isolation import answers, workplace
 
-__all__ = ["workplace"]
-
-
-@pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the owner types, in order, at a terminal."""
-    typed: list[str] = []
-
-    def next_answer(_console: Console, *_prompt: object, **_options: object) -> str:
-        return typed.pop(0)
-
-    monkeypatch.setattr(Console, "input", next_answer)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    return typed
+__all__ = ["answers", "workplace"]
 
 
 @pytest.fixture

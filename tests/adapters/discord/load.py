@@ -15,9 +15,10 @@ from typing import cast
 from bench.event_loop import watch_lag
 from bot.engine.transformers_engine import TransformersEngine
 from config.catalogue import BUILTIN, Catalogue
-from tests.adapters.discord.process import bot, until
+from tests.adapters.discord.process import bot
 from tests.discord_server import BOT_ID, CHANNEL_ID, running
 from tests.scripted import ScriptedEngine
+from tests.sockets import until
 
 MODEL = Path(__file__).parents[3] / "bot" / "builtin" / "model"
 CONVERSATIONS, IN_ONE_CHANNEL = 50, 10

@@ -13,9 +13,10 @@ from typing import Any
 
 import psutil
 
-from tests.adapters.discord.process import bot, until
+from tests.adapters.discord.process import bot
 from tests.discord_server import GUILD_ID, guild, running
 from tests.scripted import ScriptedEngine
+from tests.sockets import until
 
 GUILDS = 5000
 CHANNELS, ROLES = 30, 20

@@ -5,7 +5,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.adapters.discord.doubles import settings_with
 from tests.flow import compose
 from tests.scripted import ScriptedEngine
 from tests.slow_engine import SlowEngine
+from tests.sockets import until
 
 
 def settings_for(address: str, **given: object) -> Settings:
@@ -57,13 +58,6 @@ async def bot(
             flow.cancel()
     finally:
         await store.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until a condition holds; fail where it never does."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what is waited for is on the other side
-            await asyncio.sleep(0.005)
 
 
 async def _begin_and_wait(folder: Path, address: str) -> None:

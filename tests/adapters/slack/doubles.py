@@ -20,6 +20,7 @@ from tests.contract.recording_services import DictState, RecordingServices
 from tests.slack_server.member import Member
 from tests.slack_server.server import SIGNING_SECRET, SlackServer, running
 from tests.slack_server.workspace import CHANNEL
+from tests.sockets import until
 
 BOT_TOKEN = "xoxb-1111-2222-not-a-real-one"
 APP_TOKEN = "xapp-1-A0FIRESIDE-3333-not-a-real-one"
@@ -165,15 +166,3 @@ async def started(
     services = services or WorkspaceServices()
     async with running(server) as slack, connected(services, slack, clock, at, **given) as adapter:
         yield LoopbackSlack(slack, adapter, services)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until a condition holds; fail where it never does."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what is waited for is on the other side
-            await asyncio.sleep(0.005)
-
-
-async def settled(seconds: float = 0.1) -> None:
-    """Let what could still come, come: for what must not."""
-    await asyncio.sleep(seconds)

@@ -14,10 +14,11 @@ from pathlib import Path
 from adapters.slack.adapter import SlackAdapter
 from bot.orchestrator import Limits
 from bot.store.sql_store import SqlStore
-from tests.adapters.slack.doubles import settings_with, until
+from tests.adapters.slack.doubles import settings_with
 from tests.flow import compose
 from tests.scripted import ScriptedEngine
 from tests.slow_engine import SlowEngine
+from tests.sockets import until
 
 
 @asynccontextmanager

@@ -16,10 +16,11 @@ from bot.messages import (
     MessageEdited,
     Removed,
 )
-from tests.adapters.slack.doubles import LoopbackSlack, WorkspaceServices, settled, started, until
+from tests.adapters.slack.doubles import LoopbackSlack, WorkspaceServices, started
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, SlackServer
 from tests.slack_server.workspace import BOT_ID, BOT_USER, CHANNEL, DIRECT, TEAM
+from tests.sockets import settled, until
 
 PAYLOADS = Path(__file__).parents[2] / "payloads" / "slack"
 

@@ -4,27 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from bot.commands.build import described_registry
 from tests.adapters.slack.doubles import APP_TOKEN, BOT_TOKEN
 from tests.cli.running import run
-from tests.isolation import workplace
+from tests.isolation import answers, workplace
 
-__all__ = ["workplace"]
-
-
-@pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the owner types, in order, at a terminal."""
-    typed: list[str] = []
-
-    def next_answer(_console: Console, *_prompt: object, **_options: object) -> str:
-        return typed.pop(0)
-
-    monkeypatch.setattr(Console, "input", next_answer)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    return typed
+__all__ = ["answers", "workplace"]
 
 
 def test_both_tokens_are_asked_for_until_they_look_like_some(

@@ -10,13 +10,14 @@ from bot.adapter import Choice
 from bot.commands.registry import Caller, Command, Outcome, Parameter, ParameterKind, Said
 from bot.errors import StoreUnavailable
 from bot.messages import Addressed, CommandInvoked, IncomingMessage, ReplyView
-from tests.adapters.slack.doubles import WorkspaceServices, settled, started, until
+from tests.adapters.slack.doubles import WorkspaceServices, started
 from tests.adapters.slack.process import bot
 from tests.scripted import ScriptedEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Envelope, running
 from tests.slack_server.workspace import CHANNEL, DIRECT, PRIVATE
 from tests.slow_engine import SlowEngine
+from tests.sockets import settled, until
 
 
 async def answer_of(envelope: Envelope) -> dict[str, Any]:

@@ -4,12 +4,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tests.adapters.slack.doubles import LoopbackSlack, started, until
+from tests.adapters.slack.doubles import LoopbackSlack, started
 from tests.adapters.slack.process import bot
 from tests.scripted import ScriptedEngine
 from tests.slack_server.member import Member
 from tests.slack_server.server import Fault, SlackServer, running
 from tests.slack_server.workspace import DIRECT
+from tests.sockets import until
 
 
 async def open_home(server: SlackServer, tab: str = "home") -> None:

@@ -8,12 +8,13 @@ import pytest
 
 from adapters.slack.missed import MARK_KEY
 from bot.messages import IncomingMessage
-from tests.adapters.slack.doubles import WorkspaceServices, connected, now, settled, until
+from tests.adapters.slack.doubles import WorkspaceServices, connected, now
 from tests.adapters.slack.process import bot
 from tests.scripted import ScriptedEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, SlackServer, running
 from tests.slack_server.workspace import CHANNEL, DIRECT
+from tests.sockets import settled, until
 
 
 async def seen(services: WorkspaceServices, seconds_ago: float = 30) -> None:

@@ -20,13 +20,14 @@ from bot.engine.base import (
 )
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable
 from bot.messages import Action, ReplyView
-from tests.adapters.slack.doubles import connected, settings_with, settled, started, until
+from tests.adapters.slack.doubles import connected, settings_with, started
 from tests.adapters.slack.process import bot
 from tests.scripted import ScriptedEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, SlackServer, running
 from tests.slack_server.workspace import ARCHIVED, CHANNEL, DIRECT, visible
 from tests.slow_engine import SlowEngine
+from tests.sockets import settled, until
 
 
 def growing(text: str, stable: int | None = None) -> ReplyView:

@@ -6,9 +6,10 @@ from bot.access import may_talk
 from bot.messages import IncomingMessage
 from bot.setting_specs import Scope, SettingName
 from bot.settings_scope import Effective, Resolved
-from tests.adapters.slack.doubles import LoopbackSlack, started, until
+from tests.adapters.slack.doubles import LoopbackSlack, started
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, SlackServer
+from tests.sockets import until
 
 
 class Time:

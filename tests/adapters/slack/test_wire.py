@@ -9,13 +9,14 @@ import pytest
 
 from bot.errors import StoreUnavailable
 from config.errors import ConfigurationError
-from tests.adapters.slack.doubles import BOT_TOKEN, WorkspaceServices, settled, started, until
+from tests.adapters.slack.doubles import BOT_TOKEN, WorkspaceServices, started
 from tests.adapters.slack.process import bot
 from tests.scripted import ScriptedEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, running
 from tests.slack_server.workspace import CHANNEL, DIRECT
 from tests.slow_engine import SlowEngine
+from tests.sockets import settled, until
 
 
 async def test_a_direct_message_is_answered_without_a_thread(tmp_path: Path) -> None:
