@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.markdown:
         console.print(markdown(results, given.model, [*WAYS]), markup=False, soft_wrap=True)
     if given.plot is not None:
-        plot(results, given.model, [*WAYS], given.plot)
+        plot(results, [*WAYS], given.plot)
     return 0
 
 
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, help="keep what was measured in this file")
     parser.add_argument("--weights", type=Path, help="keep random weights in this folder")
     parser.add_argument("--markdown", action="store_true", help="print a table for a document")
-    parser.add_argument("--plot", type=Path, help="draw the throughput into this PNG file")
+    parser.add_argument("--plot", type=Path, help="draw all throughputs into this PNG file")
     return parser
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -16,6 +16,7 @@ PLAIN = "generate"
 HEADINGS = ("N", "way", "tokens/s", "ratio", "first p50", "first p99", "token gap", "load",
             "lag p99 / max", "memory")  # fmt: skip
 TERMINAL_COLUMNS = 7
+PANELS_ABREAST = 3
 
 
 def rows(results: Results, model: str, ways: Sequence[str]) -> list[tuple[str, ...]]:
@@ -57,27 +58,40 @@ def scenario_lines(results: Results, model: str, scenarios: Sequence[str]) -> li
     ]
 
 
-def plot(results: Results, model: str, ways: Sequence[str], file: Path) -> None:
-    """Throughput by the number of conversations, a line each way."""
+def plot(results: Results, ways: Sequence[str], file: Path) -> None:
+    """Throughput by the number of conversations: a panel each model, a line each way."""
     # Imported here: only who asks for a plot needs it.
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes: Any = figure.add_subplot()  # only partly typed
-    for way in ways:
-        found = [(count, results.medians(model, way, count)) for count in results.counts(model)]
-        points = [(count, figures["tokens_per_s"]) for count, figures in found if figures]
-        if points:
-            axes.plot(*zip(*points, strict=True), marker="o", label=way)
-    axes.set(xlabel="conversations", ylabel="tokens/s", title=model, ylim=(0, None))
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(results.counts(model), map(str, results.counts(model)))
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    cast("Any", figure).savefig(file, dpi=120)
+    colors: Any = mpl.colormaps["tab20"]
+    models = results.models()
+    columns = min(len(models), PANELS_ABREAST)
+    lines = math.ceil(len(models) / columns)
+    figure: Any = Figure(figsize=(3.4 * columns + 0.6, 2.8 * lines + 0.9), layout="constrained")
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)  # only partly typed
+    known: dict[str, Any] = {}
+    for model, axes in zip(models, panels, strict=False):
+        for index, way in enumerate(ways):
+            if points := _throughputs(results, model, way):
+                (line,) = axes.plot(*zip(*points, strict=True), marker=".", color=colors(index))
+                known.setdefault(way, line)
+        axes.set(title=model, xlabel="conversations", ylabel="tokens/s")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(results.counts(model), map(str, results.counts(model)))
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(models) :]:
+        axes.set_axis_off()
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=6, frameon=False)
+    figure.savefig(file, dpi=120)
+
+
+def _throughputs(results: Results, model: str, way: str) -> list[tuple[int, float]]:
+    found = [(count, results.medians(model, way, count)) for count in results.counts(model)]
+    return [(count, figures["tokens_per_s"]) for count, figures in found if figures]
 
 
 def _row(

@@ -95,9 +95,10 @@ def test_ratios_are_to_plain_generate_and_medians_over_the_repeats() -> None:
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     results = Results()
-    for count in (1, 4):
-        results.add(Run("fireside", "engine", count, 0), figures(10.0 * count))
-    plot(results, "fireside", ["generate", "engine"], tmp_path / "plot.png")
+    for model in ("fireside", "lab", "small", "large"):
+        for count in (1, 4):
+            results.add(Run(model, "engine", count, 0), figures(10.0 * count))
+    plot(results, ["generate", "engine"], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
