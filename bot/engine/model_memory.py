@@ -26,7 +26,7 @@ from bot.engine.diagnosis import log_error, unloadable
 from bot.engine.jobs import LoadJob, UnloadJob
 from bot.engine.kv_cache import PrefixCache
 from bot.engine.memory import available_bytes, return_freed_memory
-from bot.engine.processor import SpareCores
+from bot.engine.processor import SpareCores, core_quota
 from bot.engine.residency import NoRoom, Residency, Resident
 from bot.errors import EngineUnavailable, FiresideError, ModelError, ModelNotInstalled
 from config.catalogue import ModelEntry
@@ -88,7 +88,8 @@ class ModelMemory:
         self._tell = tell_loading
         self._between_pieces = between_pieces
         self._device = choose_device()
-        self._threads = torch.get_num_threads()
+        threads = torch.get_num_threads()
+        self._threads = min(threads, core_quota() or threads)
         self._spare = SpareCores(psutil.cpu_count() or self._threads, settings.monotonic)
         self.budget = settings.memory_budget_bytes or free_bytes(self._device) // 2
         self.prefixes = PrefixCache(self.budget // PREFIX_SHARE)

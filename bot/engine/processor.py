@@ -1,4 +1,4 @@
-"""How many cores to compute with: as many as other programs leave.
+"""How many cores to compute with: as many as the container may use and other programs leave.
 
 The threads of one forward pass wait for each other at the end of every layer's products. Beside a
 busy neighbour the slowest of them decides, and one thread alone is faster than two.
@@ -6,7 +6,9 @@ busy neighbour the slowest of them decides, and one thread alone is faster than 
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -16,6 +18,12 @@ CHECK_S = 0.25
 IDLE = ("idle", "iowait")
 COUNTED_ELSEWHERE = ("guest", "guest_nice")
 """What Linux counts as a user's time as well."""
+
+QUOTA_FILES = (
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
+"""Processor time that a container may use and in which time, microseconds: cgroup version 2, 1."""
 
 
 class SpareCores:
@@ -55,6 +63,17 @@ class SpareCores:
         passed_s, busy_s, own_s = (new - old for new, old in zip(looked, before, strict=True))
         others = max(0.0, (busy_s - own_s) / passed_s)
         self._count = max(1, math.floor(self._cores - others + 0.5))
+
+
+def core_quota(files: Sequence[Sequence[str]] = QUOTA_FILES) -> int | None:
+    """How many cores the container's limit comes to, at least one; None without a limit."""
+    for group in files:
+        with suppress(OSError, ValueError):
+            words = " ".join(Path(file).read_text(encoding="ascii") for file in group).split()
+            quota, period = (int(word) for word in words)
+            if quota > 0:
+                return max(1, quota // period)
+    return None
 
 
 def busy_seconds() -> float:

@@ -1,8 +1,10 @@
 """How many cores other programs leave: by a clock and counters of the test."""
 
+from pathlib import Path
+
 import pytest
 
-from bot.engine.processor import CHECK_S, SpareCores, busy_seconds
+from bot.engine.processor import CHECK_S, SpareCores, busy_seconds, core_quota
 
 
 class Machine:
@@ -74,3 +76,23 @@ def test_the_machines_own_counter_goes_up_with_work() -> None:
     while busy_seconds() == before:
         sum(range(10_000))
     assert busy_seconds() > before > 0
+
+
+@pytest.mark.parametrize(
+    ("contents", "cores"),
+    [
+        (["200000 100000\n"], 2),
+        (["150000 100000\n"], 1),
+        (["50000 100000\n"], 1),
+        (["max 100000\n"], None),
+        (["400000\n", "100000\n"], 4),
+        (["-1\n", "100000\n"], None),
+        ([], None),
+    ],
+)
+def test_a_containers_limit_is_kept(tmp_path: Path, contents: list[str], cores: int | None) -> None:
+    files = [tmp_path / f"limit-{index}" for index in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_text(content)
+    missing = [str(tmp_path / "missing")]
+    assert core_quota([missing, [str(file) for file in files]]) == cores
