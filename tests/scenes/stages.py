@@ -26,7 +26,8 @@ from config.catalogue import Catalogue, ModelEntry
 from tests.adapters.console.doubles import SEAT, TypedLines, VirtualTerminal, console_on
 from tests.adapters.discord.process import settings_for
 from tests.adapters.slack.doubles import settings_with
-from tests.discord_server import BOT_ID, DiscordServer, member
+from tests.discord_objects import BOT_ID, member
+from tests.discord_server import DiscordServer
 from tests.discord_server import running as running_discord
 from tests.flow import compose, until
 from tests.scenes.actor import Actor

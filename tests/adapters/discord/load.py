@@ -16,7 +16,8 @@ from bench.event_loop import watch_lag
 from bot.engine.transformers_engine import TransformersEngine
 from config.catalogue import BUILTIN, Catalogue
 from tests.adapters.discord.process import bot
-from tests.discord_server import BOT_ID, CHANNEL_ID, running
+from tests.discord_objects import BOT_ID, CHANNEL_ID
+from tests.discord_server import running
 from tests.scripted import ScriptedEngine
 from tests.sockets import until
 

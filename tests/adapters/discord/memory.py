@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 
 from tests.adapters.discord.process import bot
-from tests.discord_server import GUILD_ID, guild, running
+from tests.discord_objects import GUILD_ID, guild
+from tests.discord_server import running
 from tests.scripted import ScriptedEngine
 from tests.sockets import until
 

@@ -9,7 +9,8 @@ from discord.http import Route
 from adapters.discord import examine
 from bot.adapter import Finding
 from tests.adapters.discord.process import settings_for
-from tests.discord_server import CHANNEL_ID, MESSAGE_CONTENT_FLAG, DiscordServer, running
+from tests.discord_objects import CHANNEL_ID
+from tests.discord_server import MESSAGE_CONTENT_FLAG, DiscordServer, running
 
 
 @pytest.fixture(autouse=True)

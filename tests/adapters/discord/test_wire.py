@@ -18,7 +18,8 @@ from bot.store.sql_store import SqlStore
 from config.errors import ConfigurationError
 from tests.adapters.discord.doubles import TOKEN
 from tests.adapters.discord.process import bot, settings_for
-from tests.discord_server import BOT_ID, CHANNEL_ID, THREAD_ID, DiscordServer, Fault, running
+from tests.discord_objects import BOT_ID, CHANNEL_ID, THREAD_ID
+from tests.discord_server import DiscordServer, Fault, running
 from tests.flow import compose
 from tests.scripted import ScriptedEngine
 from tests.slow_engine import SlowEngine
