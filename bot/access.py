@@ -6,7 +6,8 @@ allows only some shuts out everybody else. Without a list everybody may talk. Ow
 
 from bot.errors import NotPermitted
 from bot.messages import Author, ConversationRef
-from bot.setting_specs import SettingName, entries_in
+from bot.setting_specs import SettingName
+from bot.setting_values import entries_in
 from bot.settings_scope import Effective
 from bot.translations import gettext as _
 

@@ -1,94 +1,29 @@
 """The model hub: what a repository holds, and fetching its files, resumed and verified.
 
 It talks to the Hugging Face hub or a mirror of it through huggingface_hub. Which files belong to a
-model is decided here; where they are kept is the library's business.
+model stands in `remote_files.py`; where they are kept is the library's business.
 """
 
-import hashlib
 import os
-import re
 import ssl
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bot.errors import DownloadFailed
+from bot.remote_files import RemoteFile, RemoteModel, belonging, remote_file
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 from config.settings import HubSettings
 
 if TYPE_CHECKING:
     import httpx2
-    from huggingface_hub.hf_api import RepoSibling
 
 TIMEOUT_S = 30.0
-CHUNK_BYTES = 1 << 20
 MAX_RETRIES = 5
 """How often a broken transfer is taken up again in one pull, as long as each attempt gets on."""
-
-SAFETENSORS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
-TORCH_WEIGHTS = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin(\.index\.json)?")
-DESCRIPTION = re.compile(
-    r"(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab"
-    r"|chat_template)\.json"
-    r"|(vocab|merges)\.txt|(tokenizer|spiece|sentencepiece(\.bpe)?)\.model|chat_template\.jinja"
-    r"|LICENSE(\.txt|\.md)?"
-)
-"""Configuration, tokenizer, chat template and licence; never code, never another format."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A file on the hub: `sha256` for large files, `git_id` (git's hash of a blob) for others."""
-
-    name: str
-    size_bytes: int
-    sha256: str | None = None
-    git_id: str | None = None
-
-    def is_at(self, path: Path) -> bool:
-        """Whether this very file is at a path: size and checksum agree."""
-        if not path.is_file() or path.stat().st_size != self.size_bytes:
-            return False
-        digest = self._digest()
-        if digest is None:
-            return True
-        with path.open("rb") as opened:
-            while chunk := opened.read(CHUNK_BYTES):
-                digest.update(chunk)
-        return digest.hexdigest() == (self.sha256 or self.git_id)
-
-    def _digest(self) -> "_Digest | None":
-        if self.sha256 is not None:
-            return hashlib.sha256()
-        if self.git_id is not None:
-            # Git's name of a blob: it finds damage; it is no protection from an attacker.
-            digest = hashlib.sha1(usedforsecurity=False)
-            digest.update(f"blob {self.size_bytes}\0".encode())
-            return digest
-        return None
-
-
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteModel:
-    """A model at one commit: the files that belong to it."""
-
-    repository: str
-    commit: str
-    files: tuple[RemoteFile, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """All files together."""
-        return sum(file.size_bytes for file in self.files)
 
 
 class Hub:
@@ -256,8 +191,14 @@ class HubSession:
         info = self._api.model_info(
             repository, revision=entry.revision, files_metadata=True, timeout=TIMEOUT_S
         )
-        files = [_remote_file(sibling) for sibling in info.siblings or []]
-        return RemoteModel(repository, str(info.sha), tuple(_belonging(entry, files)))
+        files = belonging([remote_file(sibling) for sibling in info.siblings or []])
+        if not files:
+            raise _failed(
+                entry,
+                _("{repository} has no weights that can be used").format(repository=repository),
+                _("Fireside loads models in the format of transformers, in safetensors."),
+            )
+        return RemoteModel(repository, str(info.sha), tuple(files))
 
     def download(
         self, model: RemoteModel, file: RemoteFile, path: Path, received: Callable[[int], None]
@@ -310,28 +251,6 @@ class HubSession:
                     if opened.tell() > file.size_bytes:
                         # More than was announced: the check of the file tells, the disk stays free.
                         return
-
-
-def _remote_file(sibling: "RepoSibling") -> RemoteFile:
-    """What the hub tells of a file; `ValueError` where it does not even tell the size."""
-    size = sibling.lfs.size if sibling.lfs else sibling.size
-    if size is None:
-        raise ValueError("a file without a size")
-    digest = sibling.lfs.sha256 if sibling.lfs else None
-    return RemoteFile(sibling.rfilename, size, digest, sibling.blob_id)
-
-
-def _belonging(entry: ModelEntry, files: Sequence[RemoteFile]) -> Sequence[RemoteFile]:
-    """The files of the model itself; torch's own format only where there are no safetensors."""
-    weights = [file for file in files if SAFETENSORS.fullmatch(file.name)]
-    weights = weights or [file for file in files if TORCH_WEIGHTS.fullmatch(file.name)]
-    if not weights:
-        raise _failed(
-            entry,
-            _("{repository} has no weights that can be used").format(repository=entry.repository),
-            _("Fireside loads models in the format of transformers, in safetensors."),
-        )
-    return [file for file in files if DESCRIPTION.fullmatch(file.name)] + weights
 
 
 def _failed(entry: ModelEntry, problem: str, advice: str) -> DownloadFailed:

@@ -19,7 +19,8 @@ from bot.clock import utc_now
 from bot.engine.failures import size_text
 from bot.engine.weights import DamagedCheckpoint, inspect_weights
 from bot.errors import BrokenModel, DownloadFailed, ModelNotInstalled, UsageError
-from bot.hub import Hub, HubSession, RemoteFile, RemoteModel
+from bot.hub import Hub, HubSession
+from bot.remote_files import RemoteFile, RemoteModel
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 from config.settings import HubSettings

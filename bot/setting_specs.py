@@ -3,16 +3,13 @@
 Values are text that is checked here; which of them holds where stands in `settings_scope.py`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
-from bot.commands.registry import Who, shorten
-from bot.errors import UsageError
+from bot.commands.registry import Who
+from bot.setting_values import Entries, Number, OneOf, Values, Words
 from bot.store.ports.scopes import PERSONAL_SCOPE
-from bot.translations import gettext as _
 
 
 class Scope(StrEnum):
@@ -57,112 +54,6 @@ class SettingKind(StrEnum):
     PREFERENCE = "preference"
     POLICY = "policy"
 
-
-class Values(Protocol):
-    """What a setting takes."""
-
-    def check(self, name: str, text: str) -> str:
-        """The value in its one way to write it. Raises `UsageError` that says what is taken."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Any text up to a length."""
-
-    max_chars: int
-
-    def check(self, name: str, text: str) -> str:
-        """The text without the space around it."""
-        if len(text.strip()) > self.max_chars:
-            problem = _("{name} takes up to {limit:,} characters, and that was {length:,}.")
-            raise UsageError(problem.format(name=name, limit=self.max_chars, length=len(text)))
-        return text.strip()
-
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """One of some words."""
-
-    choices: tuple[str, ...]
-
-    def check(self, name: str, text: str) -> str:
-        """The word in small letters."""
-        value = text.strip().lower()
-        if value not in self.choices:
-            problem = _("{name} is one of {choices}, not {value}.")
-            choices = ", ".join(self.choices)
-            raise UsageError(problem.format(name=name, choices=choices, value=shorten(text)))
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number between two bounds, both allowed."""
-
-    least: float
-    most: float
-    is_whole: bool = False
-
-    def check(self, name: str, text: str) -> str:
-        """The number as Python writes it."""
-        try:
-            number = int(text) if self.is_whole else float(text)
-        except ValueError:
-            number = float("nan")
-        if not self.least <= number <= self.most:
-            kind = _("a whole number") if self.is_whole else _("a number")
-            problem = _("{name} is {kind} from {least:,} to {most:,}, not {value}.")
-            raise UsageError(
-                problem.format(
-                    name=name, kind=kind, least=self.least, most=self.most, value=shorten(text)
-                )
-            )
-        return str(number) if self.is_whole else f"{number:g}"
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """A list of who and where, such as "user:42, role:7, channel:9, workspace:1"."""
-
-    max_entries: int = 200
-
-    def check(self, name: str, text: str) -> str:
-        """The entries without repetitions. Mentions of a platform are taken as what they mean."""
-        entries = dict.fromkeys(entry_of(name, word) for word in text.replace(",", " ").split())
-        if len(entries) > self.max_entries:
-            problem = _("{name} takes up to {limit} entries, and those were {number}.")
-            raise UsageError(problem.format(name=name, limit=self.max_entries, number=len(entries)))
-        return ", ".join(entries)
-
-
-def entries_in(value: str) -> tuple[str, ...]:
-    """The entries of such a setting's value."""
-    return tuple(entry for entry in value.split(", ") if entry)
-
-
-def entry_of(name: str, word: str) -> str:
-    """One entry. Raises `UsageError` that says how one looks."""
-    for pattern, kind in _MENTIONS:
-        if found := pattern.fullmatch(word):
-            return f"{kind}:{found[1]}"
-    if _ENTRY.fullmatch(word):
-        kind, _colon, id_ = word.partition(":")
-        return f"{kind.lower()}:{id_}"
-    problem = _(
-        "{name} takes a mention, or user:ID, role:ID, channel:ID or workspace:ID, not {word}."
-    )
-    raise UsageError(problem.format(name=name, word=shorten(word)))
-
-
-_ENTRY = re.compile(r"(?i:user|role|channel|workspace):[A-Za-z0-9._-]{1,64}")
-_MENTIONS = (
-    (re.compile(r"<@!?([A-Za-z0-9]+)(?:\|[^>]*)?>"), "user"),
-    (re.compile(r"<@&([0-9]+)>"), "role"),
-    (re.compile(r"<!subteam\^([A-Za-z0-9]+)(?:\|[^>]*)?>"), "role"),
-    (re.compile(r"<#([A-Za-z0-9]+)(?:\|[^>]*)?>"), "channel"),
-)
-"""How Discord and Slack write mentions, and what is mentioned so."""
 
 SWITCH = OneOf(("on", "off"))
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from bot.commands.registry import Caller, Command, Parameter, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
-from bot.setting_specs import SETTINGS, Scope, SettingName, entries_in, entry_of
+from bot.setting_specs import SETTINGS, Scope, SettingName
+from bot.setting_values import entries_in, entry_of
 from bot.settings_scope import ScopedSettings, origin, whom
 from bot.translations import gettext as _
 

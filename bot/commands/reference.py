@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from bot.commands.registry import Command, CommandRegistry, Parameter, Who
-from bot.setting_specs import SETTINGS, Entries, Number, OneOf, SettingSpec, Words
+from bot.setting_specs import SETTINGS, SettingSpec
+from bot.setting_values import Entries, Number, OneOf, Words
 
 HEAD = """\
 # Commands
