@@ -7,7 +7,7 @@ from scripts.commands_page import page
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-async def test_the_page_about_commands_is_what_the_registry_says() -> None:
+def test_the_page_about_commands_is_what_the_registry_says() -> None:
     written = (DOCS / "commands.md").read_text("utf-8")
     hint = "run: python -m scripts.commands_page > docs/commands.md"
-    assert written == await page(), hint
+    assert written == page(), hint
