@@ -5,6 +5,7 @@ business (`batch`).
 """
 
 from collections.abc import Sequence
+from math import isfinite
 
 import torch
 
@@ -14,6 +15,7 @@ from bot.engine.families import ModelKind
 from bot.engine.sampling import (
     choose,
     followers,
+    highest,
     log_probability,
     probabilities_of,
     seeded_generator,
@@ -78,7 +80,7 @@ class Row:
     def choose(self) -> int | None:
         """Choose a token from the logits; None when it is an end token."""
         assert self.logits is not None
-        if not bool(torch.isfinite(self.logits.max())):
+        if not isfinite(self.logits[highest(self.logits)]):
             raise BrokenNumbers
         token = choose(self._allowed(self.logits), self.history, self._sampling, self._generator)
         if self._sampling.best_of > 1:

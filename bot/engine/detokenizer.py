@@ -11,6 +11,9 @@ from bot.engine.base import ReasoningDelta, TextDelta
 REPLACEMENT = "\ufffd"
 """What decoding gives for bytes that are not a whole character yet."""
 
+LONGEST_CHARACTER = 4
+"""Bytes, and so tokens at most, of one character."""
+
 OPEN_TAG = "<think>"
 CLOSE_TAG = "</think>"
 
@@ -44,10 +47,24 @@ class Detokenizer:
         self._ids.append(token)
         text = self._pending()
         if not text or text.endswith(REPLACEMENT):
-            return ""
+            return self._hopeless(text)
         self._ids = self._ids[self._context :]
         self._context = len(self._ids)
         return text
+
+    def _hopeless(self, text: str) -> str:
+        """What of it no further token can make whole, so that not all is decoded anew each time."""
+        if len(self._ids) - self._context < 4 * LONGEST_CHARACTER:
+            return ""
+        cut = len(self._ids) - LONGEST_CHARACTER
+        before = self._decode(self._ids[: self._context])
+        begun = self._decode(self._ids[:cut])[len(before) :]
+        rest = self._decode(self._ids[self._context : cut])
+        if not text.startswith(begun) or rest != begun:
+            return ""
+        self._ids = self._ids[self._context :]
+        self._context = cut - self._context
+        return begun
 
     def finish(self) -> str:
         """What is left, whole characters or not."""

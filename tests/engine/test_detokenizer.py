@@ -1,14 +1,15 @@
 """Deltas: whole characters, nothing leaked, together the whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 
 from bot.engine.base import ReasoningDelta, TextDelta
-from bot.engine.detokenizer import REPLACEMENT, AnswerSplitter, Detokenizer
+from bot.engine.detokenizer import LONGEST_CHARACTER, REPLACEMENT, AnswerSplitter, Detokenizer
 from bot.engine.tokenizer import ModelTokenizer
 from tests.checkpoints import TINY, byte_level_bpe
 from tests.engine.engines import tokenizer_of
@@ -17,6 +18,14 @@ from tests.engine.engines import tokenizer_of
 @pytest.fixture(scope="module")
 def tokenizers(checkpoints: Mapping[str, Path]) -> Mapping[str, ModelTokenizer]:
     return {name: tokenizer_of(folder) for name, folder in checkpoints.items()}
+
+
+def bytes_to_unicode() -> dict[int, str]:
+    """How byte-level tokenizers write each byte."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    own = {ord(letter): letter for letter in alphabet if ord(letter) < 256}
+    others = iter(letter for letter in alphabet if ord(letter) >= 256)
+    return own | {byte: next(others) for byte in range(256) if byte not in own}
 
 
 def pushed(tokenizer: ModelTokenizer, ids: list[int]) -> list[str]:
@@ -52,6 +61,27 @@ def test_an_emoji_of_many_tokens_comes_in_one_piece() -> None:
     assert len(ids) == 4
     detokenizer = Detokenizer(lambda ids: BYTE_LEVEL.decode(list(ids)))
     assert [detokenizer.push(token) for token in ids] == ["", "", "", "🎈"]
+
+
+@given(
+    st.lists(st.sampled_from([0xFF, 0x80, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x61])), st.integers(0, 3)
+)
+def test_bytes_that_are_no_text_are_not_decoded_again_and_again(
+    tail: list[int], starts: int
+) -> None:
+    alphabet = bytes_to_unicode()
+    ids = [BYTE_LEVEL.token_to_id(alphabet[byte]) for byte in [0x61] * starts + [0xFF] * 40 + tail]
+    longest = 0
+
+    def decode(ids: Sequence[int]) -> str:
+        nonlocal longest
+        longest = max(longest, len(ids))
+        return BYTE_LEVEL.decode(list(ids))
+
+    detokenizer = Detokenizer(decode)
+    deltas = [*(detokenizer.push(token) for token in ids), detokenizer.finish()]
+    assert "".join(deltas) == BYTE_LEVEL.decode(ids)
+    assert longest <= 12 * LONGEST_CHARACTER
 
 
 @pytest.mark.parametrize("name", TINY)
