@@ -61,16 +61,18 @@ class CausalBatch(SlotBatch):
             if self._left(slot) == 0
         ]
         for row, own in ready:
-            row.logits = own
+            row.expect(own, ())
             self._promote(self._rows.index(row))
         return [row for row, _own in ready]
 
     @override
     def _decode(self, rows: int) -> Sequence[Row]:
-        logits = self._feed(range(rows), [1] * rows)
-        for row, own in zip(self._rows[:rows], logits, strict=True):
-            row.logits = own
-        return self._rows[:rows]
+        decoding = self._rows[:rows]
+        guesses = self._guesses(decoding)
+        logits = self._feed(range(rows), [1 + len(guess) for guess in guesses], guesses)
+        for row, own, guess in zip(decoding, logits, guesses, strict=True):
+            row.expect(own[-1 - len(guess) :], guess)
+        return decoding
 
     @override
     def _kept(self, slot: int, tokens: int | None) -> Prefix | None:
@@ -98,16 +100,21 @@ class CausalBatch(SlotBatch):
     def _left(self, slot: int) -> int:
         return len(self._rows[slot].history) - self._cache.lengths[slot]
 
-    def _feed(self, slots: Sequence[int], counts: Sequence[int]) -> torch.Tensor:
-        """One forward pass of the next `counts` tokens of slots' rows; logits [rows, vocabulary]
-        after the last one.
+    def _feed(
+        self,
+        slots: Sequence[int],
+        counts: Sequence[int],
+        guesses: Sequence[Sequence[int]] | None = None,
+    ) -> torch.Tensor:
+        """One forward pass of the next `counts` tokens of slots' rows, guesses counted; logits
+        [rows, 1 + most guesses, vocabulary] after the last ones.
         """
         self.fed = [self._rows[slot] for slot in slots]
         planned = self._cache.begin(slots, counts)
         width = planned.positions.shape[1]
         ids = [
-            [0] * (width - count) + self._fed_next(slot, count)
-            for slot, count in zip(slots, counts, strict=True)
+            [0] * (width - count) + self._fed_next(slot, count - len(guess)) + [*guess]
+            for slot, count, guess in zip(slots, counts, guesses or [()] * len(slots), strict=True)
         ]
         output = self._checkpoint.model(
             input_ids=torch.tensor(ids, device=planned.positions.device),
@@ -115,10 +122,10 @@ class CausalBatch(SlotBatch):
             position_ids=planned.position_ids,
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=1 if guesses is None else width,
         )
         self._cache.finish(slots, counts)
-        return cast("torch.Tensor", output.logits[:, -1]).float()
+        return cast("torch.Tensor", output.logits).float()
 
     def _fed_next(self, slot: int, count: int) -> list[int]:
         start = self._cache.lengths[slot]

@@ -4,6 +4,7 @@ Only the engine's worker thread imports this module. How rows go through their m
 business (`batch`).
 """
 
+from collections import deque
 from collections.abc import Sequence
 from math import isfinite
 
@@ -21,6 +22,7 @@ from bot.engine.sampling import (
     seeded_generator,
     without,
 )
+from bot.engine.speculation import PromptLookup
 
 OPTIONS = 5
 """How many of the likeliest tokens a trace holds at each place."""
@@ -35,9 +37,10 @@ class Row:
 
     `history` is what counts as said for penalties: with a decoder-only model, the prompt too;
     `source` is what the encoder is given, nothing for decoder-only models. `logits` [vocabulary]
-    are set by the batch, and a token chosen from them is fed at the row's next pass. `tokens` are
-    those said; an end token ends the row and is not among them. `total_log_probability` sums what
-    the unfiltered model gave them, end token included.
+    are set by the batch, several in a row where it guessed (`speculation`), and a token chosen from
+    them is fed at the row's next pass. `tokens` are those said; an end token ends the row and is
+    not among them. `total_log_probability` sums what the unfiltered model gave them, end token
+    included.
     """
 
     def __init__(
@@ -66,6 +69,9 @@ class Row:
         self.chosen = 0
         self.is_ended = False
         self.logits: torch.Tensor | None = None
+        self.lookup = PromptLookup(self.source)
+        self._guessed = 0
+        self._ahead: deque[tuple[int, torch.Tensor]] = deque()
 
     @property
     def mean_log_probability(self) -> float:
@@ -76,6 +82,33 @@ class Row:
     def tokens_left(self) -> int:
         """How many more it may say."""
         return max(0, self._sampling.max_tokens - len(self.tokens))
+
+    def guess(self, most: int) -> Sequence[int]:
+        """At most so many tokens that it may say after the one that it feeds next."""
+        most = min(most, self.tokens_left - 1)
+        return self.lookup.guess(self.history, most) if most > 0 else ()
+
+    def expect(self, logits: torch.Tensor, guessed: Sequence[int]) -> None:
+        """Take logits [1 + guesses, vocabulary]: after the token that was fed and each guess."""
+        self.logits = logits[0]
+        self._guessed = len(guessed)
+        self._ahead = deque(zip(guessed, logits[1:], strict=True))
+
+    def advance(self) -> bool:
+        """After a choice: whether it was guessed, so that the next one can be made at once."""
+        if self.is_ended or not self._ahead or self._ahead[0][0] != self.history[-1]:
+            return False
+        _guess, self.logits = self._ahead.popleft()
+        return True
+
+    def forget_guesses(self) -> int:
+        """How many guesses of the last pass were not said; what was fed of them is to be undone."""
+        wrong = len(self._ahead)
+        if self._guessed:
+            self.lookup.learn(self._guessed, self._guessed - wrong)
+        self._guessed = 0
+        self._ahead.clear()
+        return wrong
 
     def choose(self) -> int | None:
         """Choose a token from the logits; None when it is an end token."""

@@ -28,7 +28,7 @@ ENCODED_TOGETHER = 512
 
 @dataclass(slots=True)
 class Positions:
-    """The rows' positions [rows] while a pass of ours runs."""
+    """The rows' positions [rows, width] while a pass of ours runs."""
 
     current: torch.Tensor | None = None
 
@@ -134,20 +134,24 @@ class EncoderDecoderBatch(SlotBatch):
     @override
     def _decode(self, rows: int) -> Sequence[Row]:
         self.fed = self._rows[:rows]
-        slots, counts = range(rows), [1] * rows
+        guesses = self._guesses(self.fed)
+        slots, counts = range(rows), [1 + len(guess) for guess in guesses]
         planned = self._said.begin(slots, counts)
         dtype = self._checkpoint.blueprint.dtype
         is_hidden = self._encoded.show(rows)
-        self._positions.current = planned.positions[:, 0]
+        self._positions.current = planned.position_ids
+        width = planned.positions.shape[1]
+        ids = [
+            [0] * (width - 1 - len(guess)) + [row.history[-1], *guess]
+            for row, guess in zip(self.fed, guesses, strict=True)
+        ]
         try:
             output = self._checkpoint.model(
                 encoder_outputs=BaseModelOutput(
                     last_hidden_state=cast("Any", self._stand_in.expand(rows, 1, -1))
                 ),
                 attention_mask=hiding(is_hidden, dtype)[:, None, None],
-                decoder_input_ids=torch.tensor(
-                    [row.history[-1:] for row in self.fed], device=planned.positions.device
-                ),
+                decoder_input_ids=torch.tensor(ids, device=planned.positions.device),
                 decoder_attention_mask=planned.mask(dtype),
                 past_key_values=self._both,
                 use_cache=True,
@@ -155,8 +159,9 @@ class EncoderDecoderBatch(SlotBatch):
         finally:
             self._positions.current = None
         self._said.finish(slots, counts)
-        for row, own in zip(self.fed, output.logits[:, -1].float(), strict=True):
-            row.logits = own
+        logits = output.logits.float()
+        for row, own, guess in zip(self.fed, logits, guesses, strict=True):
+            row.expect(own[-1 - len(guess) :], guess)
         return self.fed
 
     @override
@@ -185,8 +190,8 @@ def _prepare_t5(model: PreTrainedModel, positions: Positions) -> Sequence[CrossA
         if positions.current is None:
             return original(query_length, key_length, device, past_seen_tokens)
         keys = torch.arange(key_length, device=table.device)
-        distances = (positions.current[:, None] - keys).clamp(0, farthest)
-        return table[:, distances].transpose(0, 1)[:, :, None]
+        distances = (positions.current[:, :, None] - keys).clamp(0, farthest)
+        return table[:, distances].transpose(0, 1)
 
     attention.compute_bias = compute_bias
     crosses = [block.layer[1].EncDecAttention for block in blocks]
@@ -203,7 +208,7 @@ def _prepare_blenderbot(model: PreTrainedModel, positions: Positions) -> Sequenc
         input_ids_shape: torch.Size, past_key_values_length: int = 0, position_ids: Any = None
     ) -> torch.Tensor:
         if positions.current is not None:
-            position_ids = positions.current[:, None]
+            position_ids = positions.current
         return original(input_ids_shape, past_key_values_length, position_ids)
 
     embedding.forward = forward

@@ -71,7 +71,12 @@ class Candidate:
         return self.reason is FinishReason.STOP and not self.splitter.is_reasoning
 
     def choose(self) -> None:
-        """Take the next token from the row's logits."""
+        """Take the next token from the row's logits, and those that were guessed rightly."""
+        self._choose_one()
+        while self.reason is None and self.row.advance():
+            self._choose_one()
+
+    def _choose_one(self) -> None:
         token = self.row.choose()
         if token is None:
             self.end(FinishReason.STOP)

@@ -82,7 +82,7 @@ def _best(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]
     if scores.device.type == "cpu":
         values = scores.numpy()
         least = np.partition(values, -count)[-count]
-        tokens = torch.from_numpy(np.flatnonzero(values >= least))
+        tokens = torch.as_tensor(np.flatnonzero(values >= least))
     else:
         tokens = (scores >= torch.topk(scores, count).values[-1]).nonzero().flatten()
     best, order = scores[tokens].sort(descending=True, stable=True)

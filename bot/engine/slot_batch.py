@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import torch
 
-from bot.engine.checkpoint import Checkpoint
+from bot.engine.checkpoint import Blueprint, Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.prefixes import Prefix
 from bot.engine.slot_cache import LayerContent, SlotCache
+from bot.engine.speculation import PASS_TOKENS, guesses_a_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,25 @@ class _Suspended:
     is_decoding: bool
 
 
+def pass_tokens(blueprint: Blueprint) -> int:
+    """How many tokens a pass may take for what one takes. More only where the kernels are flat, and
+    never where rows must be exact: sums of several tokens differ in their last digits.
+    """
+    is_flat = blueprint.device.type != "cpu" or blueprint.packs
+    is_free = is_flat and not blueprint.is_exact and blueprint.entry.weight_bits is None
+    return PASS_TOKENS if is_free else 1
+
+
 class SlotBatch(ABC):
     """Rows of one model. The first slots hold the rows that decode, all in one pass a step; behind
     them stand those whose prompt is being prefilled. Prefill and decode steps alternate.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *caches: SlotCache) -> None:
+    def __init__(self, checkpoint: Checkpoint, said: SlotCache, *others: SlotCache) -> None:
         self._checkpoint = checkpoint
-        self._caches = caches
+        self._said = said
+        self._caches = (said, *others)
+        self.pass_tokens = pass_tokens(checkpoint.blueprint)
         self._rows: list[Row] = []
         self._decoding = 0
         self._has_decoded = True
@@ -65,9 +77,11 @@ class SlotBatch(ABC):
     def fork(self, row: Row, of: Row) -> None:
         """Let a row in that has been fed exactly what `of` has: it decodes at once."""
         self.join(row)
+        source = self._rows.index(of)
+        self._undo_guesses(source)
         with torch.inference_mode():
             for cache in self._caches:
-                cache.copy(self._rows.index(of), len(self._rows) - 1)
+                cache.copy(source, len(self._rows) - 1)
             self._promote(len(self._rows) - 1)
 
     def leave(self, row: Row) -> None:
@@ -91,12 +105,15 @@ class SlotBatch(ABC):
         """A copy of what a row was fed; nothing of one that rests."""
         if row in self._suspended:
             return None
+        slot = self._rows.index(row)
+        self._undo_guesses(slot)
         with torch.inference_mode():
-            return self._kept(self._rows.index(row), tokens)
+            return self._kept(slot, tokens)
 
     def suspend(self, row: Row) -> None:
         """Let a row rest, outside all slots."""
         slot = self._rows.index(row)
+        self._undo_guesses(slot)
         with torch.inference_mode():
             resting = _Suspended(
                 [cache.read(slot) if cache.lengths[slot] else [] for cache in self._caches],
@@ -126,6 +143,8 @@ class SlotBatch(ABC):
         waiting = len(self._rows) > self._decoding
         self._has_decoded = not (waiting and (self._has_decoded or not self._decoding))
         self.fed = ()
+        for slot in range(self._decoding):
+            self._undo_guesses(slot)
         with torch.inference_mode():
             return self._decode(self._decoding) if self._has_decoded else self._prefill()
 
@@ -148,6 +167,15 @@ class SlotBatch(ABC):
     @abstractmethod
     def _kept(self, slot: int, tokens: int | None) -> Prefix | None:
         """What a slot's row was fed, or its first tokens."""
+
+    def _guesses(self, rows: Sequence[Row]) -> Sequence[Sequence[int]]:
+        """What is guessed of each decoding row; nothing where many rows fill a pass already."""
+        most = guesses_a_row(len(rows), self.pass_tokens)
+        return [row.guess(most) if most else () for row in rows]
+
+    def _undo_guesses(self, slot: int) -> None:
+        """What was fed and not said does not count: it is written over."""
+        self._said.lengths[slot] -= self._rows[slot].forget_guesses()
 
     def _promote(self, slot: int) -> None:
         """The prompt of a slot's row is prefilled: it decodes from now on."""

@@ -271,10 +271,9 @@ class SlotCache(Cache):
     def begin(self, slots: Sequence[int], counts: Sequence[int]) -> Pass:
         """Plan a forward pass that feeds `counts` tokens to these slots' rows."""
         width = max(counts)
-        self.reserve(0, max(self.lengths[slot] + width for slot in slots))
-        ends = torch.tensor(
-            [self.lengths[s] + count for s, count in zip(slots, counts, strict=True)]
-        )
+        lengths = [self.lengths[s] + count for s, count in zip(slots, counts, strict=True)]
+        self.reserve(0, max(lengths))
+        ends = torch.tensor(lengths)
         firsts = torch.tensor([self.lengths[slot] for slot in slots])[:, None]
         positions = ends[:, None] - width + torch.arange(width)
         is_padding = positions < firsts

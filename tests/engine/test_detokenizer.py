@@ -69,8 +69,8 @@ def test_an_emoji_of_many_tokens_comes_in_one_piece() -> None:
 def test_bytes_that_are_no_text_are_not_decoded_again_and_again(
     tail: list[int], starts: int
 ) -> None:
-    alphabet = bytes_to_unicode()
-    ids = [BYTE_LEVEL.token_to_id(alphabet[byte]) for byte in [0x61] * starts + [0xFF] * 40 + tail]
+    vocabulary, alphabet = BYTE_LEVEL.get_vocab(), bytes_to_unicode()
+    ids = [vocabulary[alphabet[byte]] for byte in [0x61] * starts + [0xFF] * 40 + tail]
     longest = 0
 
     def decode(ids: Sequence[int]) -> str:

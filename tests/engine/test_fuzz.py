@@ -3,16 +3,20 @@
 A few hundred sequences belong to every run; `make fuzz` takes ten thousand.
 """
 
+import logging
 import os
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Ids
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cache
+from typing import ClassVar
 
 import pytest
 import torch
+from typing_extensions import override
 
 from bot.clock import utc_now
 from bot.conversation import Role, Turn
@@ -25,17 +29,20 @@ from bot.engine.base import (
     SamplingParameters,
     TextDelta,
 )
-from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.checkpoint import Blueprint, Checkpoint, load_checkpoint, read_blueprint
 from bot.engine.decoding import Row
 from bot.engine.generation import Generation, prompt_for
 from bot.engine.jobs import AnswerJob, UnloadJob
 from bot.engine.model_memory import EngineSettings
 from bot.engine.one_by_one import OneByOne
 from bot.engine.slot_batch import SlotBatch
+from bot.engine.speculation import PASS_TOKENS, PromptLookup
 from bot.engine.step_loop import StepLoop
 from config.catalogue import ModelEntry
 from tests.checkpoints import PROMPTS, TINY
 from tests.engine.engines import folder_of
+
+logger = logging.getLogger(__name__)
 
 SEQUENCES = int(os.environ.get("FUZZ_SEQUENCES", "200"))
 CHUNK = 50
@@ -70,6 +77,30 @@ class Asked:
     def finished(self) -> Finished | None:
         last = self.events[-1] if self.events else None
         return last if isinstance(last, Finished) else None
+
+
+class Oracle(PromptLookup):
+    """Guesses what a row says alone, and errs at times; `texts` are sources and what is said."""
+
+    texts: ClassVar[list[tuple[list[int], list[int]]]] = []
+    right: ClassVar[int] = 0
+    _random = random.Random(5)
+
+    def __init__(self, source: Ids[int]) -> None:
+        super().__init__(source)
+        self._is_of = source
+
+    @override
+    def guess(self, history: Ids[int], most: int) -> Ids[int]:
+        for source, text in self.texts:
+            if source == self._is_of and text[: len(history)] == history:
+                said = text[len(history) : len(history) + most]
+                return [token if self._random.random() < 0.7 else 5 for token in said]
+        return []
+
+    @override
+    def learn(self, guessed: int, right: int) -> None:
+        Oracle.right += right
 
 
 class Checker:
@@ -147,6 +178,7 @@ class Checker:
                 assert row.logits is not None
                 logits.append(row.logits)
                 row.choose()
+        Oracle.texts.append((list(row.source), list(row.history)))
         best = [torch.topk(each, 2).values for each in logits]
         return Reference(row.tokens, logits, any(float(b[0] - b[1]) < TIE for b in best))
 
@@ -213,6 +245,9 @@ class Sequence:
         actions = [self.ask] * 10 + [self.cancel] * 4 + [self.unload]
         for _ in range(self.random.randint(3, 12)):
             self.random.choice(actions)()
+            for asked in self.asked:
+                request = asked.job.request
+                checker.reference(request.model, asked.prompt, len(request.turns))
             for _ in range(self.random.randint(0, 6)):
                 self.loop.step()
                 checker.check_rows()
@@ -239,19 +274,31 @@ def make_loop(entries: Mapping[str, ModelEntry], *, exact: bool) -> StepLoop:
     )
 
 
+def as_many_as_pay(_blueprint: Blueprint) -> int:
+    """As many tokens a pass as where the kernels are flat."""
+    return PASS_TOKENS
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("first", range(0, SEQUENCES, CHUNK))
 def test_whatever_comes_and_goes_each_row_says_what_it_says_alone(
     entries: Mapping[str, ModelEntry], first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(1)
-    # In fp32 throughout; every other engine prefills several prompts in one pass.
+    # In fp32 throughout; every other engine prefills several prompts in one pass, and guesses.
+    is_exact = first % (2 * CHUNK) == 0
     monkeypatch.setattr("bot.engine.checkpoint.is_packed_bf16_faster", lambda: False)
-    loop = make_loop(entries, exact=first % (2 * CHUNK) == 0)
+    monkeypatch.setattr("bot.engine.decoding.PromptLookup", Oracle)
+    Oracle.right = 0
+    if not is_exact:
+        monkeypatch.setattr("bot.engine.slot_batch.pass_tokens", as_many_as_pay)
+    loop = make_loop(entries, exact=is_exact)
     checker = Checker(loop, entries)
     for seed in range(first, min(first + CHUNK, SEQUENCES)):
         Sequence(loop, entries, seed).run(checker)
         assert not loop._generations  # pyright: ignore[reportPrivateUsage]
     assert checker.counts["logits"] > 100
+    assert (Oracle.right > 100) == (not is_exact)
+    logger.info("%s and %d right guesses", dict(checker.counts), Oracle.right)
     assert checker.counts["ties"] <= checker.counts["logits"] / 100
     loop.shut_down()
