@@ -19,6 +19,7 @@ MAX_PIECE_MESSAGES = 10
 
 MINE, THREAD = "mine", "thread"
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_MESSAGE = re.compile(rf"{MESSAGE_PREFIX}[\w:.-]{{1,64}}")
 _WORD = re.compile(r"\w{3,}")
 
 
@@ -45,7 +46,7 @@ def span(text: str | None, now: datetime, *, is_in_thread: bool) -> Span:
         if is_in_thread:
             return Span()
         raise UsageError(_("This is no thread. Write the command in one, or give a number."))
-    if wanted.startswith(MESSAGE_PREFIX):
+    if _MESSAGE.fullmatch(wanted):
         return Span(since_id=wanted.removeprefix(MESSAGE_PREFIX))
     if wanted.isdecimal():
         return Span(_count(wanted))

@@ -234,7 +234,8 @@ class ScriptedReader(MessageReader):
         if self.failure is not None:
             raise self.failure
         ids = [one.id for one in self.said]
-        found = self.said if since_id is None else self.said[ids.index(since_id) :]
+        begin = ids.index(since_id) if since_id in ids else len(ids)
+        found = self.said if since_id is None else self.said[begin:]
         return [one for one in found if since is None or one.sent_at >= since][-limit:]
 
 

@@ -13,6 +13,9 @@ from bot.errors import UsageError
 from bot.messages import Action, Author, ConversationRef, MessageReader, Picture, TextFile
 from bot.translations import gettext as _
 
+MAX_VALUE_CHARS = 20_000
+"""A parameter's value may be as long as a question."""
+
 MAX_SHOWN_CHOICES = 8
 """More choices than these are not written into a command's usage."""
 
@@ -314,6 +317,12 @@ def _first_word(text: str) -> tuple[str, str]:
 
 
 def _check_value(command: Command, parameter: Parameter, value: str | None) -> None:
+    if value is not None and len(value) > MAX_VALUE_CHARS:
+        raise UsageError(
+            _(
+                "{parameter} has {length:,} characters; I read up to {limit:,}. Please shorten it."
+            ).format(parameter=parameter.name.upper(), length=len(value), limit=MAX_VALUE_CHARS)
+        )
     if value is None or not value.strip():
         if parameter.is_required:
             raise UsageError(

@@ -147,6 +147,53 @@ async def test_bad_input_is_named_for_every_parameter_of_every_command(tmp_path:
         assert refused > 20
 
 
+LONG = "x" * 20_001
+BAD: Mapping[str, Mapping[str, str]] = {
+    "question": {LONG: "QUESTION has 20,001 characters; I read up to 20,000"},
+    "text": {LONG: "TEXT has 20,001 characters"},
+    "persona": {"x" * 9000: "persona takes up to 8,000 characters"},
+    "model": {"no-such": "no model no-such in the catalogue", "absent": "not installed"},
+    "name": {"no-such": "no model no-such in the catalogue"},
+    "models": {
+        "small": "two to four different models",
+        "no-such,small": "no model no-such in the catalogue",
+    },
+    "scope": {"moon": "SCOPE is one of me, thread", "thread": "There is no thread here"},
+    "key": {"colour": "KEY is one of model, persona"},
+    "value": {"banana": "temperature is a number from 0 to 5, not banana"},
+    "blind": {"perhaps": "BLIND is one of yes, no"},
+    "choice": {"e": "CHOICE is one of a, b, c, d, tie"},
+    "language": {"Klingon": "LANGUAGE is one of arabic"},
+    "what": {
+        "banana": "I do not understand WHAT",
+        "0": "from 1 to 300, not 0",
+        f"message:{'9' * 5000}": "I do not understand WHAT",
+    },
+    "who": {"nonsense": "WHO takes a mention", "user:": "WHO takes a mention"},
+    "rating": {"sideways": "RATING is one of good, bad"},
+    "keep": {"perhaps": "KEEP is one of yes, no"},
+}
+"""For each parameter by its name what it must refuse, and what is said then."""
+
+BESIDE: Mapping[str, str] = {"key": "temperature", "who": "user:1", "value": "1"}
+"""What makes the rest of a command right, where any word would not do."""
+
+
+async def test_each_bad_value_of_each_parameter_is_told_to_the_caller_alone(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        for known in flow.services.commands:
+            for parameter in known.parameters:
+                for value, said in BAD[parameter.name].items():
+                    valid = {name: BESIDE.get(name, one) for name, one in _valid(known).items()}
+                    given = {**valid, parameter.name: value}
+                    target = f"c{len(flow.platform.messages())}"
+                    await flow.submit(command(known.name, given, target, OWNER))
+                    await flow.settle(target)
+                    (told,) = flow.platform.messages(target)
+                    assert said in told.text, f"/{known.name} {given}"
+                    assert told.is_private
+
+
 async def test_a_refusal_is_for_the_caller_alone(tmp_path: Path) -> None:
     async with running_flow(tmp_path) as flow:
         for known in flow.services.commands:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +14,14 @@ from typing_extensions import override
 from bot import app
 from bot.account_lock import account_lock
 from bot.adapter import Adapter, Services
+from bot.clock import utc_now
 from bot.engine.base import GenerationRequest
 from bot.engine.transformers_engine import TransformersEngine
 from bot.errors import PlatformError, UserFacingError
 from bot.messages import ReplyTarget, ReplyView
 from bot.pause import STATE, mark
 from bot.settings_root import Loaded, load_settings
+from bot.store.ports.records import ReplyState
 from bot.store.sql_store import SqlStore
 from config.errors import ConfigurationError
 from tests.isolation import logging_as_before, workplace
@@ -95,6 +98,28 @@ def test_a_platform_is_served_until_a_signal_and_its_answers_end(loaded: Loaded)
     assert message.text
     assert message.footer is not None
     assert "starter model" in message.footer
+
+
+def test_what_is_past_its_retention_is_swept_when_it_starts(loaded: Loaded) -> None:
+    """Kept are 30 days where nothing else is set."""
+    folder = loaded.settings.data_dir
+
+    async def fill() -> None:
+        async with await SqlStore.open(folder) as store:
+            for days in (31, 29):
+                event = question(f"asked {days} days ago", f"old{days}")
+                admitted_at = utc_now() - timedelta(days=days)
+                message = await store.inbox.admit("test:bot", event, admitted_at)
+                assert message is not None
+                claim = await store.inbox.claim(message.id, "worker", admitted_at, admitted_at)
+                assert claim is not None
+                await store.inbox.finish(claim, ReplyState.ANSWERED, admitted_at)
+
+    asyncio.run(fill())
+    app.serve(loaded)
+    files = b"".join(path.read_bytes() for path in folder.glob("fireside.db*"))
+    assert b"asked 29 days ago" in files
+    assert b"asked 31 days ago" not in files
 
 
 def test_a_start_up_stall_kills_no_socket_since_the_model_is_loaded_before_any_is_opened(
