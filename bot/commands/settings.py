@@ -157,7 +157,10 @@ class SettingsCommands:
         if not fitting:
             return Said(_("Nobody has changed that here."), is_private=True)
         shown = fitting[:MAX_SHOWN_CHANGES]
-        lines = [_("Who changed what here, the latest first:"), *(_line(one) for one in shown)]
+        lines = [
+            _("Who changed what here, the latest first:"),
+            *(_line(one, caller) for one in shown),
+        ]
         if left := len(fitting) - len(shown):
             lines += ["", _("… and {number} earlier ones").format(number=left)]
         return Said("\n".join(lines), is_private=True)
@@ -212,10 +215,11 @@ def _held(held: Held | None) -> str:
     return f"{_quoted(held.value)}{lock}"
 
 
-def _line(change: SettingChange) -> str:
+def _line(change: SettingChange, caller: Caller) -> str:
+    is_own = change.by == f"{caller.conversation.platform}:{caller.author.id}"
     text = _("- {time} UTC, {who}: `{name}` for {whom}, from {before} to {after}").format(
         time=f"{change.at:%Y-%m-%d %H:%M}",
-        who=change.by,
+        who=_("you") if is_own else change.by,
         name=change.name,
         whom=whom(Scope(change.scope.kind)),
         before=_held(change.before),

@@ -63,9 +63,6 @@ async def main() -> None:
     async with simulated() as double:
         await _code(double)
         await _shoot(double, "code", 320)
-    async with simulated() as double:
-        await _model_use(double)
-        await _shoot(double, "model-use", 90)
     async with simulated(services=CatalogueServices()) as double:
         await _shoot(double, "autocomplete", 330, ["/model use", "sm"])
 
@@ -78,12 +75,6 @@ async def _code(double: SimulatedDiscord) -> None:
     event = await double.say("what is a generator in Python?")
     growing = CODE[: CODE.index("start -= 1")] + "\n```"
     await double.adapter.post(event.target, ReplyView(growing, actions=(Action.STOP,)), "c.0")
-
-
-async def _model_use(double: SimulatedDiscord) -> None:
-    event = await double.command("model use", {"name": "smollm2-360m"})
-    said = "SmolLM2 360M (smollm2-360m) answers this conversation from the next message on."
-    await _answer(double, event, said, None, None)
 
 
 async def _answer(

@@ -89,6 +89,8 @@ async def test_the_last_change_is_taken_back_and_the_trail_says_who(tmp_path: Pa
         assert title == "Who changed what here, the latest first:"
         assert len(trail) == 2
         assert all("scripted:mia" in line for line in trail)
+        own = await answer(flow, "settings history", MANAGER, key="model")
+        assert own.count("UTC, you: `model`") == 2
         assert trail[0].endswith("(taken back)")
         assert await answer(flow, "settings history", key="raw") == "Nobody has changed that here."
 

@@ -43,13 +43,13 @@ COLUMNS = 90
 
 @dataclass
 class Core:
-    """The message flow; `ended` are the answers that came to their end, `owners` may grow."""
+    """The message flow; `ended` are the answers that are whole, `owners` may grow."""
 
     store: SqlStore
     orchestrator: Orchestrator
     services: AdapterServices
     owners: list[str]
-    ended: list[ReplyView] = field(default_factory=list[ReplyView])
+    ended: list[list[ReplyView]] = field(default_factory=list[list[ReplyView]])
 
     def attach(self, adapter: Adapter) -> Adapter:
         """Serve an adapter, seen by a witness."""

@@ -12,7 +12,7 @@ from bot.commands.build import described_registry
 from bot.installed_adapters import adapter_modules
 from tests.discord_server import EPHEMERAL
 from tests.scenes import stages
-from tests.scenes.script import scenes
+from tests.scenes.script import ACTS, Run, scenes
 from tests.scenes.walk import Scene, walk
 
 Opened = Callable[[Path], AbstractAsyncContextManager[stages.Stage]]
@@ -32,34 +32,48 @@ def test_every_command_has_a_scene_on_every_platform() -> None:
 
 @pytest.mark.parametrize("platform", STAGES)
 async def test_every_command_is_answered_where_it_was_given(tmp_path: Path, platform: str) -> None:
-    seen: list[str] = []
+    seen: list[Run] = []
     async with STAGES[platform](tmp_path) as stage:
         async for scene in walk(stage):
-            _check_the_answer(scene, stage)
-            _check_what_is_shown(scene)
-            seen.append(scene.step.name)
-    assert seen == [step.name for step in scenes()]
+            if isinstance(scene.step, Run):
+                command = stage.core.services.commands.get(scene.step.name)
+                _check_the_answer(scene, scene.step.typed, is_private=command.is_private)
+                _check_what_is_shown(scene, scene.step.typed)
+                seen.append(scene.step)
+    assert seen == scenes()
 
 
-def _check_the_answer(scene: Scene, stage: stages.Stage) -> None:
-    for answer in scene.answers:
-        assert not answer.is_error, f"{scene.step.typed}: {answer.text}"
-        assert answer.text.strip(), scene.step.typed
-    if stage.core.services.commands.get(scene.step.name).is_private:
-        assert any(answer.is_private for answer in scene.answers), scene.step.typed
+def _check_the_answer(scene: Scene, typed: str, *, is_private: bool) -> None:
+    for part in (part for answer in scene.answers for part in answer):
+        assert not part.is_error, f"{typed}: {part.text}"
+        assert part.text.strip(), typed
+    assert not is_private or any(answer[-1].is_private for answer in scene.answers), typed
 
 
-def _check_what_is_shown(scene: Scene) -> None:
+def _check_what_is_shown(scene: Scene, typed: str) -> None:
     """The words of the answer's beginning stand there, for the caller alone where they are."""
     shown = scene.shown if isinstance(scene.shown, str) else json.dumps(scene.shown)
-    assert not [words for words in WRONG if words in shown], scene.step.typed
-    words = re.findall(r"[A-Za-z]{3,}", scene.answers[-1].text)[:5]
-    assert [word for word in words if word not in shown] == [], scene.step.typed
-    if isinstance(scene.shown, list) and scene.answers[-1].is_private:
+    answer = scene.answers[-1][0]
+    assert not [words for words in WRONG if words in shown], typed
+    words = re.findall(r"[A-Za-z]{3,}", answer.text)[:5]
+    assert [word for word in words if word not in shown] == [], typed
+    if isinstance(scene.shown, list) and answer.is_private:
         is_told = any(
             one.get("flags", 0) & EPHEMERAL
             or one.get("response_type") == "ephemeral"
             or one.get("method") == "chat.postEphemeral"
             for one in scene.shown
         )
-        assert is_told, scene.step.typed
+        assert is_told, typed
+
+
+def test_what_the_documentation_shows_is_all_there_is() -> None:
+    folder = Path(__file__).parents[2] / "docs" / "scenes"
+    lines = [step.line(described_registry()) for step in scenes()]
+    typed = re.findall(r"^You: (/.*)$", (folder / "terminal.txt").read_text(), re.MULTILINE)
+    sent = json.loads((folder / "slack.json").read_text())
+
+    assert typed == lines
+    assert [line for line, calls in sent.items() if calls] == lines
+    pictures = {one.name for one in folder.glob("discord-*.png")}
+    assert pictures == {f"discord-{act.name}.png" for act in ACTS}

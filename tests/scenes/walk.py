@@ -12,19 +12,21 @@ from tests.slack_server.workspace import Json
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A command, the answers to it as the core worded them, and what the platform showed."""
+    """A step, the answers that ended with it in the core's words (each in its messages), and what
+    the platform showed."""
 
     act: Act
-    step: Run
-    answers: list[ReplyView]
+    step: Say | Chat | Run
+    answers: list[list[ReplyView]]
     shown: str | list[Json]
 
 
 async def walk(stage: Stage) -> AsyncGenerator[Scene]:
-    """Every scene in its order."""
+    """Every step in its order."""
     for act in ACTS:
         await stage.begin(act)
         for step in act.steps:
+            stage.shown()
             before = len(stage.core.ended)
             match step:
                 case Chat(text):
@@ -36,7 +38,6 @@ async def walk(stage: Stage) -> AsyncGenerator[Scene]:
                     else:
                         await stage.core.settled(before)
                 case Run():
-                    stage.shown()
                     await stage.run(step)
                     await stage.core.settled(before)
-                    yield Scene(act, step, stage.core.ended[before:], stage.shown())
+            yield Scene(act, step, stage.core.ended[before:], stage.shown())

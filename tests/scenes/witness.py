@@ -14,11 +14,13 @@ from bot.messages import ReplyTarget, ReplyView
 class Witness(Adapter):
     """The adapter between the core and a platform's own.
 
-    `on_ended` is told of each answer once, when it is whole: not when its buttons go later.
+    `on_ended` is told of each answer once, in its messages, when it is whole: not when its buttons
+    go later.
     """
 
     adapter: Adapter
-    on_ended: Callable[[ReplyView], None]
+    on_ended: Callable[[list[ReplyView]], None]
+    parts: dict[str, dict[int, ReplyView]] = field(default_factory=dict[str, dict[int, ReplyView]])
     ended: set[str] = field(default_factory=set[str])
 
     @property
@@ -56,6 +58,10 @@ class Witness(Adapter):
         return self.adapter.working(target)
 
     def _see(self, target: ReplyTarget, view: ReplyView) -> None:
-        if view.is_last and view.is_complete and target.handle not in self.ended:
+        if not view.is_complete or target.handle in self.ended:
+            return
+        parts = self.parts.setdefault(target.handle, {})
+        parts[view.index] = view
+        if view.is_last:
             self.ended.add(target.handle)
-            self.on_ended(view)
+            self.on_ended(list(parts.values()))
