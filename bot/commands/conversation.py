@@ -16,6 +16,7 @@ from bot.engine.base import FinishReason
 from bot.errors import UsageError
 from bot.messages import Author, ConversationRef
 from bot.models import Models, can_go_on
+from bot.setting_specs import Scope
 from bot.store.ports.exchanges import Exchange
 from bot.store.ports.store import Store
 from bot.translations import gettext as _
@@ -158,6 +159,8 @@ class ConversationCommands:
         """Every command with its usage."""
         lines = [_("Just write to me and I answer. These commands help:")]
         lines += [f"- `{command.usage}`: {command.help}" for command in self._registry()]
+        scopes = ", ".join(f"`{scope.value}`" for scope in Scope)
+        lines += ["", _("SCOPE is one of {scopes}: whom it holds for.").format(scopes=scopes)]
         return Said("\n".join(lines), is_private=True)
 
     async def _last(self, caller: Caller) -> Exchange:
@@ -165,7 +168,10 @@ class ConversationCommands:
         last = await self._store.exchanges.last(caller.message_id)
         if last is None:
             raise UsageError(
-                _("You have asked me nothing here yet, or it was reset or taken back.")
+                _(
+                    "You have asked me nothing here yet, or it was reset or taken back. Each thread"
+                    " is a conversation of its own: what was asked there is steered there."
+                )
             )
         return last
 

@@ -270,7 +270,8 @@ class CommandRegistry:
 
 
 def _shape(parameter: Parameter) -> str:
-    is_short = len(parameter.choices) <= MAX_SHOWN_CHOICES
+    is_scope = parameter.kind is ParameterKind.SCOPE  # five words, and the same for every command
+    is_short = not is_scope and len(parameter.choices) <= MAX_SHOWN_CHOICES
     value = ("|".join(parameter.choices) if is_short else "") or parameter.name.upper()
     shape = f"{parameter.keyword} {value}" if parameter.keyword else value
     return shape if parameter.is_required else f"[{shape}]"

@@ -6,6 +6,8 @@ The script of tests/scenes is played through the real message flow and the real 
 models' answers are written there. Discord's are drawn in simcord's simulation, which needs what
 `pip install simcord[screenshot]` brings, and Chromium (Debian: chromium) on the path.
 """
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Playwright is none of the project's dependencies.
 
 import asyncio
 import json

@@ -65,7 +65,7 @@ def test_a_line_is_parsed(line: str, name: str, arguments: dict[str, str]) -> No
         ("/modle list", "Did you mean /model list?"),
         ("/nothing", "/help lists them all"),
         ("/", "/help"),
-        ("/model", "/model use NAME [for me|channel]"),
+        ("/model", "/model use NAME [for SCOPE]"),
         ("/model fly", "/model list"),
         ("/model list all of them", "I do not understand all of them"),
         ("/model use small please", "Usage: /model use NAME"),
