@@ -207,14 +207,17 @@ async def test_an_answer_its_trace_and_its_usage_are_the_same_with_guesses(
 def test_rows_that_must_be_exact_or_pay_for_each_token_guess_nothing(
     entries: Mapping[str, ModelEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry, cpu = entries["smollm"], torch.device("cpu")
+    entry = entries["smollm"]
 
-    def tokens(*, exact: bool, bits: int | None = None) -> int:
+    def tokens(*, exact: bool, bits: int | None = None, device: str = "cpu") -> int:
         changed = entry.model_copy(update={"weight_bits": bits})
-        return pass_tokens(read_blueprint(changed, folder_of(entry), cpu, exact=exact))
+        where = torch.device(device)
+        return pass_tokens(read_blueprint(changed, folder_of(entry), where, exact=exact))
 
     for is_flat in (True, False):
         monkeypatch.setattr("bot.engine.checkpoint.is_packed_bf16_faster", lambda it=is_flat: it)
         assert tokens(exact=False) == (PASS_TOKENS if is_flat else 1)
         assert tokens(exact=True) == 1
         assert tokens(exact=False, bits=8) == 1
+    assert tokens(exact=False, device="cuda") == PASS_TOKENS
+    assert tokens(exact=True, device="cuda") == 1
