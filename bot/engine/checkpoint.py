@@ -28,7 +28,7 @@ from bot.conversation import Role, Turn
 from bot.engine.families import FEEDS, FamilyFeed, ModelKind
 from bot.engine.kernels import is_packed_bf16_faster, pack
 from bot.engine.prompt import Window
-from bot.engine.quantization import quantize, quantized_bytes
+from bot.engine.quantization import SCRATCH_BYTES, quantize, quantized_bytes
 from bot.engine.tokenizer import ModelTokenizer, TemplateRefused
 from bot.engine.weights import DamagedCheckpoint, Weights, inspect_weights
 from config.catalogue import Family, ModelEntry
@@ -41,6 +41,9 @@ SINGLE_THREAD_BYTES = 64 << 20
 """Models up to this size compute in one thread. A second one gains little there, and on a machine
 that does other work too each of the many small steps waits for it: measured with the embedded model
 beside two busy processes, 200 ms a token with two threads and 35 ms with one."""
+
+READING_SHARE = 0.2
+"""How much of the work reading is where the weights are reduced afterwards."""
 
 PIECES = "Loading weights"
 """What transformers calls the loop over a checkpoint's tensors in its progress bar."""
@@ -91,6 +94,24 @@ class Blueprint:
         kernel = _KERNELS.get(self.dtype, str(self.dtype))
         bits = self.entry.weight_bits
         return kernel if bits is None else f"{kernel}, {bits}-bit weights"
+
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        """The precision of the file, where it is known: weights that keep it are not copied, but
+        read from the file as they are needed."""
+        return _TORCH_DTYPES.get(self.weights.dtype or "", self.dtype)
+
+    @property
+    def loading_bytes(self) -> int:
+        """What it takes at most while it is loaded. Whole safetensors are read from the file; a
+        GGUF file's weights are all unpacked to 32 bits first."""
+        if self.weights.gguf_file is not None:
+            return self.weight_bytes + self.weights.elements * 4
+        if self.entry.weight_bits is None:
+            return self.weight_bytes
+        if self.weights.is_safetensors:
+            return self.weight_bytes + SCRATCH_BYTES
+        return self.weight_bytes + self.weights.stored_bytes * self.dtype.itemsize // 2
 
     @property
     def packs(self) -> bool:
@@ -196,8 +217,7 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
     # Packing is the second half of the work.
     is_packing = blueprint.packs
     half = 0.5 if is_packing else 1.0
-    with _pieces_reported(lambda fraction: on_piece(fraction * half)):
-        model = _load_model(blueprint)
+    model = _load_model(blueprint, lambda fraction: on_piece(fraction * half))
     kernel = blueprint.kernel
     if is_packing and pack(model, lambda fraction: on_piece(half + fraction * half)):
         kernel = f"packed {kernel}"
@@ -300,24 +320,27 @@ def _check_template(tokenizer: ModelTokenizer) -> None:
         raise DamagedCheckpoint("its chat template is broken") from error
 
 
-def _load_model(blueprint: Blueprint) -> PreTrainedModel:
+def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreTrainedModel:
     is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
     auto = cast("Any", AutoModelForCausalLM if is_causal else AutoModelForSeq2SeqLM)
-    model, info = auto.from_pretrained(
-        blueprint.folder,
-        config=blueprint.config,
-        dtype=blueprint.dtype,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=blueprint.weights.is_safetensors,
-        weights_only=True,
-        output_loading_info=True,
-        **_gguf(blueprint.weights),
-    )
+    bits = blueprint.entry.weight_bits
+    read = 1.0 if bits is None else READING_SHARE
+    with _pieces_reported(lambda fraction: on_piece(fraction * read)):
+        model, info = auto.from_pretrained(
+            blueprint.folder,
+            config=blueprint.config,
+            dtype=blueprint.dtype if bits is None else blueprint.stored_dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=blueprint.weights.is_safetensors,
+            weights_only=True,
+            output_loading_info=True,
+            **_gguf(blueprint.weights),
+        )
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
-    if blueprint.entry.weight_bits is not None:
-        quantize(model, blueprint.entry.weight_bits)
+    if bits is not None:
+        quantize(model, bits, blueprint.dtype, lambda share: on_piece(read + share * (1 - read)))
     return cast("PreTrainedModel", model.eval().to(blueprint.device))
 
 

@@ -39,6 +39,11 @@ def available_bytes(cgroup_files: tuple[tuple[str, str, str], ...] = CGROUP_FILE
 def return_freed_memory() -> None:
     """Collect what is unreachable and hand freed memory back to the system."""
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Hand memory back to the system that the C library keeps for what comes next."""
     if sys.platform == "linux":
         # Only glibc has malloc_trim; elsewhere freed memory goes back by itself, or later.
         with suppress(OSError, AttributeError):

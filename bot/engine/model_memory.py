@@ -223,7 +223,7 @@ class ModelMemory:
             job.done(error)
 
     def _make_room(self, blueprint: Blueprint) -> None:
-        need = blueprint.weight_bytes + blueprint.full_row_bytes
+        need = max(blueprint.weight_bytes + blueprint.full_row_bytes, blueprint.loading_bytes)
         try:
             self.residency.make_room(need, {*self._busy_now(), *self._settings.pinned})
         except NoRoom as error:

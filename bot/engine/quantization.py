@@ -11,6 +11,8 @@ for many rows, and where there is no kernel, a layer's weights are unpacked and 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # torch's kernels are private and untyped; what leaves this module is typed.
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -18,6 +20,8 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers import PretrainedConfig, PreTrainedModel
 from typing_extensions import override
+
+from bot.engine.memory import trim
 
 INT8_KERNEL_ROWS = 12
 INT4_KERNEL_ROWS = 48
@@ -33,22 +37,27 @@ BLOCK = 64
 TOLERANCE = 0.02
 """How far a kernel may be from the unpacked weights, as a share of the largest output."""
 
-BYTES = {8: 1.0, 4: 0.5 + 2 * 2 / GROUP}
-"""Bytes a weight; scales and middles are in half precision."""
+FEW_WEIGHTS = 1 << 20
+"""So many weights are reduced at a time: in 32 bits a whole layer of a large model takes what the
+reduced model does not have."""
+
+SCRATCH_BYTES = 128 << 20
+"""What reducing takes beside the reduced model: one layer twice, and few weights in 32 bits."""
 
 
-class QuantizedLinear(nn.Module):
+class QuantizedLinear(nn.Module, ABC):
     """A linear layer without its full weights: what the two formats share.
 
-    `weight` is empty: some architectures ask for its dtype.
+    It computes in `dtype`, or in that of the layer. `weight` is empty: some architectures ask for
+    its dtype.
     """
 
     kernel_rows: int
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.weight: torch.Tensor
-        self.register_buffer("weight", layer.weight.detach().new_empty(0))
+        self.register_buffer("weight", layer.weight.detach().new_empty(0, dtype=dtype))
         self.bias = layer.bias
         self.has_kernel = False
 
@@ -63,13 +72,13 @@ class QuantizedLinear(nn.Module):
             multiplied = multiplied + bias
         return multiplied.view(*hidden.shape[:-1], -1)
 
+    @abstractmethod
     def by_kernel(self, rows: torch.Tensor) -> torch.Tensor:
         """Multiply `rows`, [rows, in], with the packed weights."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unpacked(self, rows: torch.Tensor) -> torch.Tensor:
         """The same with the weights unpacked."""
-        raise NotImplementedError
 
     def agrees(self, inputs: int) -> bool:
         """Whether torch's kernel, which is private, is there and gives what it should here."""
@@ -89,14 +98,13 @@ class Int8Linear(QuantizedLinear):
 
     kernel_rows = INT8_KERNEL_ROWS
 
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__(layer)
-        weight = layer.weight.detach().float()
-        scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype | None = None) -> None:
+        super().__init__(layer, dtype)
+        numbers, scales = zip(*map(_eight_bits, _few_rows(layer.weight)), strict=True)
         self.quantized: torch.Tensor
         self.scale: torch.Tensor
-        self.register_buffer("quantized", (weight / scale[:, None]).round().to(torch.int8))
-        self.register_buffer("scale", scale.to(layer.weight.dtype))
+        self.register_buffer("quantized", torch.cat(numbers))
+        self.register_buffer("scale", torch.cat(scales).to(self.weight.dtype))
         self.has_kernel = self.agrees(layer.in_features)
 
     @override
@@ -119,19 +127,14 @@ class Int4Linear(QuantizedLinear):
 
     kernel_rows = INT4_KERNEL_ROWS
 
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__(layer)
-        outputs, inputs = layer.weight.shape
-        groups = layer.weight.detach().float().view(outputs, inputs // GROUP, GROUP)
-        low, high = groups.amin(dim=2), groups.amax(dim=2)
-        scale = ((high - low) / 15).clamp(min=torch.finfo(torch.float32).tiny)
-        numbers = ((groups - low[..., None]) / scale[..., None]).round().clamp(0, 15)
-        pairs = torch.stack([scale, low + 8 * scale], dim=-1).transpose(0, 1).contiguous()
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype | None = None) -> None:
+        super().__init__(layer, dtype)
+        packed, pairs = zip(*map(_four_bits, _few_rows(layer.weight)), strict=True)
         self.quantized: torch.Tensor
         self.scale_and_middle: torch.Tensor
-        self.register_buffer("quantized", _packed(numbers.view(outputs, inputs).to(torch.uint8)))
-        self.register_buffer("scale_and_middle", pairs.to(layer.weight.dtype))
-        self.has_kernel = self.agrees(inputs)
+        self.register_buffer("quantized", torch.cat(packed))
+        self.register_buffer("scale_and_middle", torch.cat(pairs, dim=1).to(self.weight.dtype))
+        self.has_kernel = self.agrees(layer.in_features)
 
     @override
     def by_kernel(self, rows: torch.Tensor) -> torch.Tensor:
@@ -151,19 +154,37 @@ class Int4Linear(QuantizedLinear):
         return linear(rows, weights.mul_(scale).add_(middle).view(outputs, inputs))
 
 
-def quantize(model: PreTrainedModel, bits: int) -> None:
+def quantize(
+    model: PreTrainedModel,
+    bits: int,
+    dtype: torch.dtype | None = None,
+    on_piece: Callable[[float], None] = lambda _share: None,
+) -> None:
     """Put quantised layers in the place of a model's linear ones, but for the output layer.
 
-    One layer after another, so that little more memory is needed than before. A layer whose size
-    4 bits cannot hold takes 8.
+    One layer after another: where the loaded weights are read from the file as they are needed,
+    no more memory is taken than the result has. What stays whole is brought to `dtype` as well. A
+    layer whose size 4 bits cannot hold takes 8. `on_piece` hears the share done after each layer.
     """
     output = model.get_output_embeddings()
-    for name, layer in list(model.named_modules()):
-        if isinstance(layer, nn.Linear) and layer is not output:
-            parent, _, own_name = name.rpartition(".")
-            has_size = layer.in_features % GROUP == 0 and layer.out_features % BLOCK == 0
-            made = Int4Linear(layer) if bits == 4 and has_size else Int8Linear(layer)
-            setattr(model.get_submodule(parent), own_name, made.eval())
+    found = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and layer is not output
+    ]
+    count = len(found)
+    while found:
+        name, layer = found.pop()
+        parent, _, own_name = name.rpartition(".")
+        has_size = layer.in_features % GROUP == 0 and layer.out_features % BLOCK == 0
+        kind = Int4Linear if bits == 4 and has_size else Int8Linear
+        setattr(model.get_submodule(parent), own_name, kind(layer, dtype).eval())
+        trim()
+        on_piece(1 - len(found) / count)
+    if dtype is not None:
+        for whole in model.state_dict(keep_vars=True).values():
+            if whole.is_floating_point():
+                whole.data = whole.data.to(dtype)
 
 
 def quantized_bytes(config: PretrainedConfig, elements: int, itemsize: int, bits: int) -> int:
@@ -171,7 +192,32 @@ def quantized_bytes(config: PretrainedConfig, elements: int, itemsize: int, bits
     vocabulary = int(getattr(config, "vocab_size", 0)) * int(getattr(config, "hidden_size", 0))
     is_tied = bool(getattr(config, "tie_word_embeddings", False))
     kept = min(elements, vocabulary if is_tied else 2 * vocabulary)
-    return int(kept * itemsize + (elements - kept) * BYTES[bits])
+    # A scale and a middle for each group; the scale of each output is too little to count.
+    bytes_each = 1.0 if bits == 8 else 0.5 + 2 * itemsize / GROUP
+    return int(kept * itemsize + (elements - kept) * bytes_each)
+
+
+def _few_rows(weight: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Rows of [out, in] in 32 bits, as many whole blocks as FEW_WEIGHTS are, at least one."""
+    blocks = max(1, FEW_WEIGHTS // (BLOCK * weight.shape[1]))
+    return (rows.float() for rows in weight.detach().split(blocks * BLOCK))
+
+
+def _eight_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights [out, in] as whole numbers, and the scale of each output."""
+    scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    return (weight / scale[:, None]).round().to(torch.int8), scale
+
+
+def _four_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights [out, in] as `Int4Linear` keeps them: the packed numbers, scales and middles."""
+    outputs, inputs = weight.shape
+    groups = weight.view(outputs, inputs // GROUP, GROUP)
+    low, high = groups.amin(dim=2), groups.amax(dim=2)
+    scale = ((high - low) / 15).clamp(min=torch.finfo(torch.float32).tiny)
+    numbers = ((groups - low[..., None]) / scale[..., None]).round().clamp(0, 15)
+    pairs = torch.stack([scale, low + 8 * scale], dim=-1).transpose(0, 1)
+    return _packed(numbers.view(outputs, inputs).to(torch.uint8)), pairs
 
 
 def _packed(numbers: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Linear layers with weights of 8 and 4 bits, and models made of them."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from bot.engine import quantization
 from bot.engine.checkpoint import load_checkpoint, read_blueprint
+from bot.engine.memory import return_freed_memory
 from bot.engine.quantization import (
     BLOCK,
     GROUP,
@@ -138,6 +142,16 @@ class Small(nn.Module):
         return self.head
 
 
+@pytest.mark.parametrize("kind", LOSS)
+def test_how_many_weights_are_reduced_at_a_time_changes_nothing(
+    kind: type[QuantizedLinear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = kind(layer()).state_dict()
+    monkeypatch.setattr(quantization, "FEW_WEIGHTS", 1)
+    in_blocks = kind(layer()).state_dict()
+    assert all(torch.equal(at_once[name], in_blocks[name]) for name in at_once)
+
+
 def test_every_linear_layer_but_the_output_is_replaced() -> None:
     model: Any = Small()
     quantize(model, 4)
@@ -175,3 +189,53 @@ def test_the_memory_is_what_was_reckoned_with(
     tensors = {one.data_ptr(): one for one in (*model.parameters(), *model.buffers())}
     taken = sum(one.numel() * one.element_size() for one in tensors.values())
     assert blueprint.weight_bytes == pytest.approx(taken, rel=0.2)
+
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory, checkpoints: Mapping[str, Path]) -> Path:
+    """A checkpoint of 80 MiB in bf16: 160 in fp32, about 30 with 4 bits."""
+    folder = tmp_path_factory.mktemp("halves")
+    config = LlamaConfig(
+        vocab_size=2048, hidden_size=512, intermediate_size=2048, num_hidden_layers=10,
+        num_attention_heads=8, max_position_embeddings=256, tie_word_embeddings=True,
+    )  # fmt: skip
+    model: Any = LlamaForCausalLM(config)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (source := checkpoints["llama"] / name).is_file():
+            (folder / name).write_bytes(source.read_bytes())
+    return folder
+
+
+def own_memory() -> int:
+    """Bytes that no file stands behind, as Linux says."""
+    status = Path("/proc/self/status").read_text("ascii")
+    found = re.search(r"RssAnon:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) << 10
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_whole_weights_are_never_in_memory(halves: Path, bits: int) -> None:
+    """Exact mode computes in fp32: the stored halves are not turned into it to be reduced."""
+    entry = TINY["llama"].entry(halves, weight_bits=bits)
+    blueprint = read_blueprint(entry, halves, torch.device("cpu"), exact=True)
+    shares: list[float] = []
+    taken: list[int] = []
+    return_freed_memory()
+    before = own_memory()
+
+    def on_piece(share: float) -> None:
+        shares.append(share)
+        taken.append(own_memory() - before)
+
+    model = load_checkpoint(blueprint, on_piece).model
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert max(taken) < blueprint.weight_bytes + 20 * MEBIBYTE
+    assert max(taken) < blueprint.loading_bytes
+    floating = [one for one in model.state_dict().values() if one.is_floating_point()]
+    assert {one.dtype for one in floating} == {torch.float32}
