@@ -1,4 +1,4 @@
-"""A loopback model server: OpenAI's chat protocol as vLLM speaks it, and its faults.
+"""A loopback model server: OpenAI's chat protocol as vLLM and others speak it, and its faults.
 
 It says back what it was asked, word by word. What is put into `plan` happens to the next chat
 requests, one each. A request that it does not know fails the test at its end.
@@ -7,29 +7,29 @@ requests, one each. A request that it does not know fails the test at its end.
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-MODEL = "served/model"
+from tests.dialects import VLLM, WINDOW, Dialect, Page
+
+MODEL = VLLM.model
 KEY = "sk-loopback-secret"
 
-KNOWN = frozenset(
-    {"model", "messages", "stream", "temperature", "max_tokens", "max_completion_tokens", "seed",
-     "stop", "top_p", "top_k", "min_p", "repetition_penalty", "stream_options",
-     "chat_template_kwargs"}
-)  # fmt: skip
+ASKED_IN_VAIN = frozenset({"/api/show", "/api/ps", "/tokenize", "/props"})
+"""What some servers have and this one may not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error instead of an answer."""
+    """An error instead of an answer; `kind` is its type, as llama.cpp and Ollama name them."""
 
     status: int
     message: str = ""
+    kind: str = "api_error"
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -44,6 +44,8 @@ class Stream:
     words: tuple[str, ...] | None = None
     events: tuple[str, ...] = ()
     field: str = "content"
+    thinks: tuple[str, ...] = ()
+    """Reasoning before the words, in the dialect's field."""
     finish_reason: str = "stop"
     cut_after: int | None = None
     ends_early: bool = False
@@ -56,7 +58,8 @@ class Stream:
 class ModelServer:
     """The server's state: what is planned, what was asked, and what it is like."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect = VLLM) -> None:
+        self.dialect = dialect
         self.url = ""
         self.plan: deque[Refusal | Stream] = deque()
         self.requests: list[dict[str, Any]] = []
@@ -65,14 +68,14 @@ class ModelServer:
         self.stopped = asyncio.Queue[int]()
         """An item for each answer that was left before its end: the words sent by then."""
         self.gate = asyncio.Event()
-        self.models: list[dict[str, Any]] = [
-            {"id": MODEL, "owned_by": "vllm", "max_model_len": 512}
-        ]
+        self.models: list[dict[str, Any]] = [dict(dialect.listed)]
         self.refuses: frozenset[str] = frozenset()
         """Parameters that it does not know."""
-        self.pages: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "/tokenize": lambda body: {"tokens": str(body["prompt"]).split()}
-        }
+        self.pages: dict[str, Page] = dict(dialect.pages)
+        self.loading: Refusal | None = None
+        """What it says to everything while it loads the model."""
+        self.refuses_pages: Refusal | None = None
+        """What it says to whoever asks for more than the list and answers."""
         self.needs_key = False
         self.complaints: list[str] = []
 
@@ -104,12 +107,17 @@ class ModelServer:
         self.headers.append(dict(request.headers))
         if self._is_stranger(request):
             return _error(Refusal(401, "no such key"))
+        if self.loading is not None:
+            return _error(self.loading)
         return web.json_response({"object": "list", "data": self.models})
 
     async def _page(self, request: web.Request) -> web.Response:
+        refusal = self.loading or self.refuses_pages
+        if refusal is not None:
+            return _error(refusal)
         page = self.pages.get(request.path)
         if page is None:
-            if request.path not in ("/api/show", "/tokenize"):
+            if request.path not in ASKED_IN_VAIN:
                 self.complaints.append(f"{request.method} {request.path}")
             return _error(Refusal(404, "Not Found"))
         return web.json_response(page(await request.json() if request.can_read_body else {}))
@@ -127,21 +135,25 @@ class ModelServer:
         return await self._stream(request, body, planned)
 
     def _refusal(self, request: web.Request, body: dict[str, Any]) -> Refusal | None:
-        unknown = sorted(set(body) - KNOWN)
+        unknown = sorted(set(body) - self.dialect.known)
         if unknown:
             self.complaints.append(f"unknown parameters: {unknown}")
         if self._is_stranger(request):
             return Refusal(401, "no such key")
-        if body["model"] not in [model["id"] for model in self.models]:
-            return Refusal(404, f"The model `{body['model']}` does not exist.")
+        if self.loading is not None:
+            return self.loading
+        if not self.dialect.serves_any_name and not self._serves(body["model"]):
+            return Refusal(404, f"The model `{body['model']}` does not exist.", "not_found_error")
         refused = sorted(set(body) & self.refuses)
         if refused:
             return Refusal(400, f"Unrecognized request argument supplied: {', '.join(refused)}")
-        window = self.models[0].get("max_model_len")
         prompt = sum(len(message["content"].split()) for message in body["messages"])
-        if window is not None and prompt > window:
-            return Refusal(400, f"This model's maximum context length is {window} tokens.")
+        if prompt > WINDOW and self.dialect.too_long is not None:
+            return Refusal(400, self.dialect.too_long, "exceed_context_size_error")
         return None
+
+    def _serves(self, name: str) -> bool:
+        return any(model["id"] in (name, f"{name}:latest") for model in self.models)
 
     def _is_stranger(self, request: web.Request) -> bool:
         return self.needs_key and request.headers.get("Authorization") != f"Bearer {KEY}"
@@ -157,10 +169,14 @@ class ModelServer:
             await response.prepare(request)
             for event in planned.events:
                 await response.write(f"{event}\n\n".encode())
+            if self.dialect.opening is not None:
+                await response.write(_event({"delta": self.dialect.opening}))
+            for thought in planned.thinks:
+                await response.write(self._delta(self.dialect.reasoning, thought))
             for word in _words(body, planned):
                 if sent == planned.cut_after:
                     break
-                await response.write(_event({"delta": {planned.field: word}}))
+                await response.write(self._delta(planned.field, word))
                 await asyncio.sleep(0)
                 sent += 1
             if planned.cut_after is not None:
@@ -174,19 +190,24 @@ class ModelServer:
             raise
         return response
 
+    def _delta(self, field: str, text: str) -> bytes:
+        return _event({"delta": {**self.dialect.beside, field: text}, "finish_reason": None})
+
     async def _finish(
         self, response: web.StreamResponse, body: dict[str, Any], planned: Stream, sent: int
     ) -> None:
         is_cut = planned.words is None and sent == _limit(body) and not planned.is_endless
         reason = "length" if is_cut else planned.finish_reason
-        await response.write(_event({"delta": {}, "finish_reason": reason}))
+        last = {"delta": dict(self.dialect.beside), "finish_reason": reason}
+        await response.write(_event(last))
         if planned.has_usage and body.get("stream_options", {}).get("include_usage"):
-            usage = {
+            usage: dict[str, Any] = {
                 "prompt_tokens": sum(len(m["content"].split()) for m in body["messages"]),
                 "completion_tokens": sent,
-                "prompt_tokens_details": {"cached_tokens": 2},
             }
-            await response.write(_data({"choices": [], "usage": usage}))
+            if self.dialect.counts_cached:
+                usage["prompt_tokens_details"] = {"cached_tokens": 2}
+            await response.write(_data({"choices": [], "usage": usage, **self.dialect.last}))
         await response.write((planned.trailer or "data: [DONE]\n\n").encode())
 
 
@@ -218,7 +239,7 @@ def _data(value: dict[str, Any]) -> bytes:
 
 def _error(refusal: Refusal) -> web.Response:
     return web.json_response(
-        {"error": {"message": refusal.message, "code": refusal.status}},
+        {"error": {"message": refusal.message, "type": refusal.kind, "code": refusal.status}},
         status=refusal.status,
         headers=refusal.headers,
     )

@@ -60,7 +60,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
         services.clock,
     )
     task_models = TaskModels(models, services.prompts, services.engine)
-    privacy = PrivacyCommands(store.erasure, settings, services.running, services.hosts)
+    privacy = PrivacyCommands(store.erasure, settings, services.running, services.hosts, models)
     registry = CommandRegistry(
         [
             *conversation.commands(),

@@ -9,6 +9,7 @@ from bot.commands.registry import Caller, Command, Said
 from bot.contacts import is_address
 from bot.errors import NotPermitted
 from bot.messages import ConversationRef, TextFile
+from bot.models import Models, is_on_this_machine, place_of
 from bot.prompt import conversation_key
 from bot.setting_specs import SettingName
 from bot.settings_scope import ScopedSettings
@@ -44,11 +45,13 @@ class PrivacyCommands:
         settings: ScopedSettings,
         running: Callable[[], Running],
         hosts: Callable[[], Sequence[str]],
+        models: Models,
     ) -> None:
         self._erasure = erasure
         self._settings = settings
         self._running = running
         self._hosts = hosts
+        self._models = models
 
     def commands(self) -> tuple[Command, ...]:
         """The definitions."""
@@ -98,9 +101,21 @@ class PrivacyCommands:
               "of events that I have seen, and for quotas numbers under a hash, for two days."),
             _("It lies in a database on the machine that runs me. Where it goes from there:"),
             *contacted(self._hosts()),
+            *self._sent_away(),
             _("`/export me` gives you all of it, `/forget me` erases it."),
         ]  # fmt: skip
         return Said("\n".join(lines), is_private=True)
+
+    def _sent_away(self) -> Sequence[str]:
+        """What is sent to models on other machines, whether one was asked yet or not."""
+        away = [one for one in self._models if one.is_remote and not is_on_this_machine(one)]
+        if not away:
+            return ()
+        return (
+            _("These models run elsewhere. What you ask one of them, and the conversation before "
+              "it, is sent there:"),
+            *(f"- `{entry.name}`: {place_of(entry)}" for entry in away),
+        )  # fmt: skip
 
     async def export(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Every row as JSON."""

@@ -6,6 +6,7 @@ organisations from the environment on its own.
 """
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Fault(Enum):
     BROKEN = auto()
     """The connection broke, or what came is no answer."""
     BUSY = auto()
+    LOADING = auto()
+    """Busy with loading the model."""
     FAILED = auto()
     """An error of its own: 5xx, or one told within the stream."""
     KEY_REFUSED = auto()
@@ -219,6 +222,9 @@ async def _beginning(response: httpx2.Response) -> str:
     return text
 
 
+LOADING = re.compile(r"loading.{0,10}model|model.{0,10}loading", re.IGNORECASE)
+"""What llama.cpp and others say until the model is loaded."""
+
 STATUS_FAULTS = {
     401: Fault.KEY_REFUSED,
     403: Fault.KEY_REFUSED,
@@ -233,6 +239,8 @@ def _refusal(response: httpx2.Response, complaint: str) -> ServerFault:
     status = response.status_code
     other = Fault.FAILED if status >= 500 or status < 400 else Fault.REQUEST_REFUSED
     fault = STATUS_FAULTS.get(status, other)
+    if fault is Fault.BUSY and LOADING.search(complaint):
+        fault = Fault.LOADING
     rest_s = _retry_after_s(response.headers.get("retry-after"))
     return ServerFault(fault, f"status {status}", rest_s=rest_s, complaint=complaint)
 

@@ -9,7 +9,7 @@ from bot.errors import EngineUnavailable, UserFacingError
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 
-DEFAULT_REST_S = 2.0
+DEFAULT_REST_S = {Fault.BUSY: 2.0, Fault.LOADING: 6.0}
 """How long a server that is busy is left alone when it does not say."""
 
 
@@ -58,9 +58,10 @@ class RemoteModel:
         return self._servers[endpoint]
 
     async def served(self, endpoint: Endpoint) -> ServedModel:
-        """What a server says of the model, asked once while it is well. Raises `ServerFault`."""
+        """What a server says of the model, asked once while it is well, and
+        again while what it says is a guess. Raises `ServerFault`."""
         found = self._served.get(endpoint)
-        if found is None:
+        if found is None or found.is_guess:
             found = await ask_served_model(self._servers[endpoint], self.name_at_server)
             self._served[endpoint] = found
         return found
@@ -86,8 +87,9 @@ class RemoteModel:
         """Hold a fault against a server."""
         self.last_fault = fault.fault
         match fault.fault:
-            case Fault.BUSY:
-                rest_s = DEFAULT_REST_S if fault.rest_s is None else fault.rest_s
+            case Fault.BUSY | Fault.LOADING:
+                default_s = DEFAULT_REST_S[fault.fault]
+                rest_s = default_s if fault.rest_s is None else fault.rest_s
                 self.pool.rest(endpoint, rest_s)
             case Fault.REQUEST_REFUSED:
                 pass
@@ -110,6 +112,9 @@ class RemoteModel:
                          "choose another model.")  # fmt: skip
             case Fault.BUSY:
                 text = _("The server that runs {name} is busy. Ask again in a minute.")
+            case Fault.LOADING:
+                text = _("The server that runs {name} is still loading it. Ask again in a minute, "
+                         "or choose another model.")  # fmt: skip
             case Fault.BROKEN | Fault.FAILED:
                 text = _("The server that runs {name} failed. Ask again; if it happens again, "
                          "choose another model.")  # fmt: skip

@@ -1,8 +1,9 @@
 """A request in the words of OpenAI's protocol, and what to leave out where a server refuses it.
 
 The protocol's own parameters are `temperature`, `top_p`, `max_tokens`, `seed` and `stop`; `top_k`,
-`min_p`, `repetition_penalty` and `chat_template_kwargs` are what vLLM, SGLang and llama.cpp add;
-others pass over them or refuse. `no_repeat_ngram_size` and `best_of` have no counterpart.
+`min_p`, `repetition_penalty` and `chat_template_kwargs` are what vLLM and SGLang add, and llama.cpp
+with one name changed; others pass over them or refuse. Ollama takes none of them, and switches
+reasoning off in a way of its own. `no_repeat_ngram_size` and `best_of` have no counterpart.
 """
 
 import re
@@ -18,7 +19,7 @@ from bot.engine.remote_prompt import (
     messages_of,
     size_of,
 )
-from bot.engine.served_model import ServedModel, count_tokens
+from bot.engine.served_model import Dialect, ServedModel, count_tokens
 
 MAX_STOP = 4
 """The protocol takes so many stop strings; further ones are watched for here."""
@@ -41,6 +42,18 @@ TOO_LONG = re.compile(
 
 ESSENTIAL = frozenset({"model", "messages", "stream"})
 
+ADDED: Mapping[Dialect, Mapping[str, str]] = {
+    Dialect.OPENAI: {name: name for name in ("top_k", "min_p", "repetition_penalty")},
+    Dialect.LLAMA_CPP: {
+        "top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repeat_penalty",
+    },
+    Dialect.OLLAMA: {},
+}  # fmt: skip
+"""What a server calls the sampling parameters that are not the protocol's."""
+
+NO_EFFORT = re.compile(r"reasoning value")
+"""What older versions of Ollama say of the reasoning effort "none"."""
+
 NEWER_MAX_TOKENS = "max_completion_tokens"
 """What OpenAI's reasoning models call `max_tokens`, and refuse the old name."""
 
@@ -52,11 +65,12 @@ class RemoteRequest:
         self._remote = remote
         self._request = request
         self._window_share = 1.0
+        self._served = ServedModel()
         self.prompt = Prompt((), request.sampling.max_tokens)
 
     async def prepare(self, endpoint: Endpoint) -> None:
         """Build the prompt for a server's window. Raises `ServerFault`."""
-        served = await self._remote.served(endpoint)
+        served = self._served = await self._remote.served(endpoint)
         window = int(self._window(served) * self._window_share)
         tokenizer = EstimatingTokenizer()
         turns = self._request.turns[-1:] if self._request.is_raw else self._request.turns
@@ -83,19 +97,14 @@ class RemoteRequest:
         optional: dict[str, object] = {
             "temperature": sampling.temperature,
             length: self.prompt.max_tokens,
-            # Reasoning is switched off where the template knows how; others ignore it.
-            "chat_template_kwargs": {"enable_thinking": False},
             "stream_options": {"include_usage": True},
+            **self._without_reasoning(),
         }
         extra = {
             "top_p": sampling.top_p if sampling.top_p < 1 else None,
-            "top_k": sampling.top_k or None,
-            "min_p": sampling.min_p or None,
-            "repetition_penalty": (
-                None if sampling.repetition_penalty == 1 else sampling.repetition_penalty
-            ),
             "seed": sampling.seed,
             "stop": [text for text in sampling.stop if text][:MAX_STOP] or None,
+            **self._added(),
         }
         optional |= {name: value for name, value in extra.items() if value is not None}
         return {
@@ -115,8 +124,28 @@ class RemoteRequest:
             self._window_share *= SHORTER
             await self.prepare(endpoint)
             return True
+        if NO_EFFORT.search(complaint):
+            named |= {"reasoning_effort"} & set(body)
         self._remote.refused[endpoint] |= named
         return bool(named)
+
+    def _added(self) -> Mapping[str, object]:
+        """Sampling parameters that are not the protocol's, as this server calls them."""
+        sampling = self._request.sampling
+        chosen = {
+            "top_k": sampling.top_k or None,
+            "min_p": sampling.min_p or None,
+            "repetition_penalty": (
+                None if sampling.repetition_penalty == 1 else sampling.repetition_penalty
+            ),
+        }
+        return {theirs: chosen[ours] for ours, theirs in ADDED[self._served.dialect].items()}
+
+    def _without_reasoning(self) -> Mapping[str, object]:
+        """Reasoning is switched off where the model knows how; others ignore it."""
+        if self._served.dialect is not Dialect.OLLAMA:
+            return {"chat_template_kwargs": {"enable_thinking": False}}
+        return {"reasoning_effort": "none"} if "thinking" in self._served.capabilities else {}
 
     def _window(self, served: ServedModel) -> int:
         """The server's window, within what the owner states; a guess where neither says it."""

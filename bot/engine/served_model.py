@@ -1,13 +1,15 @@
 """What a server says of a model that it serves: the window, the abilities, how it counts tokens.
 
-Servers tell it in different places: vLLM, SGLang and hosted services in `/v1/models`, llama.cpp in
-`/props`, Ollama in `/api/ps` and `/api/show`. What nobody tells is None.
+Servers tell it in different places: vLLM, SGLang and hosted services in `/v1/models`, llama.cpp
+there and in `/props`, Ollama in `/api/ps` and `/api/show`. What nobody tells is None.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, cast
+from urllib.parse import quote
 
 from bot.engine.chat_api import ChatServer, Fault, ServerFault
 
@@ -19,33 +21,56 @@ WINDOW_KEYS = (
 )
 
 OLLAMA_CONTEXT_TOKENS = 4096
-"""Ollama's default (OLLAMA_CONTEXT_LENGTH): it cuts longer prompts without a word."""
+"""Ollama's default (OLLAMA_CONTEXT_LENGTH) on a machine without a large GPU: it cuts longer prompts
+without a word."""
+
+NO_PAGE = frozenset({Fault.NO_MODEL, Fault.REQUEST_REFUSED, Fault.FAILED, Fault.BROKEN})
+"""Faults of a server that has not the page that was asked for; it may well answer questions."""
+
+
+class Dialect(Enum):
+    """What a server adds to OpenAI's protocol, and leaves out of it."""
+
+    OPENAI = auto()
+    LLAMA_CPP = auto()
+    OLLAMA = auto()
+
+
+DIALECTS = {"llamacpp": Dialect.LLAMA_CPP, "library": Dialect.OLLAMA}
+"""By the owner that stands in a server's list."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model at a server. `others` are the names that are served where this one is not."""
+    """A model at a server. `others` are the names that are served where this one is not.
+
+    `is_guess` says that the server tells the window only once it has loaded the model.
+    """
 
     context_tokens: int | None = None
     capabilities: tuple[str, ...] = ()
     has_tokenizer: bool = False
     others: tuple[str, ...] = ()
+    dialect: Dialect = Dialect.OPENAI
+    is_guess: bool = False
 
 
 async def ask_served_model(server: ChatServer, name: str) -> ServedModel:
     """Ask a server about a model. Raises `ServerFault` where the server cannot be used at all."""
     listed = await _listed(server)
-    model = next((one for one in listed if one.get("id") in (name, f"{name}:latest")), None)
+    model = next((one for one in listed if name in _names(one)), None)
     owner = str((model or (listed[0] if listed else {})).get("owned_by", ""))
+    # A server of one model that is no router answers to whatever name it is asked for.
+    is_only = owner == "llamacpp" and "status" not in listed[0]
+    if model is None and not is_only:
+        others = tuple(str(one.get("id")) for one in listed)
+        return ServedModel(others=others, dialect=DIALECTS.get(owner, Dialect.OPENAI))
     if owner == "llamacpp":
-        # It serves one model, under whatever name it is asked for.
-        return await _llama_cpp(server)
-    if model is None:
-        return ServedModel(others=tuple(str(one.get("id")) for one in listed))
-    window = next((found for key in WINDOW_KEYS if (found := _number(model.get(key)))), None)
+        return await _llama_cpp(server, name, model or listed[0])
+    window = next((n for key in WINDOW_KEYS if (n := _number((model or {}).get(key)))), None)
     if owner == "vllm":
         return ServedModel(window, has_tokenizer=True)
-    if owner in ("library", "ollama") or window is None:
+    if owner == "library" or window is None:
         return await _ollama(server, name) or ServedModel(window)
     return ServedModel(window)
 
@@ -72,34 +97,66 @@ async def _listed(server: ChatServer) -> Sequence[Mapping[str, Any]]:
         raise
 
 
-async def _llama_cpp(server: ChatServer) -> ServedModel:
-    """`n_ctx` is one slot's share of the window."""
-    with suppress(ServerFault):
-        props = await server.ask("/props", from_root=True)
-        window = _number(_table(props.get("default_generation_settings")).get("n_ctx"))
-        modalities = [name for name, has in _table(props.get("modalities")).items() if has]
-        return ServedModel(window, tuple(modalities), has_tokenizer=True)
-    return ServedModel()
+def _names(model: Mapping[str, Any]) -> Sequence[str]:
+    """What a model is called: llama.cpp knows aliases, and Ollama's ":latest" may be left out."""
+    name = str(model.get("id"))
+    return name, name.removesuffix(":latest"), *map(str, _list(model.get("aliases")))
+
+
+async def _llama_cpp(server: ChatServer, name: str, model: Mapping[str, Any]) -> ServedModel:
+    """One slot's share of the window: newer versions list it, all tell it once it is loaded.
+
+    A router is not made to load the model by being asked.
+    """
+    path = f"/props?model={quote(name, safe='')}&autoload=false"
+    props = await _page(server, path) or {}
+    settings = _table(props.get("default_generation_settings"))
+    window = _number(settings.get("n_ctx")) or _number(_table(model.get("meta")).get("n_ctx"))
+    modalities = [name for name, has in _table(props.get("modalities")).items() if has]
+    return ServedModel(
+        window,
+        tuple(modalities),
+        has_tokenizer=True,
+        dialect=Dialect.LLAMA_CPP,
+        is_guess=window is None,
+    )
 
 
 async def _ollama(server: ChatServer, name: str) -> ServedModel | None:
     """A loaded model's window stands in `/api/ps`; else the model's own setting, or the default."""
-    with suppress(ServerFault):
-        shown = await server.ask("/api/show", {"model": name}, from_root=True)
-        capabilities = tuple(str(one) for one in _list(shown.get("capabilities")))
-        info = _table(shown.get("model_info"))
-        longest = next((_number(v) for k, v in info.items() if k.endswith(".context_length")), None)
-        window = await _ollama_window(server, name) or _setting(shown) or OLLAMA_CONTEXT_TOKENS
-        return ServedModel(min(window, longest or window), capabilities)
-    return None
+    shown = await _page(server, "/api/show", {"model": name})
+    if shown is None:
+        return None
+    info = _table(shown.get("model_info"))
+    longest = next((_number(v) for k, v in info.items() if k.endswith(".context_length")), None)
+    running = await _ollama_window(server, name)
+    window = running or _setting(shown) or OLLAMA_CONTEXT_TOKENS
+    return ServedModel(
+        min(window, longest or window),
+        tuple(str(one) for one in _list(shown.get("capabilities"))),
+        dialect=Dialect.OLLAMA,
+        is_guess=running is None,
+    )
 
 
 async def _ollama_window(server: ChatServer, name: str) -> int | None:
-    running = await server.ask("/api/ps", from_root=True)
+    running = await _page(server, "/api/ps") or {}
     for model in _list(running.get("models")):
         if model.get("name") in (name, f"{name}:latest"):
             return _number(model.get("context_length"))
     return None
+
+
+async def _page(
+    server: ChatServer, path: str, body: Mapping[str, object] | None = None
+) -> Mapping[str, Any] | None:
+    """A page under the server's root, or None where there is none."""
+    try:
+        return await server.ask(path, body, from_root=True)
+    except ServerFault as fault:
+        if fault.fault in NO_PAGE:
+            return None
+        raise
 
 
 def _setting(shown: Mapping[str, Any]) -> int | None:

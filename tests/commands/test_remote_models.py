@@ -57,6 +57,21 @@ async def test_the_info_says_what_becomes_of_a_question(tmp_path: Path) -> None:
         assert "Runs on" not in await told(flow, "model info", name="large")
 
 
+async def test_the_privacy_text_says_which_models_are_sent_what_people_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        lines = (await told(flow, "privacy")).splitlines()
+        for name in ("away", "box"):
+            monkeypatch.delitem(ENTRIES, name)
+    sent = next(n for n, line in enumerate(lines) if line.startswith("These models"))
+    assert "the conversation before it, is sent there" in lines[sent]
+    assert lines[sent + 1 : sent + 3] == ["- `away`: api.example.org", "- `box`: our GPU server"]
+    assert not any("beside" in line for line in lines)
+    async with running_flow(tmp_path) as flow:
+        assert "These models run elsewhere" not in await told(flow, "privacy")
+
+
 async def test_answers_from_elsewhere_say_so_under_them(tmp_path: Path) -> None:
     footers: dict[str, str | None] = {}
     async with running_flow(tmp_path) as flow:

@@ -14,7 +14,10 @@ RECIPES = {
     "one box": ["qwen3-4b"],
     "several boxes": ["qwen3-4b"],
     "a cluster": ["qwen3-235b"],
-    "others": ["local-gguf", "qwen3-8b", "hosted"],
+    "llama.cpp here": ["qwen3-8b"],
+    "llama.cpp elsewhere": ["qwen3-8b"],
+    "Ollama": ["qwen3-8b"],
+    "a hosted service": ["hosted"],
 }
 
 

@@ -1,28 +1,18 @@
-"""The engine for remote models, over loopback servers that fail, and several of them."""
+"""What goes wrong with a server, and that no answer is doubled by it."""
 
 import asyncio
 import logging
 
 import pytest
 
-from bot.engine.base import Finished, FinishReason, ReasoningDelta
+from bot.engine.base import (
+    FinishReason,
+)
 from bot.engine.openai_engine import OpenAIEngine
 from bot.errors import BrokenModel, EngineUnavailable
-from tests.engine.far_model import (
-    Clock,
-    MakeEngine,
-    answer,
-    clock,
-    engine,
-    failed,
-    make,
-    other,
-    server,
-)
-from tests.engine.reading import Read, read, request_for
+from tests.engine.openai.asking import Clock, answer, failed
+from tests.engine.openai.conftest import MakeEngine
 from tests.model_server import ModelServer, Refusal, Stream
-
-__all__ = ["clock", "engine", "make", "other", "server"]
 
 
 async def test_a_slow_first_byte_is_waited_for(engine: OpenAIEngine, server: ModelServer) -> None:
@@ -98,11 +88,9 @@ async def test_an_error_within_the_stream_is_told(
     assert "memory" not in text
 
 
-async def test_comments_and_empty_events_are_passed_over(
-    engine: OpenAIEngine, server: ModelServer
-) -> None:
-    server.plan.append(Stream(events=(": still here", 'data: {"choices": []}'), words=("Yes.",)))
-    assert (await answer(engine)).text == "Yes."
+async def test_an_endless_event_is_ended(engine: OpenAIEngine, server: ModelServer) -> None:
+    server.plan.extend([Stream(events=("data: " + "x" * 3_000_000,))] * 3)
+    assert "failed" in failed(await answer(engine))
 
 
 async def test_a_busy_server_is_left_alone_as_long_as_it_asks(
@@ -149,32 +137,6 @@ async def test_the_wrong_model_is_told(make: MakeEngine, server: ModelServer) ->
     assert engine.resident() == []
 
 
-async def test_an_endless_answer_is_ended(engine: OpenAIEngine, server: ModelServer) -> None:
-    server.plan.append(Stream(is_endless=True))
-    got = await answer(engine, max_tokens=10)
-    assert got.finished.reason is FinishReason.LENGTH
-    assert len(got.text) <= 10 * 16 + len("more ")
-    async with asyncio.timeout(10):
-        await server.stopped.get()
-
-
-async def test_an_endless_event_is_ended(engine: OpenAIEngine, server: ModelServer) -> None:
-    server.plan.extend([Stream(events=("data: " + "x" * 3_000_000,))] * 3)
-    assert "failed" in failed(await answer(engine))
-
-
-async def test_parameters_that_a_server_refuses_are_left_out_from_then_on(
-    engine: OpenAIEngine, server: ModelServer
-) -> None:
-    server.refuses = frozenset({"stream_options", "chat_template_kwargs", "max_tokens"})
-    got = await answer(engine, max_tokens=4)
-    assert got.finished.reason is FinishReason.LENGTH
-    assert server.last["max_completion_tokens"] == 4
-    sent = len(server.requests)
-    assert (await answer(engine, max_tokens=4)).finished.error is None
-    assert len(server.requests) == sent + 1
-
-
 async def test_another_refusal_is_told_without_the_servers_words(
     engine: OpenAIEngine, server: ModelServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -184,20 +146,6 @@ async def test_another_refusal_is_told_without_the_servers_words(
     assert "refuses this question" in text
     assert "will not say" not in text + caplog.text
     assert len(server.requests) == 1
-
-
-async def test_a_filtered_answer_is_told(engine: OpenAIEngine, server: ModelServer) -> None:
-    server.plan.append(Stream(words=("No",), finish_reason="content_filter"))
-    assert "filter" in failed(await answer(engine))
-
-
-async def test_usage_that_never_comes_does_not_hold_the_answer_up(
-    engine: OpenAIEngine, server: ModelServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.engine.remote_answer.USAGE_WAIT_S", 0.05)
-    server.plan.append(Stream(words=("Yes.",), trailer="data: {nonsense\n\n"))
-    got = await answer(engine)
-    assert (got.text, got.finished.reason) == ("Yes.", FinishReason.STOP)
 
 
 async def test_a_server_that_is_not_there_is_told_after_a_few_attempts(
@@ -210,81 +158,3 @@ async def test_a_server_that_is_not_there_is_told_after_a_few_attempts(
     assert clock.slept == [5, 10]
     with pytest.raises(EngineUnavailable, match="cannot be reached"):
         await engine.load("far")
-
-
-async def test_requests_go_to_the_server_with_the_least_to_do(
-    make: MakeEngine, server: ModelServer, other: ModelServer
-) -> None:
-    engine = make(server, other)
-    for one in (server, other):
-        one.plan.extend([Stream(is_held=True, words=("Yes.",))] * 4)
-    reading = [asyncio.create_task(answer(engine, f"question {n}")) for n in range(8)]
-    while len(server.requests) + len(other.requests) < 8:  # noqa: ASYNC110 - the servers say so
-        await asyncio.sleep(0)
-    server.gate.set()
-    other.gate.set()
-    await asyncio.gather(*reading)
-    assert len(server.requests) == len(other.requests) == 4
-
-
-async def test_a_conversation_stays_with_one_of_equal_servers(
-    make: MakeEngine, server: ModelServer, other: ModelServer
-) -> None:
-    engine = make(server, other)
-    for _ in range(4):
-        await read(engine, request_for("far", "why?", cache_key="one"))
-    assert {len(server.requests), len(other.requests)} == {0, 4}
-
-
-async def test_a_failing_server_is_passed_over_until_it_is_well_again(
-    make: MakeEngine, server: ModelServer, other: ModelServer, clock: Clock
-) -> None:
-    engine = make(server, other)
-
-    async def ask_for(key: str) -> Read:
-        return await read(engine, request_for("far", "why?", cache_key=key))
-
-    keys = [str(number) for number in range(16)]
-    for key in keys:
-        await ask_for(key)
-    assert server.requests
-    assert other.requests
-    server.requests.clear()
-    server.plan.extend([Refusal(500)] * 3)
-    for key in keys:
-        assert (await ask_for(key)).finished.error is None
-    assert len(server.requests) == 3
-    checks = server.checks
-    for key in keys:
-        await ask_for(key)
-    assert (len(server.requests), server.checks) == (3, checks)
-    clock.now_s += 6
-    while server.checks == checks:
-        await ask_for("any")
-    for key in keys:
-        await ask_for(key)
-    assert len(server.requests) > 3
-
-
-async def test_another_server_answers_at_once_for_one_that_is_gone(
-    make: MakeEngine, server: ModelServer, clock: Clock
-) -> None:
-    gone = ModelServer()
-    gone.url = "http://127.0.0.1:9/v1"
-    engine = make(gone, server)
-    for key in "abcdefgh":
-        got = await read(engine, request_for("far", "why?", cache_key=key))
-        assert got.finished.error is None
-    assert clock.slept == []
-    await engine.load("far")
-
-
-async def test_what_comes_after_the_end_is_not_said(
-    engine: OpenAIEngine, server: ModelServer
-) -> None:
-    trailer = 'data: {"choices": [{"delta": {"content": "and more"}}]}\n\ndata: [DONE]\n\n'
-    server.plan.append(Stream(words=("Yes.",), trailer=trailer))
-    got = await answer(engine)
-    assert got.text == "Yes."
-    assert isinstance(got.events[-1], Finished)
-    assert not any(isinstance(event, ReasoningDelta) for event in got.events)

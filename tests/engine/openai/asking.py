@@ -1,17 +1,12 @@
-"""A remote model on loopback servers, and how it is asked."""
+"""Asking remote models in tests: their catalogue entries, questions, and time that is made."""
 
-from collections.abc import AsyncGenerator, Callable
 from typing import Any
-
-import pytest
 
 from bot.engine.base import FinishReason, GenerationRequest, SamplingParameters
 from bot.engine.openai_engine import OpenAIEngine
 from config.catalogue import EngineKind, Family, ModelEntry
 from tests.engine.reading import Read, read, request_for
-from tests.model_server import MODEL, ModelServer
-
-MakeEngine = Callable[..., OpenAIEngine]
+from tests.model_server import ModelServer
 
 
 class Clock:
@@ -38,49 +33,13 @@ def entry_for(*servers: ModelServer, **changes: Any) -> ModelEntry:
         "licence": "MIT",
         "engine": EngineKind.OPENAI,
         "endpoints": tuple(server.url for server in servers),
-        "remote_model": MODEL,
+        "remote_model": servers[0].dialect.model,
         "context_tokens": 4096,
         "assumes_context": True,
         "has_system_prompt": True,
         "weight_bytes": 0,
     }
     return ModelEntry.model_validate(values | changes)
-
-
-@pytest.fixture
-async def server() -> AsyncGenerator[ModelServer]:
-    async with ModelServer().serving() as serving:
-        yield serving
-
-
-@pytest.fixture
-async def other() -> AsyncGenerator[ModelServer]:
-    async with ModelServer().serving() as serving:
-        yield serving
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def make(clock: Clock) -> AsyncGenerator[MakeEngine]:
-    made: list[OpenAIEngine] = []
-
-    def make(*servers: ModelServer, **changes: Any) -> OpenAIEngine:
-        entry = entry_for(*servers, **changes)
-        made.append(OpenAIEngine({entry.name: entry}, monotonic=clock, sleep=clock.sleep))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        await engine.close()
-
-
-@pytest.fixture
-def engine(make: MakeEngine, server: ModelServer) -> OpenAIEngine:
-    return make(server)
 
 
 def ask(text: str = "why?", **sampling: Any) -> GenerationRequest:
