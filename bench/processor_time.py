@@ -1,7 +1,8 @@
 """`python -m bench.processor_time MODEL [FOLDER]`: joins and decode steps in processor time.
 
 One thread, counted while it runs: on a machine that others use as well these figures hold where
-clocks on the wall do not. FOLDER keeps random weights.
+clocks on the wall do not. In fp32, as the model runs here, and with weights of 8 and 4 bits, all in
+one process. FOLDER keeps random weights.
 """
 
 import sys
@@ -22,7 +23,11 @@ from bot.engine.decoding import Row
 
 PROMPT_TOKENS = 32
 STEPS = 12
-COUNTS = (1, 16)
+COUNTS = (1, 4, 16)
+EXACT = (True, None)
+WHOLE = (False, None)
+WAYS = (EXACT, WHOLE, (False, 8), (False, 4))
+"""Whether in exact mode, and the bits of a weight."""
 ANSWER_TOKENS = 48
 GREEDY = SamplingParameters(temperature=0)
 
@@ -31,6 +36,7 @@ GREEDY = SamplingParameters(temperature=0)
 class Cost:
     """Seconds that so many rows take: to join together, and for each step."""
 
+    way: tuple[bool, int | None]
     kernel: str
     rows: int
     join_s: float
@@ -43,35 +49,39 @@ class Cost:
 
 
 def main() -> None:
-    """Measure one model in fp32 and as it runs here, one row and sixteen."""
+    """Measure one model and print a table."""
     torch.set_num_threads(1)
     name, *folder = sys.argv[1:]
     with tempfile.TemporaryDirectory() as scratch:
         costs = list(_costs(name, make(name, Path(folder[0] if folder else scratch))))
-    serial = costs[0]
-    print("| kernel | rows | join | step | step to one row's | answers to fp32 one by one |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for cost in costs:
-        alone = next(one for one in costs if (one.kernel, one.rows) == (cost.kernel, 1))
+    found = {(cost.way, cost.rows): cost for cost in costs}
+    serial = found[EXACT, 1]
+    print(
+        "| kernel | rows | join | to whole weights | step | to one row's | to whole weights "
+        "| answers to fp32 one by one |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for (way, rows), cost in found.items():
+        alone, whole = found[way, 1], found[WHOLE, rows]
         print(
-            f"| {cost.kernel} | {cost.rows} | {1000 * cost.join_s:.0f} ms "
-            f"| {1000 * cost.step_s:.1f} ms | {cost.step_s / alone.step_s:.2f} "
-            f"| {cost.rows * serial.answers_s / cost.answers_s:.1f} |"
+            f"| {cost.kernel} | {rows} | {1000 * cost.join_s:.0f} ms "
+            f"| {cost.join_s / whole.join_s:.2f} | {1000 * cost.step_s:.1f} ms "
+            f"| {cost.step_s / alone.step_s:.2f} | {cost.step_s / whole.step_s:.2f} "
+            f"| {rows * serial.answers_s / cost.answers_s:.1f} |"
         )
 
 
 def _costs(name: str, folder: Path) -> Iterator[Cost]:
-    for exact in (True, False):
-        blueprint = read_blueprint(
-            entry_for(name, folder), folder, torch.device("cpu"), exact=exact
-        )
+    for exact, bits in WAYS:
+        entry = entry_for(name, folder).model_copy(update={"weight_bits": bits})
+        blueprint = read_blueprint(entry, folder, torch.device("cpu"), exact=exact)
         checkpoint = load_checkpoint(blueprint, lambda _fraction: None)
         batch = batch_for(checkpoint)
         for count in COUNTS:
-            yield _cost(checkpoint, batch, count)
+            yield _cost((exact, bits), checkpoint, batch, count)
 
 
-def _cost(checkpoint: Checkpoint, batch: Batch, count: int) -> Cost:
+def _cost(way: tuple[bool, int | None], checkpoint: Checkpoint, batch: Batch, count: int) -> Cost:
     prompts = [[(7 * row + at) % 1000 + 5 for at in range(PROMPT_TOKENS)] for row in range(count)]
     rows = [Row(checkpoint, prompt, GREEDY) for prompt in prompts]
     began_s = time.thread_time()
@@ -88,7 +98,7 @@ def _cost(checkpoint: Checkpoint, batch: Batch, count: int) -> Cost:
         took_s.append(time.thread_time() - began_s)
     for row in rows:
         batch.leave(row)
-    return Cost(checkpoint.kernel, count, join_s, median(took_s))
+    return Cost(way, checkpoint.kernel, count, join_s, median(took_s))
 
 
 def _step(batch: Batch) -> list[Row]:

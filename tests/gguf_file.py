@@ -1,4 +1,4 @@
-"""A small Qwen2 checkpoint, and turning it into a GGUF file as llama.cpp's converter would."""
+"""Small Qwen2 and Qwen3 checkpoints, and turning them into files as llama.cpp's converter would."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # gguf and numpy's arrays are only partly typed.
 
@@ -10,7 +10,13 @@ from typing import Any, cast
 import gguf
 import numpy as np
 from safetensors.numpy import load_file
-from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from transformers import (
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from tests.checkpoints import CHATML, Spread, byte_level_bpe, save
 
@@ -20,20 +26,35 @@ NAMES = (
     (r"lm_head\.", "output."),
     (r"model\.layers\.(\d+)\.", r"blk.\1."),
     (r"self_attn\.([qkv])_proj\.", r"attn_\1."),
+    (r"self_attn\.([qk])_norm\.", r"attn_\1_norm."),
     (r"self_attn\.o_proj\.", "attn_output."),
     (r"mlp\.(gate|up|down)_proj\.", r"ffn_\1."),
     (r"post_attention_layernorm\.", "ffn_norm."),
     (r"input_layernorm\.", "attn_norm."),
 )
-"""transformers' names of Qwen2's weights, and GGUF's."""
+"""transformers' names of Qwen2's and Qwen3's weights, and GGUF's."""
 
 
 def make_qwen2(folder: Path) -> None:
-    """A checkpoint with Qwen2's tokenizer: GGUF files name a tokenizer's kind, not its rules."""
+    """A checkpoint of Qwen2's architecture."""
+    tokenizer = _qwen_tokenizer()
+    model = Qwen2ForCausalLM(Qwen2Config(**_sizes(tokenizer)))
+    save(model, tokenizer, folder, Spread())
+
+
+def make_qwen3(folder: Path) -> None:
+    """A checkpoint of Qwen3's architecture, with heads of another size than the usual 128."""
+    tokenizer = _qwen_tokenizer()
+    model = Qwen3ForCausalLM(Qwen3Config(**_sizes(tokenizer), head_dim=32))
+    save(model, tokenizer, folder, Spread())
+
+
+def _qwen_tokenizer() -> Qwen2Tokenizer:
+    """Qwen's own kind: GGUF files name a tokenizer's kind, not its rules."""
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trained = json.loads(byte_level_bpe(special).to_str())["model"]
     merges: Any = [tuple(pair) for pair in trained["merges"]]
-    tokenizer = Qwen2Tokenizer(
+    return Qwen2Tokenizer(
         vocab=trained["vocab"],
         merges=merges,
         eos_token="<|im_end|>",
@@ -41,32 +62,36 @@ def make_qwen2(folder: Path) -> None:
         additional_special_tokens=["<|im_start|>"],
         chat_template=CHATML,
     )
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=2,
-        pad_token_id=0,
-    )
-    save(Qwen2ForCausalLM(config), tokenizer, folder, Spread())
+
+
+def _sizes(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": True,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+    }
 
 
 def write_gguf(checkpoint: Path, file: Path, kind: gguf.GGMLQuantizationType) -> None:
     """Write a checkpoint's weights, sizes, tokenizer and chat template into one file."""
     config = _json(checkpoint / "config.json")
-    writer = gguf.GGUFWriter(file, "qwen2")
+    writer = gguf.GGUFWriter(file, config["model_type"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
+    if "head_dim" in config:
+        writer.add_key_length(config["head_dim"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     _add_tokenizer(writer, checkpoint, config)

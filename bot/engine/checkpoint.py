@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     modeling_gguf_pytorch_utils,
 )
+from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from bot.conversation import Role, Turn
@@ -179,6 +180,7 @@ def read_blueprint(
 ) -> Blueprint:
     """Read what a folder holds. Raises `DamagedCheckpoint`, or whatever transformers raises."""
     weights = inspect_weights(folder)
+    _check_gguf(weights)
     config = cast(
         "PretrainedConfig",
         AutoConfig.from_pretrained(
@@ -189,6 +191,9 @@ def read_blueprint(
         ),
     )
     _check_family(entry, config)
+    if weights.head_size is not None and hasattr(config, "head_dim"):
+        # transformers does not read it for every architecture: Qwen3 then has heads of 128.
+        config.head_dim = weights.head_size
     dtype = choose_dtype(weights, device, exact=exact)
     # Torch's own format does not tell its precision before it is loaded: it may be half.
     is_known = weights.is_safetensors or weights.gguf_file is not None
@@ -260,6 +265,15 @@ def _weight_bytes(
 def _gguf(weights: Weights) -> dict[str, str]:
     """What transformers is told of a GGUF file: it holds configuration and tokenizer as well."""
     return {} if weights.gguf_file is None else {"gguf_file": weights.gguf_file}
+
+
+def _check_gguf(weights: Weights) -> None:
+    kind = weights.architecture
+    if kind is not None and kind.replace("-", "_") not in GGUF_CONFIG_MAPPING:
+        raise DamagedCheckpoint(
+            f"transformers does not read {kind} models from GGUF files: take its safetensors, or "
+            "let llama.cpp serve the file (docs/scaling.md)"
+        )
 
 
 def _check_family(entry: ModelEntry, config: PretrainedConfig) -> None:

@@ -8,7 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
 
 DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,
@@ -33,6 +36,7 @@ class Weights:
     `dtype` is the most frequent one in safetensors' names, None for torch's own format, whose
     content is not known before it is loaded. `gguf_file` is the name of the one file that holds
     everything, where it is llama.cpp's format; such weights are unpacked when they are loaded.
+    `architecture` and `head_size` (of attention) are what that file says of its model.
     """
 
     elements: int
@@ -40,6 +44,8 @@ class Weights:
     dtype: str | None
     is_safetensors: bool
     gguf_file: str | None = None
+    architecture: str | None = None
+    head_size: int | None = None
 
 
 def inspect_weights(folder: Path) -> Weights:
@@ -81,14 +87,31 @@ def _inspect_gguf(file: Path) -> Weights:
     from gguf import GGUFReader
 
     try:
-        tensors = GGUFReader(file).tensors
+        reader = GGUFReader(file)
+        tensors = reader.tensors
+        architecture = _field(reader, "general.architecture")
+        head_size = _field(reader, f"{architecture}.attention.key_length")
     except (ValueError, IndexError, OSError, KeyError) as error:
         raise DamagedCheckpoint(f"{file.name} is cut short or no GGUF file") from error
     if not tensors:
         raise DamagedCheckpoint(f"{file.name} holds no weights")
     elements = sum(int(tensor.n_elements) for tensor in tensors)
     stored = sum(int(tensor.n_bytes) for tensor in tensors)
-    return Weights(elements, stored, "BF16", is_safetensors=False, gguf_file=file.name)
+    return Weights(
+        elements,
+        stored,
+        "BF16",
+        is_safetensors=False,
+        gguf_file=file.name,
+        architecture=str(architecture),
+        head_size=head_size if isinstance(head_size, int) else None,
+    )
+
+
+def _field(reader: "GGUFReader", name: str) -> object:
+    """A value of a GGUF file's header; None where it is not there."""
+    field = reader.get_field(name)
+    return None if field is None else field.contents()
 
 
 def _weight_files(folder: Path) -> list[Path]:

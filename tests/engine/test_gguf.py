@@ -17,7 +17,7 @@ from config.settings import HubSettings
 from tests.checkpoints import PROMPTS, Tiny
 from tests.engine.engines import MakeEngine
 from tests.engine.reading import read, request_for
-from tests.gguf_file import make_qwen2, write_gguf
+from tests.gguf_file import make_qwen2, make_qwen3, write_gguf
 
 KINDS = {
     "F32": gguf.GGMLQuantizationType.F32,
@@ -65,6 +65,34 @@ async def test_a_gguf_file_answers_as_the_checkpoint_that_it_was_made_from(
         assert converted.finished.error is None
         assert converted.text == original.text
         assert converted.text
+
+
+async def test_a_file_of_qwen3_has_heads_of_the_size_that_it_says(
+    make_engine: MakeEngine, tmp_path: Path
+) -> None:
+    """transformers takes 128 for every one of them."""
+    folders = {name: tmp_path / name for name in ("original", "file")}
+    for folder in folders.values():
+        folder.mkdir()
+    make_qwen3(folders["original"])
+    write_gguf(folders["original"], folders["file"] / "tiny.gguf", KINDS["F32"])
+    tiny = Tiny("qwen3", Family.CHAT, 256, make_qwen3)
+    engine = make_engine(entries={n: tiny.entry(folders[n], name=n) for n in folders})
+    original, converted = [await read(engine, request_for(name, PROMPTS[0])) for name in folders]
+    assert converted.finished.error is None
+    assert converted.text == original.text
+
+
+async def test_a_file_of_an_architecture_that_is_not_read_is_refused_with_what_to_do(
+    make_engine: MakeEngine, folders: Mapping[str, Path], tmp_path: Path
+) -> None:
+    content = (folders["F32"] / "tiny-F32.gguf").read_bytes()
+    (tmp_path / "other.gguf").write_bytes(content.replace(b"qwen2", b"rwkv7"))
+    engine = make_engine(entries={"other": TINY_QWEN2.entry(tmp_path, name="other")})
+    error = (await read(engine, request_for("other", "why?"))).finished.error
+    assert error is not None
+    assert "does not read rwkv7 models from GGUF files" in error
+    assert "llama.cpp" in error
 
 
 @pytest.mark.parametrize(("kind", "most"), [("F16", 0.001), ("Q8_0", 0.01), ("Q4_0", 0.12)])
