@@ -42,6 +42,7 @@ from bot.failures import without_text
 from bot.inspection import Inspection, Inspections
 from bot.messages import Action, CommandInvoked, IncomingMessage, Picture, TextFile
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder, conversation_key
+from bot.repeated_question import repeated
 from bot.reply import ReplyWriter
 from bot.reports import Reports
 from bot.safety import SentenceGate, WordList, held_back
@@ -53,7 +54,7 @@ from bot.tasks import beside
 from bot.text import clean
 from bot.translations import gettext as _
 from bot.translations import language
-from bot.waiting import why_nothing_comes
+from bot.waiting import telling
 from bot.working import working
 
 MAX_AGE = timedelta(minutes=15)
@@ -101,7 +102,8 @@ class Answering:
         self._services = services
         self._adapter = adapter
         self._claim = claim
-        self._writer = ReplyWriter(adapter, services.inbox, claim)
+        heading = repeated(claim.message.event, services.words)
+        self._writer = ReplyWriter(adapter, services.inbox, claim, heading=heading)
         self._gate = SentenceGate(services.words, self._writer.feed)
         self._stopping: asyncio.Timeout | None = None
         self._is_stopped = False
@@ -317,17 +319,18 @@ class Answering:
             self._stopping = None
 
     async def _consume(self, prompt: Prompt, indicator: WorkingIndicator) -> Finished:
-        async with self._services.engine.stream(prompt.request) as events:
+        async def tell(text: str, fraction: float | None) -> None:
+            await self._tell(Progress(text, fraction), indicator)
+
+        async with self._services.engine.stream(prompt.request) as events, telling(tell) as hear:
             async for event in events:
+                await hear(event)
                 match event:
                     case TextDelta(text):
                         self._gate.add(text)
                         if self._gate.is_shut:
                             return Finished(FinishReason.STOP, Usage())
-                    case Waiting() | Loading():
-                        if (why := why_nothing_comes(event)) is not None:
-                            await self._tell(Progress(*why), indicator)
-                    case ReasoningDelta():
+                    case Waiting() | Loading() | ReasoningDelta():
                         pass
                     case Finished():
                         return event

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 
 from bot.adapter import Adapter
 from bot.messages import Action
+from bot.repeated_question import repeated
 from bot.reply import views_of
+from bot.safety import WordList
 from bot.store.ports.records import StoredMessage
 from bot.store.ports.replies import Replies, ShownReply
 from bot.translations import gettext as _
@@ -21,8 +23,9 @@ MAX_AGE = timedelta(minutes=55)
 class EarlierReplies:
     """Brings what is shown of earlier answers up to date. Raises what the store and adapters do."""
 
-    def __init__(self, replies: Replies, clock: Callable[[], datetime]) -> None:
+    def __init__(self, replies: Replies, words: WordList, clock: Callable[[], datetime]) -> None:
         self._replies = replies
+        self._words = words
         self._clock = clock
 
     async def withdraw_buttons(self, adapter: Adapter, later: StoredMessage) -> None:
@@ -44,7 +47,8 @@ class EarlierReplies:
 
     async def _show(self, adapter: Adapter, shown: ShownReply, actions: Sequence[Action]) -> None:
         """Show the last message of an answer again."""
-        view = views_of(shown.answer, actions, adapter.capabilities, is_final=True)[-1]
+        heading, can = repeated(shown.message.event, self._words), adapter.capabilities
+        view = views_of(shown.answer, actions, can, heading, is_final=True)[-1]
         last = next((part for part in shown.parts if part.index == view.index), None)
         if last is not None and self._clock() - shown.finished_at <= MAX_AGE:
             await adapter.edit(shown.message.event.target, last.platform_id, view)

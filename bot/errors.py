@@ -17,7 +17,7 @@
     ├── LeaseLost                  another process answers this message now
     └── PlatformError              a chat platform refused or failed
         ├── TargetExpired          the reply target is no longer valid
-        ├── MessageGone            somebody deleted the message
+        ├── MessageGone            somebody deleted the message, or there was none
         └── PlatformUnavailable    a passing failure
 
 Errors of configuration are `config.errors.ConfigurationError`: configuration imports nothing.
@@ -97,7 +97,7 @@ class TargetExpired(PlatformError):
 
 
 class MessageGone(PlatformError):
-    """The message to edit or delete is no longer there: somebody deleted it."""
+    """The message is not there: somebody deleted it, or an id is no message's."""
 
 
 class PlatformUnavailable(PlatformError):

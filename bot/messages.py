@@ -107,7 +107,7 @@ class MessageReader(Protocol):
         """The latest messages there, everybody's, oldest first; of more than `limit` the newest.
 
         With `since` those sent then or later, with `since_id` that message and those after it.
-        Raises `bot.errors.PlatformError`.
+        Raises `bot.errors.PlatformError`; `MessageGone` where `since_id` is no message's.
         """
         ...
 
@@ -133,7 +133,10 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True)
 class CommandInvoked:
-    """A command with its raw arguments by parameter name, as the member gave them."""
+    """A command with its raw arguments by parameter name, as the member gave them.
+
+    `is_hidden` says that others do not see those: it was no message but a slash command.
+    """
 
     id: str
     conversation: ConversationRef
@@ -142,6 +145,7 @@ class CommandInvoked:
     arguments: Mapping[str, str]
     sent_at: datetime
     target: ReplyTarget
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Orchestrator:
         self._worker = worker
         self._limits = limits or Limits()
         self._sleep = sleep
-        self._earlier = EarlierReplies(store.replies, services.clock)
+        self._earlier = EarlierReplies(store.replies, services.words, services.clock)
         self._presses = Presses(store, services.reports, services.clock)
         self._adapters: dict[str, Adapter] = {}
         self._lanes: dict[LaneKey, deque[StoredMessage]] = {}

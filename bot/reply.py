@@ -31,16 +31,23 @@ class ReplyWriter:
 
     `feed` takes the text as it comes; `show_while_fed` runs beside it and shows what there is, at
     most once per `edit_interval_s`, until `end_feed`; `finish` shows the final text, however often
-    it must try. Messages that an earlier attempt posted are edited, never posted twice.
+    it must try. Messages that an earlier attempt posted are edited, never posted twice. What
+    everybody sees stands under `heading`.
     """
 
     def __init__(
-        self, adapter: Adapter, inbox: Inbox, claim: Claim, sleep: Sleep = asyncio.sleep
+        self,
+        adapter: Adapter,
+        inbox: Inbox,
+        claim: Claim,
+        sleep: Sleep = asyncio.sleep,
+        heading: str = "",
     ) -> None:
         self._adapter = adapter
         self._inbox = inbox
         self._claim = claim
         self._sleep = sleep
+        self._heading = heading
         self._text = ""
         self._notice: str | None = None
         self._grew = asyncio.Event()
@@ -121,7 +128,8 @@ class ReplyWriter:
     def _views(
         self, answer: Answer, actions: Sequence[Action], *, is_final: bool
     ) -> list[ReplyView]:
-        return views_of(answer, actions, self._adapter.capabilities, is_final=is_final)
+        can = self._adapter.capabilities
+        return views_of(answer, actions, can, self._heading, is_final=is_final)
 
     async def _show(self, views: Sequence[ReplyView]) -> None:
         for view in views:
@@ -197,10 +205,20 @@ class ReplyWriter:
 
 
 def views_of(
-    answer: Answer, actions: Sequence[Action], capabilities: Capabilities, *, is_final: bool
+    answer: Answer,
+    actions: Sequence[Action],
+    capabilities: Capabilities,
+    heading: str,
+    *,
+    is_final: bool,
 ) -> list[ReplyView]:
-    """The messages that show an answer, whole or (without `is_final`) as far as it is there."""
-    chunks = split(answer.shown, capabilities.max_chars, capabilities.length, is_final=is_final)
+    """The messages that show an answer, whole or (without `is_final`) as far as it is there.
+
+    The first begins with `heading`, unless it is for one person alone.
+    """
+    parts = ("" if answer.is_private else heading, answer.shown)
+    text = "\n\n".join(part for part in parts if part)
+    chunks = split(text, capabilities.max_chars, capabilities.length, is_final=is_final)
     most = capabilities.max_parts or len(chunks)
     document = answer.shown if is_final and len(chunks) > most else None
     # A longer answer is shown to its last allowed message while it grows, as a file in the end.

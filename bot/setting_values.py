@@ -106,6 +106,18 @@ def entry_of(name: str, word: str) -> str:
     raise UsageError(problem.format(name=name, word=shorten(word)))
 
 
+def shown_entry(name: str, word: str) -> str:
+    """One entry as an answer shows it: by what a mention says or, on Discord, is drawn as.
+
+    Raises as `entry_of` does.
+    """
+    entry = entry_of(name, word)
+    if found := _LABELLED.fullmatch(word):
+        mark = "#" if found[1] == "#" else "@"
+        return f"`{mark}{shorten(found[2].lstrip('@#').replace('`', ''))}`"
+    return word if _DRAWN.fullmatch(word) else f"`{entry}`"
+
+
 _ENTRY = re.compile(r"(?i:user|role|channel|workspace):[A-Za-z0-9._-]{1,64}")
 _MENTIONS = (
     (re.compile(r"<@!?([A-Za-z0-9]+)(?:\|[^>]*)?>"), "user"),
@@ -114,3 +126,7 @@ _MENTIONS = (
     (re.compile(r"<#([A-Za-z0-9]+)(?:\|[^>]*)?>"), "channel"),
 )
 """How Discord and Slack write mentions, and what is mentioned so."""
+
+_LABELLED = re.compile(r"<([@#!])[^|>]*\|([^>]+)>")
+_DRAWN = re.compile(r"<(?:@!?|@&|#)[0-9]+>")
+"""Discord's mentions: it draws them as names; what the bot posts pings nobody."""

@@ -1,6 +1,6 @@
 """Which model does a task, and asking it: the chosen one where it can, else one that stands in."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bot.commands.registry import Caller, Stage
@@ -10,16 +10,14 @@ from bot.engine.base import (
     Finished,
     FinishReason,
     GenerationRequest,
-    Loading,
     TextDelta,
-    Waiting,
 )
 from bot.errors import ModelError, ModelNotInstalled
 from bot.models import Models
 from bot.prompt import PromptBuilder
 from bot.text import clean
 from bot.translations import gettext as _
-from bot.waiting import why_nothing_comes
+from bot.waiting import Tell, telling
 from config.catalogue import ModelEntry, Task
 
 Showing = Callable[[str], None]
@@ -105,19 +103,17 @@ class TaskModels:
     async def _generated(
         self,
         request: GenerationRequest,
-        tell: Callable[[str, float | None], Awaitable[None]],
+        tell: Tell,
         show: Showing | None,
     ) -> Done:
         text = ""
-        async with self._engine.stream(request) as events:
+        async with self._engine.stream(request) as events, telling(tell) as hear:
             async for event in events:
+                await hear(event)
                 if isinstance(event, TextDelta):
                     text += event.text
                     if show is not None:
                         show(event.text)
-                elif isinstance(event, Loading | Waiting):
-                    if (why := why_nothing_comes(event)) is not None:
-                        await tell(*why)
                 elif isinstance(event, Finished):
                     return _done(clean(text), event)
         raise AssertionError("an engine's stream ends with Finished")

@@ -1,5 +1,6 @@
 """Reading what was said in a channel, live: for commands that sum it up. Nothing is stored."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -8,7 +9,10 @@ from typing_extensions import override
 
 from adapters.discord.errors import discord_errors
 from adapters.discord.parse import ANSWERED_TYPES, Own, own_in, text_of
+from bot.errors import MessageGone
 from bot.messages import Author, ConversationRef, MessageReader, PastMessage
+
+_ID = re.compile(r"[0-9]{1,19}")
 
 
 class ChannelHistory(MessageReader):
@@ -46,9 +50,11 @@ class ChannelHistory(MessageReader):
 
 def _after(since: datetime | None, since_id: str | None) -> discord.Object | datetime | None:
     """What comes just before the first message that is meant: ids grow with time."""
-    if since_id is not None and since_id.isdecimal():
-        return discord.Object(max(int(since_id) - 1, 0))
-    return since
+    if since_id is None:
+        return since
+    if not _ID.fullmatch(since_id):
+        raise MessageGone("that is no message of Discord")
+    return discord.Object(max(int(since_id) - 1, 0))
 
 
 def _past(message: discord.Message, own: Own) -> PastMessage:

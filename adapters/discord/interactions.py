@@ -144,6 +144,7 @@ class Interactions:
                 arguments=given.arguments,
                 sent_at=interaction.created_at,
                 target=handle.target(interaction.created_at),
+                is_hidden=True,
             )
         try:
             await self._services.submit(event)

@@ -10,6 +10,7 @@ import discord
 from adapters.discord.readable import Names, own_mentions, readable, without_own_mention
 from adapters.discord.settings import ManagerPermission
 from bot.messages import Addressed, Author, ConversationRef, Quoted
+from bot.repeated_question import without_repeated
 
 PLATFORM = "discord"
 DIRECT = "dm"
@@ -141,11 +142,14 @@ def roles_of(user: discord.User | discord.Member) -> tuple[str, ...]:
 
 def quoted_of(message: discord.Message, own: Own) -> Quoted | None:
     """A message as context; None where there is nothing to read in it."""
+    is_own = message.author.id == own.user_id
     text = text_of(message, own)
+    if is_own:
+        text = without_repeated(text)
     if not text:
         return None
     author = Author(str(message.author.id), message.author.display_name, message.author.bot)
-    return Quoted(author, text, is_own=message.author.id == own.user_id)
+    return Quoted(author, text, is_own=is_own)
 
 
 def _manages(message: discord.Message, permission: ManagerPermission) -> bool:

@@ -66,6 +66,21 @@ def line_of(slash: str, text: str, prefix: str) -> str:
     return f"/{slash.removeprefix('/').removeprefix(prefix)} {text}".rstrip()
 
 
+def parsed_line(registry: CommandRegistry, line: str, written: str) -> Parsed:
+    """The command of a line; what takes mentions has them as they stand in the line as `written`.
+
+    Raises `UsageError` where the registry does.
+    """
+    parsed = registry.parse(line)
+    parameters = registry.get(parsed.name).parameters
+    taking = {one.name for one in parameters if one.takes_mentions} & parsed.arguments.keys()
+    if not taking:
+        return parsed
+    as_written = registry.parse(written).arguments
+    kept = {name: as_written[name] for name in taking & as_written.keys()}
+    return Parsed(parsed.name, {**parsed.arguments, **kept})
+
+
 def choice_to_make(command: Command, arguments: Mapping[str, str]) -> Parameter | None:
     """The first required parameter that is missing and can be picked from a list."""
     for parameter in command.parameters:

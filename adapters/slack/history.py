@@ -1,5 +1,6 @@
 """Reading what was said, live: a channel is told from its end, a thread from its beginning."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -11,6 +12,7 @@ from adapters.slack.own_messages import is_answer_or_foreign
 from adapters.slack.parse import ANSWERED_SUBTYPES, Json, Own, place_of, post_id, time_of
 from adapters.slack.people import People
 from adapters.slack.web_api import WebApi
+from bot.errors import MessageGone
 from bot.messages import Author, ConversationRef, MessageReader, PastMessage
 
 PAGE, MAX_PAGES = 1000, 5
@@ -100,7 +102,9 @@ class ChannelHistory(MessageReader):
         """The latest messages there, oldest first; what members wrote, and bots."""
         oldest = f"{since.timestamp():.6f}" if since is not None else None
         if since_id is not None:
-            oldest = place_of(since_id)[1] or oldest
+            oldest = place_of(since_id)[1]
+            if not re.fullmatch(r"\d{1,12}\.\d{1,6}", oldest):
+                raise MessageGone("that is no message of Slack")
         messages = await latest_messages(
             self._api, conversation.channel_id, conversation.thread_id, limit, oldest=oldest
         )

@@ -13,6 +13,7 @@ from adapters.slack.commands import (
     from_menu,
     line_of,
     options,
+    parsed_line,
     pick_of,
     picker,
 )
@@ -77,10 +78,13 @@ class Interactions:
 
     async def slash(self, body: Json, ack: Acknowledge, own: Own) -> None:
         """A slash command: submitted, or answered with how it is used or a list to pick from."""
-        text = await self._people.readable(str(body.get("text") or ""), own)
-        line = line_of(str(body["command"]), text.strip(), self._settings.command_prefix)
+        given, slash = str(body.get("text") or "").strip(), str(body["command"])
+        text = await self._people.readable(given, own)
+        line, written = (
+            line_of(slash, one.strip(), self._settings.command_prefix) for one in (text, given)
+        )
         try:
-            parsed = self._services.commands.parse(line)
+            parsed = parsed_line(self._services.commands, line, written)
         except UsageError as error:
             await ack(escaped(error.text), response_type=EPHEMERAL)
             return
@@ -223,6 +227,7 @@ class Interactions:
             parsed.arguments,
             now,
             handle.target(now),
+            is_hidden=True,
         )
 
     async def _quoted(

@@ -17,6 +17,7 @@ from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.errors import PlatformError
 from bot.messages import Attachment, Author, Quoted
+from bot.repeated_question import without_repeated
 from bot.text_files import collected, decoded, is_text, media_type_of
 
 MAX_FILES = 4
@@ -65,7 +66,8 @@ class Reader:
             return None
         user_id = str(message.get("user") or message.get("bot_id") or "")
         if user_id == own.user_id or message.get("bot_id") == own.bot_id:
-            return Quoted(Author(own.user_id, own.name, is_bot=True), text, is_own=True)
+            said = without_repeated(text)
+            return Quoted(Author(own.user_id, own.name, is_bot=True), said, is_own=True)
         name = message.get("username")
         person = None if name else await self._people.person(user_id)
         shown = str(name or (person.name if person is not None else "someone"))

@@ -3,7 +3,7 @@
 import re
 from collections import OrderedDict
 
-from adapters.slack.commands import choice_to_make, line_of, picker
+from adapters.slack.commands import choice_to_make, line_of, parsed_line, picker
 from adapters.slack.parse import PLATFORM, Own, Post, handle_of_post
 from adapters.slack.people import People
 from adapters.slack.readable import without_own_mention
@@ -34,10 +34,13 @@ class TextCommands:
         match = _COMMAND.fullmatch(text)
         if match is None:
             return False
-        rest = await self._people.readable(match[2] or "", own)
-        line = line_of(match[1], rest, self._settings.command_prefix)
+        given = match[2] or ""
+        text = await self._people.readable(given, own)
+        line, written = (
+            line_of(match[1], one, self._settings.command_prefix) for one in (text, given)
+        )
         try:
-            parsed = self._services.commands.parse(line)
+            parsed = parsed_line(self._services.commands, line, written)
         except UsageError as error:
             await self._tell_once(post, error.text, [])
             return True

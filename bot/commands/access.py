@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from bot.commands.registry import Caller, Command, Parameter, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.setting_specs import SETTINGS, Scope, SettingName
-from bot.setting_values import entries_in, entry_of
+from bot.setting_values import entries_in, entry_of, shown_entry
 from bot.settings_scope import ScopedSettings, origin, whom
 from bot.translations import gettext as _
+
+WHO = "WHO"
 
 
 class AccessCommands:
@@ -21,7 +23,11 @@ class AccessCommands:
 
     def commands(self) -> tuple[Command, ...]:
         """The definitions."""
-        who = Parameter("who", _("a mention, or user:ID, role:ID, channel:ID or workspace:ID"))
+        who = Parameter(
+            "who",
+            _("a mention, or user:ID, role:ID, channel:ID or workspace:ID"),
+            takes_mentions=True,
+        )
         parameters = (who, scope_parameter())
         return (
             Command(
@@ -72,28 +78,31 @@ class AccessCommands:
     async def allow(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Add to those who alone may talk."""
         scope = await self._change(SettingName.ALLOW, caller, arguments, is_added=True)
-        text = _("From now on only those on the list of {whom} may talk to me: /access show.")
-        return Said(text.format(whom=whom(scope)))
+        text = _(
+            "{who} is on the list of {whom}. From now on only those on it may talk to me:"
+            " /access show."
+        )
+        return Said(text.format(who=_shown(arguments), whom=whom(scope)))
 
     async def deny(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Add to those who may not talk."""
         scope = await self._change(SettingName.DENY, caller, arguments, is_added=True)
-        text = _("They may not talk to me any more: the list of {whom} is shown by /access show.")
-        return Said(text.format(whom=whom(scope)))
+        text = _("{who} may not talk to me any more: the list of {whom} is shown by /access show.")
+        return Said(text.format(who=_shown(arguments), whom=whom(scope)))
 
     async def remove(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Take an entry off the lists of a scope."""
         for name in (SettingName.ALLOW, SettingName.DENY):
             scope = await self._change(name, caller, arguments, is_added=False)
-        text = _("That is on no list of {whom} any more: /access show.")
-        return Said(text.format(whom=whom(scope)))
+        text = _("{who} is on no list of {whom} any more: /access show.")
+        return Said(text.format(who=_shown(arguments), whom=whom(scope)))
 
     async def _change(
         self, name: SettingName, caller: Caller, arguments: Mapping[str, str], *, is_added: bool
     ) -> Scope:
         """Add an entry to a scope's list, or take it off; an empty list is none."""
         spec = SETTINGS[name]
-        entry = entry_of("WHO", arguments["who"].strip())
+        entry = entry_of(WHO, arguments["who"].strip())
         scope = scope_of(spec, caller, arguments)
         require_may_set(spec, scope, caller)
         where, who = caller.conversation, caller.author
@@ -106,3 +115,8 @@ class AccessCommands:
         else:
             await self._settings.reset(name, scope, where, who)
         return scope
+
+
+def _shown(arguments: Mapping[str, str]) -> str:
+    """Whom a command concerned."""
+    return shown_entry(WHO, arguments["who"].strip())

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from bot.appearance import VOTES
 from bot.commands.registry import (
+    QUESTION,
     Caller,
     Command,
     Outcome,
@@ -39,7 +40,7 @@ from bot.store.ports.comparisons import Comparisons, Contender, Round, Vote
 from bot.text import clean
 from bot.translations import gettext as _
 from bot.voting import Voting, name_of, offered
-from bot.waiting import why_nothing_comes
+from bot.waiting import telling
 from config.catalogue import ModelEntry
 
 MIN_MODELS, MAX_MODELS = 2, 4
@@ -73,7 +74,7 @@ class CompareCommands:
 
     def commands(self) -> tuple[Command, ...]:
         """The definitions."""
-        question = Parameter("question", _("what to ask"))
+        question = Parameter(QUESTION, _("what to ask"))
         models = Parameter(
             "models",
             _("two to four models with commas between them, or lab"),
@@ -109,7 +110,7 @@ class CompareCommands:
         done = await self._comparisons.find(caller.message_id)
         if done is not None:
             return await self._shown(done, caller)
-        question = clean(arguments["question"])
+        question = clean(arguments[QUESTION])
         earlier = await self._comparisons.earlier(caller.message_id, MAX_ROUNDS)
         last = earlier[-1] if earlier else None
         entries = self._choose(arguments.get("models"), last)
@@ -194,15 +195,17 @@ class CompareCommands:
         comparison = Comparison(models, self._monotonic())
         growing = GrowingRound(stage.feed, is_blind=is_blind)
         asking: str | None = None
-        async with aclosing(compare(self._engine, models, request)) as events:
+        async with (
+            aclosing(compare(self._engine, models, request)) as events,
+            telling(stage.tell) as hear,
+        ):
             async for model, event in events:
                 before = {one.model: one.text for one in comparison.contestants}[model]
                 contestant = comparison.apply(model, event, self._monotonic())
+                if is_blind and isinstance(event, Loading):
+                    event = replace(event, model=_("a model"))
+                await hear(event)
                 if isinstance(event, Loading | Waiting):
-                    if is_blind and isinstance(event, Loading):
-                        event = replace(event, model=_("a model"))
-                    if (why := why_nothing_comes(event)) is not None:
-                        await stage.tell(*why)
                     continue
                 if model != asking:
                     asking = model

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from bot.commands.registry import (
+    QUESTION,
     Ask,
     Caller,
     Command,
@@ -48,7 +49,7 @@ class ConversationCommands:
 
     def commands(self) -> tuple[Command, ...]:
         """The definitions."""
-        question = Parameter("question", _("what to ask"))
+        question = Parameter(QUESTION, _("what to ask"))
         model = Parameter(
             "model",
             _("which model answers this time"),
@@ -76,7 +77,7 @@ class ConversationCommands:
 
     async def ask(self, caller: Caller, arguments: Mapping[str, str]) -> Ask:
         """Put the question to the conversation's model."""
-        return Ask(arguments["question"])
+        return Ask(arguments[QUESTION])
 
     async def stop(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """End what is being written to the caller; to anybody here, for who manages the place."""

@@ -1,5 +1,6 @@
 """/translate and /sentiment: a text, or a message from its menu, through a model that can."""
 
+import re
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 
@@ -26,6 +27,17 @@ from config.catalogue import Task
 LABELS = ("positive", "negative", "neutral")
 SAME = 0.9
 """A translation this much like its source is none."""
+
+_OTHER_LANGUAGE = re.compile(
+    r"\bto\s+(?:afrikaans|albanian|armenian|basque|bengali|bosnian|bulgarian|cantonese|catalan"
+    r"|croatian|czech|danish|esperanto|estonian|farsi|finnish|galician|georgian|greek|gujarati"
+    r"|hebrew|hungarian|icelandic|indonesian|irish|klingon|latin|latvian|lithuanian|macedonian"
+    r"|malay|mandarin|marathi|mongolian|norwegian|persian|punjabi|romanian|serbian|slovak"
+    r"|slovenian|somali|swahili|swedish|tagalog|tamil|telugu|thai|urdu|vietnamese|welsh|yiddish)"
+    r"(?=\W*$)",
+    re.IGNORECASE,
+)
+"""A language that cannot be chosen: at the end of a text, after "to", it was most likely meant."""
 
 
 class LanguageCommands:
@@ -74,6 +86,8 @@ class LanguageCommands:
             instruction = translation(doer.entry.family, text, LANGUAGES[code])
             done = await self._task_models.ask(caller, doer, instruction, stage, stage.feed)
             doubts = _doubts_of_translation(text, done, doer, code)
+            if arguments.get("language") is None:
+                doubts += _doubts_of_language(text)
             return Said(_with_doubts(done.text, doubts), is_private=True, footer=doer.footer)
 
         return Work(work, is_private=True)
@@ -128,6 +142,15 @@ def _doubts_of_translation(source: str, done: Done, doer: Doer, code: str) -> li
     if done.was_too_long:
         doubts.append(_("the text is longer than it can read, so a part is missing"))
     return doubts
+
+
+def _doubts_of_language(text: str) -> list[str]:
+    """Whether the text ends with the wish for a language that there is none of."""
+    found = _OTHER_LANGUAGE.search(text)
+    if found is None:
+        return []
+    doubt = _("“{words}” was read as a part of the text, for I translate into {languages} alone")
+    return [doubt.format(words=found[0], languages=", ".join(LANGUAGES.values()))]
 
 
 def _with_doubts(text: str, doubts: list[str]) -> str:

@@ -104,7 +104,7 @@ class PrivacyCommands:
             *self._sent_away(),
             _("`/export me` gives you all of it, `/forget me` erases it."),
         ]  # fmt: skip
-        return Said("\n".join(lines), is_private=True)
+        return Said(_joined(lines), is_private=True)
 
     def _sent_away(self) -> Sequence[str]:
         """What is sent to models on other machines, whether one was asked yet or not."""
@@ -147,7 +147,7 @@ class PrivacyCommands:
             *_named(await self._erasure.listed(person)),
             _("This command is erased as soon as you have its answer."),
         ]
-        return Said("\n".join(lines), is_private=True, afterwards=self._drop(own))
+        return Said(_joined(lines), is_private=True, afterwards=self._drop(own))
 
     async def forget_channel(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Erase a channel with its threads; in direct messages anybody may."""
@@ -173,7 +173,7 @@ class PrivacyCommands:
             _("Looked again, and found: {number}.").format(number=sum(left.values())),
             _("This command is erased as soon as it is answered."),
         ]
-        return Said("\n".join(lines), afterwards=self._drop(own))
+        return Said(_joined(lines), afterwards=self._drop(own))
 
     def _drop(self, message_id: int) -> Callable[[], Awaitable[None]]:
         """Lets the command itself go, and nothing that came after it."""
@@ -182,6 +182,16 @@ class PrivacyCommands:
             await self._erasure.drop(message_id)
 
         return drop
+
+
+def _joined(lines: Sequence[str]) -> str:
+    """The lines as CommonMark: right under a list a line would belong to its last item."""
+    parts: list[str] = []
+    for line in lines:
+        if parts and parts[-1].startswith("- ") and not line.startswith("- "):
+            parts.append("")
+        parts.append(line)
+    return "\n".join(parts)
 
 
 def _person(caller: Caller) -> Person:

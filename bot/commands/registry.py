@@ -16,6 +16,9 @@ from bot.translations import gettext as _
 MAX_VALUE_CHARS = 20_000
 """A parameter's value may be as long as a question."""
 
+QUESTION = "question"
+"""The parameter that is put to models: what others see of the answer begins with it."""
+
 MAX_SHOWN_CHOICES = 8
 """More choices than these are not written into a command's usage."""
 
@@ -46,6 +49,7 @@ class Parameter:
 
     The last TEXT parameter without a keyword takes the rest of the line. It is one of `choices`
     where there are any; `suggestions` are offered while it is typed, and any other text is taken.
+    With `takes_mentions` it is given a mention as the platform writes it, and not as a name.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Parameter:
     keyword: str | None = None
     choices: tuple[str, ...] = ()
     suggestions: tuple[str, ...] = ()
+    takes_mentions: bool = False
 
     @property
     def is_free_text(self) -> bool:

@@ -14,8 +14,9 @@ from bot.commands.registry import (
     Said,
     Stage,
     Work,
+    shorten,
 )
-from bot.errors import PlatformError, UsageError
+from bot.errors import MessageGone, PlatformError, UsageError
 from bot.messages import MessageReader, PastMessage
 from bot.past import (
     MAX_MESSAGES,
@@ -196,6 +197,12 @@ async def _read(
     """The messages that are meant and can be summed up. Raises `UsageError` for none."""
     try:
         read = await reader.recent(caller.conversation, wanted.count, wanted.since, wanted.since_id)
+    except MessageGone as error:
+        text = _(
+            "“{id}” is no message of this channel. Choose Summarize from here in a message's menu,"
+            " or give a number of messages (50) or a time in UTC (2h, 14:30)."
+        )
+        raise UsageError(text.format(id=shorten(wanted.since_id or ""))) from error
     except PlatformError as error:
         text = _(
             "I could not read what was said here. Give me the permission to read the message"

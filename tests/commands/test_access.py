@@ -95,22 +95,30 @@ async def test_who_may_not_change_the_lists_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "entry"),
+    ("given", "entry", "shown"),
     [
-        ("<@42>", "user:42"),
-        ("<@!42>", "user:42"),
-        ("<@U42|ann>", "user:U42"),
-        ("<@&42>", "role:42"),
-        ("<!subteam^S42|@cooks>", "role:S42"),
-        ("<#42>", "channel:42"),
-        ("<#C42|general>", "channel:C42"),
-        ("Workspace:T42", "workspace:T42"),
+        ("<@42>", "user:42", "<@42>"),
+        ("<@!42>", "user:42", "<@!42>"),
+        ("<@U42|ann>", "user:U42", "`@ann`"),
+        ("<@U42>", "user:U42", "`user:U42`"),
+        ("<@&42>", "role:42", "<@&42>"),
+        ("<!subteam^S42|@cooks>", "role:S42", "`@cooks`"),
+        ("<#42>", "channel:42", "<#42>"),
+        ("<#C42|general>", "channel:C42", "`#general`"),
+        ("Workspace:T42", "workspace:T42", "`workspace:T42`"),
     ],
 )
-async def test_a_mention_is_taken_as_what_it_means(tmp_path: Path, given: str, entry: str) -> None:
+async def test_a_mention_is_taken_as_what_it_means_and_named_as_it_is_shown(
+    tmp_path: Path, given: str, entry: str, shown: str
+) -> None:
     async with running_flow(tmp_path) as flow:
-        await answer(flow, "access deny", MANAGER, who=given)
+        said = await answer(flow, "access deny", MANAGER, who=given)
+        assert said.startswith(f"{shown} may not talk to me any more")
         assert f"`{entry}`" in await answer(flow, "access show")
+        said = await answer(flow, "access remove", MANAGER, who=given)
+        assert said.startswith(f"{shown} is on no list of this conversation any more")
+        said = await answer(flow, "access allow", MANAGER, who=given)
+        assert said.startswith(f"{shown} is on the list of this conversation.")
 
 
 async def test_what_is_neither_a_mention_nor_an_id_is_refused(tmp_path: Path) -> None:

@@ -58,6 +58,28 @@ async def test_a_result_that_is_none_is_told(tmp_path: Path, answer: str, doubt:
         assert doubt in (await run(flow, "translate", text="good morning")).text
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "is_told"),
+    [
+        ("hello to Klingon", None, True),
+        ("hello to swedish!", None, True),
+        ("hello to swedish", "de", False),
+        ("I want to go to school", None, False),
+        ("to Latin", None, True),
+        ("latin", None, False),
+    ],
+)
+async def test_a_language_that_cannot_be_chosen_is_told_and_an_ordinary_sentence_is_none(
+    tmp_path: Path, text: str, language: str | None, is_told: bool
+) -> None:
+    given = {"text": text} if language is None else {"text": text, "language": language}
+    async with running_flow(tmp_path, engine=always("hallo")) as flow:
+        said = await run(flow, "translate", **given)
+
+    assert ("was read as a part of the text" in said.text) is is_told
+    assert ("Arabic, German, English" in said.text) is is_told
+
+
 async def test_without_a_language_ones_own_is_taken(tmp_path: Path) -> None:
     async with running_flow(tmp_path, engine=always("guten Morgen")) as flow:
         await run(flow, "settings set", key="language", value="de", scope="me")

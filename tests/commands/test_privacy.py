@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 from pathlib import Path
 
 from typing_extensions import override
@@ -179,6 +180,19 @@ async def test_privacy_counts_what_is_stored_and_tells_where_it_goes(tmp_path: P
         assert "- messages and commands: 2" in said
         assert "kept here for 30 days" in said
         assert "- `chat.example.org`" in said
+
+
+async def test_what_stands_under_a_list_is_no_part_of_its_last_item(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        for name in ("privacy", "forget me", "forget channel"):
+            lines = (await answer(flow, name, MANAGER)).splitlines()
+            under = [
+                line
+                for before, line in pairwise(lines)
+                if before.startswith("- ") and line[:2] != "- "
+            ]
+            assert under
+            assert not any(under)
 
 
 async def test_privacy_tells_of_the_lists_of_others_that_name_the_caller(tmp_path: Path) -> None:

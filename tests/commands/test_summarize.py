@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, TextDelta, Usage
-from bot.errors import PlatformError
+from bot.errors import MessageGone, PlatformError
 from bot.messages import Author, PastMessage
 from tests.flow import Flow, running_flow
 from tests.scripted import ANN, BEN, START, Posted, ScriptedEngine, command
@@ -148,6 +148,16 @@ async def test_a_channel_that_may_not_be_read_says_which_permission_it_takes(
     async with chat(tmp_path) as flow:
         flow.adapter.reader.failure = PlatformError("forbidden")
         assert "permission to read the message history" in (await summarized(flow)).text
+
+
+async def test_a_beginning_that_is_no_message_is_told_with_what_to_do(tmp_path: Path) -> None:
+    async with chat(tmp_path, message(1, "hello")) as flow:
+        flow.adapter.reader.failure = MessageGone("no message")
+        shown = await summarized(flow, "message:soon")
+
+    assert shown.text.startswith("“soon” is no message of this channel.")
+    assert shown.is_private
+    assert flow.engine.requests == []
 
 
 async def test_a_name_cannot_break_out_of_its_link(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What the bot answers and what it passes over, on simcord's virtual Discord."""
 
+from dataclasses import replace
+
 import discord
 import pytest
 
@@ -92,6 +94,19 @@ async def test_a_reply_to_its_own_message_is_submitted() -> None:
     assert [quoted.text for quoted in reply.quoted] == ["an answer"]
     assert reply.quoted[0].is_own
     assert reply.replies_to is not None
+
+
+async def test_its_own_message_is_read_without_the_question_before_it() -> None:
+    async with simulated() as double:
+        event = await double.say("hello")
+        view = replace(WHOLE, text="> \u2060why?\n\nan answer")
+        answer = await double.adapter.post(event.target, view, "k.0")
+        own = next(one for one in double.channel.history() if str(one.id) == answer)
+        await double.ben.send(double.channel, "and why?", reply_to=own)
+        reply = double.submitted[-1]
+
+    assert isinstance(reply, IncomingMessage)
+    assert [quoted.text for quoted in reply.quoted] == ["an answer"]
 
 
 async def test_a_reply_to_another_member_is_passed_over() -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.errors import PlatformError
+from bot.errors import MessageGone, PlatformError
 from bot.messages import ConversationRef, MessageReader
 from tests.adapters.discord.doubles import SimulatedDiscord, simulated
 from tests.contract.adapter_contract import whole
@@ -44,6 +44,14 @@ async def test_a_beginning_is_a_message_or_a_time() -> None:
 
     assert [one.text for one in since] == ["two", "three"]
     assert later == []
+
+
+@pytest.mark.parametrize("word", ["hello", "c0general:1.2", "9" * 30])
+async def test_a_beginning_that_is_no_message_is_refused(word: str) -> None:
+    async with simulated() as double:
+        event = await double.say("hello")
+        with pytest.raises(MessageGone):
+            await reader_of(double).recent(event.conversation, 10, since_id=word)
 
 
 async def test_a_channel_that_is_not_there_is_a_failure_of_the_platform() -> None:

@@ -15,6 +15,7 @@ from bot.messages import (
     MessageDeleted,
     MessageEdited,
     Removed,
+    ReplyView,
 )
 from tests.adapters.slack.doubles import LoopbackSlack, WorkspaceServices, started
 from tests.slack_server.member import MENTION, Member
@@ -217,6 +218,19 @@ async def test_a_mention_in_a_thread_reads_the_thread_so_far() -> None:
         assert [one.text for one in quoted][-2:] == ["reply 28", "reply 29"]
         assert len(quoted) == 20
         assert quoted[0].author.name == "Ben"
+
+
+async def test_its_own_answer_in_a_thread_is_read_without_the_question_before_it() -> None:
+    async with started() as slack:
+        event = await slack.arrived(f"{MENTION} hello")
+        view = ReplyView("> \u2060why?\n\nan answer", is_complete=True, is_last=True)
+        await slack.adapter.post(event.target, view, "k.0")
+        await slack.ann.say(f"{MENTION} and now?", thread_ts=event.conversation.thread_id)
+        await heard(slack)
+        later = slack.submitted[-1]
+
+        assert isinstance(later, IncomingMessage)
+        assert [one.text for one in later.quoted if one.is_own] == ["an answer"]
 
 
 async def test_the_latest_messages_of_a_thread_are_read_and_the_wrong_end_is_not_dropped() -> None:

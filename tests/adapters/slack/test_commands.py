@@ -117,9 +117,24 @@ async def test_a_slash_command_is_acknowledged_while_the_model_is_still_silent(
 async def test_the_answer_to_a_command_grows_in_the_channel(tmp_path: Path) -> None:
     async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
         await Member(server).slash("/ask", "what is &lt;b&gt; in <#C0GENERAL|general>?")
-        await until(lambda: server.answers() == ["You said: what is <b> in #general?"])
+        asked, said = "> \u2060what is \\<b\\> in #general?", "You said: what is <b> in #general?"
+        await until(lambda: server.answers() == [f"{asked}\n\n{said}"])
 
         assert server.responses == []
+
+
+async def test_a_command_in_a_message_is_seen_there_and_not_repeated(tmp_path: Path) -> None:
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
+        await Member(server).say(f"{MENTION} /ask why?")
+        await until(lambda: server.answers() == ["You said: why?"])
+
+
+async def test_who_is_shut_out_by_a_mention_is_named_as_it_says(tmp_path: Path) -> None:
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
+        await Member(server).slash("/access", "deny <@U0BEN|ben> for channel", DIRECT)
+        await until(lambda: len(server.answers(DIRECT)) == 1)
+
+        assert server.answers(DIRECT)[0].startswith("`@ben` may not talk to me any more")
 
 
 async def test_where_the_bot_is_no_member_the_answer_comes_whole_through_the_response_url(
@@ -132,7 +147,7 @@ async def test_where_the_bot_is_no_member_the_answer_comes_whole_through_the_res
 
         (said,) = server.responses
         assert said["response_type"] == "in_channel"
-        assert said["blocks"][0]["text"] == "You said: why?"
+        assert said["blocks"][0]["text"] == "> \u2060why?\n\nYou said: why?"
 
 
 async def test_a_private_answer_is_seen_by_its_caller_alone(tmp_path: Path) -> None:

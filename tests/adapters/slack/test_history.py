@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.slack.readable import Names, readable, without_own_mention
+from bot.errors import MessageGone
 from bot.messages import Action, ConversationRef, ReplyView
 from tests.adapters.slack.doubles import LoopbackSlack, started
 from tests.slack_server.workspace import CHANNEL, TEAM
@@ -44,6 +45,14 @@ async def test_since_a_message_or_a_time() -> None:
         ]
         later = datetime.now(UTC) + timedelta(minutes=1)
         assert await read(slack, HERE, 10, since=later) == []
+
+
+@pytest.mark.parametrize("word", ["hello", "77", "C0GENERAL:soon"])
+async def test_a_beginning_that_is_no_message_is_refused(word: str) -> None:
+    async with started() as slack:
+        await slack.ben.say("message", is_heard=False)
+        with pytest.raises(MessageGone):
+            await read(slack, HERE, 10, since_id=word)
 
 
 async def test_a_thread_is_read_for_itself_and_signs_of_work_are_left_out() -> None:
