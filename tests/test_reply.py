@@ -99,6 +99,18 @@ async def test_a_growing_answer_is_edited_in_place(
     assert message.footer == "starter model"
 
 
+async def test_a_heading_stands_over_what_everybody_sees(
+    adapter: ScriptedAdapter, platform: Platform
+) -> None:
+    reply = ReplyWriter(adapter, RecordingInbox(), claim(), heading="> why?")
+    await stream(reply, "one two three")
+    assert platform.messages()[0].text.startswith("> why?\n\none")
+    await reply.finish(Answer("one two three"))
+    assert platform.messages()[0].text == "> why?\n\none two three"
+    await reply.finish(Answer("one two three", is_private=True))
+    assert platform.messages()[0].text == "one two three"
+
+
 async def test_a_long_answer_goes_on_in_further_messages(
     adapter: ScriptedAdapter, platform: Platform
 ) -> None:
