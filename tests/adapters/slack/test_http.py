@@ -44,7 +44,7 @@ async def test_the_same_code_answers_over_http(tmp_path: Path) -> None:
         await until(lambda: server.answers() == ["You said: hello"])
         envelope = await Member(server).slash("/ask", "why?")
         assert envelope.answered.is_set()
-        await until(lambda: "You said: why?" in server.answers())
+        await until(lambda: "> \u2060why?\n\nYou said: why?" in server.answers())
         pressed = await Member(server).press("good ")
         assert pressed.answered.is_set()
 
