@@ -60,6 +60,7 @@ WAYS: Mapping[str, Way] = {
     "threads": Way("generate", "threads"),
     "continuous": Way("continuous", "bfloat16", is_causal_only=True),
     "engine": Way("engine", "default"),
+    "engine guessing": Way("engine", "guessing"),
     "engine exact": Way("engine", "exact"),
     "engine 8 bits": Way("engine", "8 bits"),
     "engine 4 bits": Way("engine", "4 bits"),

@@ -17,7 +17,7 @@ import psutil
 from bench.checkpoints import entry_for
 from bench.event_loop import watch_lag
 from bench.ways.arguments import Arguments
-from bench.ways.engine import answered, new_engine, request
+from bench.ways.engine import answered, request, started
 from bench.workload import QUESTION, percentile
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest, SamplingParameters
@@ -32,8 +32,7 @@ SETTLE_S = 0.5
 
 async def growing(given: Arguments) -> Mapping[str, float]:
     """The first token of a chat's tenth turn, with its cache kept and prefilled from scratch."""
-    engine = new_engine(given)
-    await engine.start()
+    engine = await started(given)
     await engine.load(given.model)
     await answered(engine, request(given.model, -1))
     kept = await _tenth(engine, given.model, lambda turn: "chat")
@@ -56,8 +55,7 @@ async def _tenth(engine: Engine, model: str, cache_key: Callable[[int], str]) ->
 
 async def crowd(given: Arguments) -> Mapping[str, float]:
     """First tokens of short questions, alone and while fifteen long answers run."""
-    engine = new_engine(given)
-    await engine.start()
+    engine = await started(given)
     await engine.load(given.model)
     await answered(engine, request(given.model, -1))
     alone = [await _short(engine, given.model, number) for number in range(3)]
