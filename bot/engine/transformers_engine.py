@@ -55,10 +55,10 @@ ENVIRONMENT = {
     # Weights are read in the worker thread alone: one thread owns torch.
     "HF_DEACTIVATE_ASYNC_LOAD": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Threads that wait for each other spin for about as long as the work between two products takes
-    # and then sleep. Waking costs as much as a second thread gains; endless spinning takes the
-    # processor from whoever else needs it.
-    "GOMP_SPINCOUNT": "10000",
+    # Threads that wait for each other spin for some milliseconds, longer than what one thread does
+    # between two products, and then sleep. Waking costs as much as a second thread gains; endless
+    # spinning takes the processor from whoever else needs it.
+    "GOMP_SPINCOUNT": "100000",
 }
 """What is set before transformers is imported, unless the owner set it."""
 
