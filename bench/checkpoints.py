@@ -1,7 +1,8 @@
 """Checkpoints to measure: the embedded model, and random weights at real models' dimensions.
 
-Speed does not depend on the values of the weights, so nothing is downloaded. Dimensions are those
-of the models' published configurations.
+Speed does not depend on the values of the weights (but where tokens are guessed, which the
+benchmark does not do with them), so nothing is downloaded. Dimensions are those of the models'
+published configurations.
 """
 
 import json

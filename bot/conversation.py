@@ -1,4 +1,4 @@
-"""Turns of a conversation and which of them to drop (pure: it counts nothing itself)."""
+"""Turns of a conversation, their keys, and which turns to drop (pure: it counts nothing itself)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +25,11 @@ class Turn:
 KEEP_SHARE = 0.6
 """On overflow the oldest turns go until the rest fills at most this share of the window, so that
 the cached prefix survives the next turns (architecture.md, "The engine's edge")."""
+
+
+def is_within(key: str, conversation_key: str) -> bool:
+    """Whether a key is a conversation's, or of one below it."""
+    return key == conversation_key or key.startswith(f"{conversation_key}/")
 
 
 def name_speakers(turns: Sequence[Turn]) -> tuple[Turn, ...]:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bot.conversation import is_within
 from bot.engine.base import Trace, Usage
 
 MAX_KEPT = 500
@@ -54,5 +55,5 @@ class Inspections:
     def forget(self, conversation_key: str) -> None:
         """Drop what is kept of a conversation and of those below it."""
         for key in list(self._kept):
-            if key[0] == conversation_key or key[0].startswith(f"{conversation_key}/"):
+            if is_within(key[0], conversation_key):
                 del self._kept[key]

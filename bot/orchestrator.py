@@ -156,12 +156,21 @@ class Orchestrator:
         """End the answers to questions that the block removes from the store, and delete what is
         shown of them; gives how many questions wait or are answered."""
         known = [message.id for message in self._known.values() if is_meant(message)]
-        running = [self._running[one] for one in known if one in self._running]
-        for answering in running:
+
+        def running() -> list[Answering]:
+            return [self._running[one] for one in known if one in self._running]
+
+        for answering in running():
             # Before the store knows: the claim is lost from then on, and whoever sees that clears.
             answering.is_withdrawn = True
-        yield len(known)
-        for answering in running:
+        try:
+            yield len(known)
+        except BaseException:
+            for answering in running():
+                answering.is_withdrawn = False
+            raise
+        for answering in running():  # those too that were claimed meanwhile
+            answering.is_withdrawn = True
             answering.stop()
 
     async def forget(self, key: str) -> None:
@@ -224,8 +233,9 @@ class Orchestrator:
     async def _withdraw(self, account: str, event: MessageDeleted) -> None:
         known = {one.id for one in self._unanswered_of(account, event.id)}
         with self.withdrawing(lambda message: message.id in known):
-            await self._store.history.withdraw(account, event.id)
-        self._aside(partial(self.forget, conversation_key(event.conversation)))
+            withdrawn = await self._store.history.withdraw(account, event.id)
+        if withdrawn is not None:
+            self._aside(partial(self.forget, conversation_key(event.conversation)))
 
     async def _act(self, account: str, event: ActionInvoked) -> ReplyView | None:
         """Do what a button asks for; an error is told to who pressed it."""
@@ -280,7 +290,7 @@ class Orchestrator:
             try:
                 await work()
             except Exception as error:  # the top of a task
-                log.info("an earlier answer stays as it was shown: %s", without_text(error))
+                log.info("what is done beside answers failed: %s", without_text(error))
 
         assert self._tasks is not None, "events are submitted while the orchestrator runs"
         self._tasks.create_task(done())

@@ -18,6 +18,9 @@ _NO_WIDTH = "[\u00ad\u200b-\u200d\u2060\ufeff]*"
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]*_]*\s|[\u3002\uff01\uff1f]|\n")
 """After a full stop and a space, after a full-width one, or at a line's end."""
 
+LOOK_BACK = 1000
+"""Characters of what was let through that are looked at again with each sentence."""
+
 
 class WordList:
     """The words, and what becomes of an answer with one of them."""
@@ -77,7 +80,13 @@ class SentenceGate:
         self.is_shut = self.is_shut or allowed is None
         if allowed and not self.is_shut:
             self._feed(allowed[len(self._before) :])
-        self._before += sentence
+        self._before = _end_of(self._before + sentence)
+
+
+def _end_of(text: str) -> str:
+    """The last words: enough for what is looked for to have begun in them."""
+    space = re.compile(r"\s").search(text, max(0, len(text) - LOOK_BACK))
+    return text if len(text) <= LOOK_BACK or space is None else text[space.start() :]
 
 
 def held_back() -> str:

@@ -263,6 +263,18 @@ async def test_a_deleted_question_leaves_the_context_and_stops(tmp_path: Path) -
         assert said(flow, "q2") == ""
 
 
+async def test_what_is_cached_goes_with_a_deleted_question_alone(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(question("secret", "q1"))
+        await flow.settle("q1")
+        await flow.submit(MessageDeleted("somebody else's", CHANNEL))
+        await flow.submit(question("later", "q2"))
+        await flow.settle("q2")
+        assert flow.engine.forgotten == []
+        await flow.submit(MessageDeleted("q1", CHANNEL))
+        await until(lambda: bool(flow.engine.forgotten))
+
+
 async def test_an_edited_question_counts_as_edited_later_on(tmp_path: Path) -> None:
     async with running_flow(tmp_path) as flow:
         await flow.submit(question("tpyo", "q1"))

@@ -142,3 +142,16 @@ async def test_a_comparison_with_a_word_is_held_back_too(tmp_path: Path) -> None
     assert message.text == held_back()
     assert message.actions == []
     assert "darn" not in (tmp_path / "platform.jsonl").read_text()
+
+
+def test_words_are_found_after_a_long_text_that_is_not_looked_at_again() -> None:
+    shown: list[str] = []
+    gate = SentenceGate(WordList(["red fox"], "mask"), shown.append)
+    sentences = [f"Sentence {number} is of no interest here.\n" for number in range(200)]
+    for sentence in (*sentences, "At last a red\n", "fox, and a red fox.", " It ran."):
+        gate.add(sentence)
+    gate.end()
+    text = "".join(shown)
+    assert text.startswith("".join(sentences))
+    assert "fox" not in text
+    assert text.endswith("███, and a ███████. It ran.")

@@ -42,7 +42,7 @@ class Files:
     def __init__(self, api: WebApi) -> None:
         self._api = api
         self._pictures: OrderedDict[str, tuple[str, Picture]] = OrderedDict()
-        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._texts: OrderedDict[str, str | PlatformError] = OrderedDict()
 
     async def share_picture(self, handle: Handle, ts: str, view: ReplyView) -> None:
         """Share the picture of a message that is shown; what is for one person alone has none."""
@@ -77,11 +77,14 @@ class Files:
         if handle.question_id not in self._texts:
             self._texts[handle.question_id] = await self._sent(handle, view, file)
             _bound(self._texts)
-        text = f"{view.text}\n\n{self._texts[handle.question_id]}"
+        sent = self._texts[handle.question_id]
+        if isinstance(sent, PlatformError):
+            sent = _instead(file, sent, MAX_CHARS - length(view.text))
+        text = f"{view.text}\n\n{sent}"
         return replace(view, text=text, stable_chars=len(text))
 
-    async def _sent(self, handle: Handle, view: ReplyView, file: TextFile) -> str:
-        """Where the file is now, or why it is not there and how it begins."""
+    async def _sent(self, handle: Handle, view: ReplyView, file: TextFile) -> str | PlatformError:
+        """Where the file is now, or why it is not there."""
         is_elsewhere = view.is_private and not handle.is_direct
         try:
             channel_id = await self._direct(handle) if is_elsewhere else handle.channel_id
@@ -90,7 +93,7 @@ class Files:
             await self._upload(upload, channel_id, thread_ts)
         except PlatformError as error:
             log.warning("a file could not be sent: %s", error)
-            return _instead(file, error, MAX_CHARS - length(view.text))
+            return error
         if is_elsewhere:
             return _("The file `{name}` is in our direct messages.").format(name=file.name)
         return _("It is in the file `{name}`.").format(name=file.name)
@@ -126,8 +129,8 @@ def _instead(file: TextFile, error: PlatformError, room: int) -> str:
         name=file.name, why=why or _("Slack did not take it; please try again later")
     )
     limit = max(0, room - length(told) - 100)
-    whole = fenced(file.text)
-    begun = split(whole, limit, length)[0].text if limit > 100 else ""
+    # Cut first: splitting measures all that follows again and again.
+    begun = split(fenced(file.text[:limit]), limit, length)[0].text if limit > 100 else ""
     return f"{told}\n{begun}".strip()
 
 

@@ -47,15 +47,23 @@ class Fault(Enum):
 class ServerFault(Exception):  # noqa: N818 - translated by its caller
     """A request failed. Its text holds no word of the request or of the server.
 
-    `rest_s` is how long the server asks to be left alone; `complaint` is what it said of the
-    request, to be searched and never shown: it may quote people.
+    `status` is that of the response, where there was one; `rest_s` is how long the server asks to
+    be left alone; `complaint` is what it said of the request, to be searched and never shown: it
+    may quote people.
     """
 
     def __init__(
-        self, fault: Fault, detail: str, *, rest_s: float | None = None, complaint: str = ""
+        self,
+        fault: Fault,
+        detail: str,
+        *,
+        status: int | None = None,
+        rest_s: float | None = None,
+        complaint: str = "",
     ) -> None:
         super().__init__(detail)
         self.fault = fault
+        self.status = status
         self.rest_s = rest_s
         self.complaint = complaint
 
@@ -242,7 +250,8 @@ def _refusal(response: httpx2.Response, complaint: str) -> ServerFault:
     if fault is Fault.BUSY and LOADING.search(complaint):
         fault = Fault.LOADING
     rest_s = _retry_after_s(response.headers.get("retry-after"))
-    return ServerFault(fault, f"status {status}", rest_s=rest_s, complaint=complaint)
+    detail = f"status {status}"
+    return ServerFault(fault, detail, status=status, rest_s=rest_s, complaint=complaint)
 
 
 def _retry_after_s(value: str | None) -> float | None:

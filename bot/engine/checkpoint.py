@@ -46,6 +46,9 @@ beside two busy processes, 200 ms a token with two threads and 35 ms with one.""
 READING_SHARE = 0.2
 """How much of the work reading is where the weights are reduced afterwards."""
 
+GGUF_ALIASES = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe"}
+"""Architectures that transformers reads under another name than the files have."""
+
 PIECES = "Loading weights"
 """What transformers calls the loop over a checkpoint's tensors in its progress bar."""
 
@@ -269,7 +272,10 @@ def _gguf(weights: Weights) -> dict[str, str]:
 
 def _check_gguf(weights: Weights) -> None:
     kind = weights.architecture
-    if kind is not None and kind.replace("-", "_") not in GGUF_CONFIG_MAPPING:
+    if kind is None:
+        return
+    named = GGUF_ALIASES.get(kind, kind.replace("-", "_"))
+    if named not in GGUF_CONFIG_MAPPING:
         raise DamagedCheckpoint(
             f"transformers does not read {kind} models from GGUF files: take its safetensors, or "
             "let llama.cpp serve the file (docs/scaling.md)"

@@ -1,10 +1,12 @@
 """Prefix reuse: what a conversation's last answer left in the KV cache, kept for its next question.
 
-Only decoder-only models reuse it: an encoder sees everything anew.
+A decoder-only model reuses what is the same from the beginning on, an encoder's output serves the
+same prompt alone.
 """
 
 from collections import OrderedDict
 
+from bot.conversation import is_within
 from bot.engine.prefixes import Prefix
 
 PrefixKey = tuple[str, str]
@@ -12,11 +14,6 @@ PrefixKey = tuple[str, str]
 
 SHARED = "system"
 """Above the keys of what conversations share; those of conversations begin with a platform."""
-
-
-def is_within(key: str, cache_key: str) -> bool:
-    """Whether a key is a conversation's, or of one below it."""
-    return key == cache_key or key.startswith(f"{cache_key}/")
 
 
 class PrefixCache:

@@ -24,8 +24,11 @@ OLLAMA_CONTEXT_TOKENS = 4096
 """Ollama's default (OLLAMA_CONTEXT_LENGTH) on a machine without a large GPU: it cuts longer prompts
 without a word."""
 
-NO_PAGE = frozenset({Fault.NO_MODEL, Fault.REQUEST_REFUSED, Fault.FAILED, Fault.BROKEN})
-"""Faults of a server that has not the page that was asked for; it may well answer questions."""
+NOT_NOW = frozenset({Fault.BUSY, Fault.LOADING})
+"""Faults that say something of the server itself. With most others it has not the page that was
+asked for, or something before it lets only questions through; it may well answer those."""
+
+KEY_REFUSED = 401
 
 
 class Dialect(Enum):
@@ -70,8 +73,14 @@ async def ask_served_model(server: ChatServer, name: str) -> ServedModel:
     window = next((n for key in WINDOW_KEYS if (n := _number((model or {}).get(key)))), None)
     if owner == "vllm":
         return ServedModel(window, has_tokenizer=True)
-    if owner == "library" or window is None:
-        return await _ollama(server, name) or ServedModel(window)
+    if owner == "library":
+        guessed = window or OLLAMA_CONTEXT_TOKENS
+        unknown = ServedModel(guessed, dialect=Dialect.OLLAMA, is_guess=True)
+        return await _ollama(server, name) or unknown
+    if window is None:
+        # Ollama under another owner's name? Whatever others say to the question means no.
+        with suppress(ServerFault):
+            return await _ollama(server, name) or ServedModel()
     return ServedModel(window)
 
 
@@ -154,9 +163,9 @@ async def _page(
     try:
         return await server.ask(path, body, from_root=True)
     except ServerFault as fault:
-        if fault.fault in NO_PAGE:
-            return None
-        raise
+        if fault.fault in NOT_NOW or fault.status == KEY_REFUSED:
+            raise
+        return None
 
 
 def _setting(shown: Mapping[str, Any]) -> int | None:

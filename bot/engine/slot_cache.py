@@ -33,13 +33,15 @@ class Pass:
 
     The pass has a width of `positions.shape[1]` tokens a row, right-aligned: a row with fewer
     tokens than others has padding before them. `positions` [rows, width] are those in the row's
-    text, negative where there is padding. Keys are read up to `longest` tokens of a slot.
+    text, negative where there is padding. Keys are read up to `longest` tokens of a slot. They are
+    `written` to these places of the slots one after another, each of `capacity`.
     """
 
     slots: slice | torch.Tensor
     positions: torch.Tensor
     written: torch.Tensor
     longest: int
+    capacity: int = 0
 
     @property
     def position_ids(self) -> torch.Tensor:
@@ -111,9 +113,16 @@ class SlotLayer(CacheLayerMixin):
         for stored, states in zip(self._stored, (key_states, value_states), strict=True):
             flat = stored.view(-1, stored.shape[2], stored.shape[3])
             tokens = states.transpose(1, 2).reshape(-1, stored.shape[2], stored.shape[3])
-            flat.index_copy_(0, self.pass_.written, tokens)
+            flat.index_copy_(0, self._places(self.pass_), tokens)
         keys, values = self.readable()
         return keys, values
+
+    def _places(self, planned: Pass) -> torch.Tensor:
+        """Where the pass writes; after a failed growth this layer may have larger slots."""
+        if self.capacity == planned.capacity:
+            return planned.written
+        slots = planned.written.div(planned.capacity, rounding_mode="floor")
+        return slots * self.capacity + planned.written % planned.capacity
 
     def readable(self) -> tuple[torch.Tensor, torch.Tensor]:
         """What the pass's rows may attend to, [rows, heads, longest, head size]."""
@@ -215,14 +224,24 @@ class SlotCache(Cache):
         return max(self._used, slots), max(self._capacity, capacity)
 
     def reserve(self, slots: int, tokens: int) -> None:
-        """Make room for so many slots, and so many tokens in each."""
-        self._used, capacity = self.grown(slots, tokens)
-        room = max(self._slots, -(-self._used // self._slot_step) * self._slot_step)
-        if (room, capacity) == (self._slots, self._capacity):
+        """Make room for so many slots, and so many tokens in each. Raises `MemoryError` or torch's
+        own error; everything is as it was then.
+        """
+        used, capacity = self.grown(slots, tokens)
+        room = max(self._slots, -(-used // self._slot_step) * self._slot_step)
+        try:
+            self._resize(room, capacity)
+        except MemoryError:
+            # Where the system counts room that nothing was written to.
+            self._resize(max(self._slots, used), capacity)
+        self._used = used
+
+    def _resize(self, slots: int, capacity: int) -> None:
+        if (slots, capacity) == (self._slots, self._capacity):
             return
-        self._slots, self._capacity = room, capacity
         for layer in self._layers:  # one after another: no more than one is there twice
-            layer.resize(room, capacity, self.lengths)
+            layer.resize(slots, capacity, self.lengths)
+        self._slots, self._capacity = slots, capacity
 
     def open(self) -> int:
         """A new, empty slot, numbered after all others."""
@@ -287,6 +306,7 @@ class SlotCache(Cache):
             positions=positions.to(self._device),
             written=written.flatten().to(self._device),
             longest=int(ends.max()),
+            capacity=self._capacity,
         )  # fmt: skip
         self._show(planned)
         return planned

@@ -5,12 +5,13 @@ Everything here runs in the engine's worker thread.
 
 from collections.abc import Sequence
 
+from bot.conversation import is_within
 from bot.engine import failures
 from bot.engine.base import FinishReason, Loading, Usage, Waiting
 from bot.engine.diagnosis import is_out_of_memory, log_error, told
 from bot.engine.generation import Generation
 from bot.engine.jobs import AnswerJob
-from bot.engine.kv_cache import SHARED, is_within
+from bot.engine.kv_cache import SHARED
 from bot.engine.model_memory import EngineSettings, LoadedModel, ModelMemory
 from bot.engine.residency import NoRoom
 from bot.engine.scheduler import Scheduler

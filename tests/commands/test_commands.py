@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.conversation import Role
 from bot.messages import Author, ConversationRef
 from tests.flow import ENTRIES, Flow, running_flow
 from tests.scripted import ANN, BEN, CHANNEL, DIRECT, command, question
@@ -39,6 +40,19 @@ async def test_a_member_switches_for_themselves_alone(tmp_path: Path) -> None:
         assert said == "Large (large) answers you from the next message on."
         assert await model_of(flow, ANN) == "large"
         assert await model_of(flow, BEN) == "small"
+
+
+async def test_a_conversation_keeps_its_history_across_a_switch(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(question("I am Ann", "before", ANN))
+        await flow.settle("before")
+        await answer(flow, "model use", name="large", scope="me")
+        await flow.submit(question("who am I?", "after", ANN))
+        await flow.settle("after")
+        request = flow.engine.requests[-1]
+        said = [turn.text for turn in request.turns if turn.role is not Role.SYSTEM]
+        assert request.model == "large"
+        assert said == ["I am Ann", "You said: I am Ann", "who am I?"]
 
 
 async def test_a_manager_switches_a_channel_and_no_other(tmp_path: Path) -> None:

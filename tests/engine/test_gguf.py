@@ -7,8 +7,9 @@ from typing import cast
 import gguf
 import pytest
 import torch
+from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
-from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.checkpoint import GGUF_ALIASES, Checkpoint, load_checkpoint, read_blueprint
 from bot.engine.weights import DamagedCheckpoint, inspect_weights
 from bot.library import ModelLibrary
 from config.catalogue import Family, ModelEntry
@@ -93,6 +94,11 @@ async def test_a_file_of_an_architecture_that_is_not_read_is_refused_with_what_t
     assert error is not None
     assert "does not read rwkv7 models from GGUF files" in error
     assert "llama.cpp" in error
+
+
+def test_every_other_name_of_an_architecture_is_one_that_is_read() -> None:
+    assert set(GGUF_ALIASES.values()) <= set(GGUF_CONFIG_MAPPING)
+    assert not set(GGUF_ALIASES) & set(GGUF_CONFIG_MAPPING)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("F16", 0.001), ("Q8_0", 0.01), ("Q4_0", 0.12)])

@@ -1,6 +1,9 @@
 """The slot cache: rows keep what they hold while room is made, and idle room takes no memory."""
 
+from collections.abc import Sequence
+
 import psutil
+import pytest
 import torch
 
 from bot.engine import slot_cache
@@ -86,3 +89,53 @@ def test_zeros_take_memory_where_they_are_written_to_alone() -> None:
     assert room.dtype is torch.bfloat16
     assert float(room[3].sum()) == 70
     assert float(room[2].sum()) == 0
+
+
+def failing_zeros(monkeypatch: pytest.MonkeyPatch, *, after: int, most_slots: int = 0) -> None:
+    """Make room fail from then on, but for so many slots at most."""
+    made = 0
+
+    def given(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+        nonlocal made
+        made += 1
+        if made > after and shape[0] > most_slots:
+            raise MemoryError
+        return zeros(shape, like)
+
+    monkeypatch.setattr(slot_cache, "zeros", given)
+
+
+def fed(cache: SlotCache, slot: int, value: float) -> None:
+    """Feed a slot's row its next token."""
+    cache.begin([slot], [1])
+    keys = torch.full((1, HEADS, 1, SIZE), value, dtype=torch.float32)
+    for index, layer in enumerate(cache.layers):
+        assert isinstance(layer, slot_cache.SlotLayer)
+        layer.update(keys + 0.5 * index, -keys)
+    cache.finish([slot], [1])
+
+
+def test_after_room_could_not_be_made_rows_go_on_in_their_own_slots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = filled(5, 3)
+    failing_zeros(monkeypatch, after=2)  # keys and values of the first layer
+    with pytest.raises(MemoryError):
+        cache.reserve(0, 3 * CAPACITY_STEP)
+    fed(cache, 1, 1003)
+    fed(cache, 0, 5)
+    for slot, length, value in ((0, 6, 0.0), (1, 4, 1000.0)):
+        for keys, expected in zip(cache.read(slot), content(length, value), strict=True):
+            assert torch.equal(keys[0], expected[0])
+
+
+def test_where_generous_room_is_refused_the_needed_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = filled(5)
+    for _ in range(SLOT_STEP - 1):
+        cache.open()
+    failing_zeros(monkeypatch, after=0, most_slots=SLOT_STEP + 1)
+    assert cache.open() == SLOT_STEP
+    assert holds(cache, 0, 5, 0)
+    assert cache.lengths == [5, *[0] * SLOT_STEP]

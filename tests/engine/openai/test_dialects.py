@@ -242,6 +242,17 @@ async def test_a_list_that_is_public_does_not_hide_a_wrong_key(
         await make(server).load("far")
 
 
+@pytest.mark.parametrize("status", [403, 408, 500])
+async def test_what_a_gateway_says_of_other_pages_matters_to_no_question(
+    make: MakeEngine, server: ModelServer, status: int
+) -> None:
+    """A gateway in front of the server may let through questions alone."""
+    server.refuses_pages = Refusal(status, "Forbidden", "forbidden")
+    engine = make(server)
+    await engine.load("far")
+    assert (await answer(engine)).finished.error is None
+
+
 @spoken(OLLAMA)
 async def test_a_full_queue_is_a_busy_server(
     engine: OpenAIEngine, server: ModelServer, clock: Clock

@@ -1,0 +1,59 @@
+"""`python -m bench.loading_memory MODEL FOLDER [8|4] [exact]`: what loading a model takes at most.
+
+Memory that no file stands behind (RssAnon of Linux), above what the process had before: pages of a
+file that is read can be dropped at any time. FOLDER keeps random weights.
+"""
+
+import re
+import sys
+import threading
+from pathlib import Path
+
+import torch
+
+from bench.checkpoints import entry_for, make
+from bot.engine.checkpoint import load_checkpoint, read_blueprint
+from bot.engine.kernels import is_packed_bf16_faster
+from bot.engine.memory import return_freed_memory
+
+INTERVAL_S = 0.002
+MIB = 1 << 20
+
+
+def main() -> None:
+    """Load one model and print a line."""
+    name, folder, *rest = sys.argv[1:]
+    weights = make(name, Path(folder))
+    bits = next((int(word) for word in rest if word.isdigit()), None)
+    entry = entry_for(name, weights).model_copy(update={"weight_bits": bits})
+    is_packed_bf16_faster()
+    return_freed_memory()
+    before = _own_bytes()
+    highest, is_over = before, threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not is_over.wait(INTERVAL_S):
+            highest = max(highest, _own_bytes())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    blueprint = read_blueprint(entry, weights, torch.device("cpu"), exact="exact" in rest)
+    checkpoint = load_checkpoint(blueprint, lambda _share: None)
+    is_over.set()
+    watching.join()
+    return_freed_memory()
+    print(
+        f"{name}, {checkpoint.kernel}: at most {(highest - before) / MIB:.0f} MiB while loading, "
+        f"then {(_own_bytes() - before) / MIB:.0f}; reckoned with "
+        f"{blueprint.loading_bytes / MIB:.0f} and {blueprint.weight_bytes / MIB:.0f}"
+    )
+
+
+def _own_bytes() -> int:
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
+    return int(found[1]) << 10 if found else 0
+
+
+if __name__ == "__main__":
+    main()
