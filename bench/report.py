@@ -80,7 +80,8 @@ def plot(results: Results, ways: Sequence[str], file: Path) -> None:
                 known.setdefault(way, line)
         axes.set(title=model, xlabel="conversations", ylabel="tokens/s")
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_formatter("{x:.0f}")
         axes.set_xticks(results.counts(model), map(str, results.counts(model)))
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(models) :]:
