@@ -112,6 +112,7 @@ async def test_the_context_survives_a_restart(tmp_path: Path) -> None:
     async with running_flow(tmp_path) as flow:
         await flow.submit(question("before", "q1"))
         await flow.settle("q1")
+        await flow.orchestrator.drain(10)
     async with running_flow(tmp_path, clock=Clock(START + timedelta(hours=1))) as flow:
         await flow.submit(question("after", "q2"))
         await flow.settle("q2")
