@@ -9,10 +9,8 @@ import sys
 import threading
 from pathlib import Path
 
-import torch
-
-from bench.checkpoints import entry_for, make
-from bot.engine.checkpoint import load_checkpoint, read_blueprint
+from bench.checkpoints import make
+from bench.loaded import loaded
 from bot.engine.kernels import is_packed_bf16_faster
 from bot.engine.memory import return_freed_memory
 
@@ -25,7 +23,6 @@ def main() -> None:
     name, folder, *rest = sys.argv[1:]
     weights = make(name, Path(folder))
     bits = next((int(word) for word in rest if word.isdigit()), None)
-    entry = entry_for(name, weights).model_copy(update={"weight_bits": bits})
     is_packed_bf16_faster()
     return_freed_memory()
     before = _own_bytes()
@@ -38,11 +35,11 @@ def main() -> None:
 
     watching = threading.Thread(target=watch)
     watching.start()
-    blueprint = read_blueprint(entry, weights, torch.device("cpu"), exact="exact" in rest)
-    checkpoint = load_checkpoint(blueprint, lambda _share: None)
+    checkpoint = loaded(name, weights, exact="exact" in rest, bits=bits)
     is_over.set()
     watching.join()
     return_freed_memory()
+    blueprint = checkpoint.blueprint
     print(
         f"{name}, {checkpoint.kernel}: at most {(highest - before) / MIB:.0f} MiB while loading, "
         f"then {(_own_bytes() - before) / MIB:.0f}; reckoned with "

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from bench.checkpoints import entry_for, make
-from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bench.checkpoints import make
+from bench.loaded import loaded
+from bot.engine.checkpoint import Checkpoint
 
 ROWS = 8
 TOKENS = 32
@@ -34,23 +35,19 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     for name in names:
         weights = make(name, Path(folder))
-        _, expected = _logits(name, weights, exact=True, bits=None)
+        expected = _forward(loaded(name, weights, exact=True))
         for way, (exact, bits) in WAYS.items():
-            kernel, found = _logits(name, weights, exact=exact, bits=bits)
+            checkpoint = loaded(name, weights, exact=exact, bits=bits)
+            found = _forward(checkpoint)
             error = float((found - expected).square().sum() / expected.square().sum()) ** 0.5
             same = float((found.argmax(-1) == expected.argmax(-1)).float().mean())
-            print(f"| {name} | {way} | {kernel} | {error:.4f} | {same:.1%} |", flush=True)
-
-
-def _logits(name: str, folder: Path, *, exact: bool, bits: int | None) -> tuple[str, torch.Tensor]:
-    """The kernel, and the logits after each of some fixed tokens: [rows, tokens, vocabulary]."""
-    entry = entry_for(name, folder).model_copy(update={"weight_bits": bits})
-    blueprint = read_blueprint(entry, folder, torch.device("cpu"), exact=exact)
-    checkpoint = load_checkpoint(blueprint, lambda _share: None)
-    return checkpoint.kernel, _forward(checkpoint)
+            print(
+                f"| {name} | {way} | {checkpoint.kernel} | {error:.4f} | {same:.1%} |", flush=True
+            )
 
 
 def _forward(checkpoint: Checkpoint) -> torch.Tensor:
+    """The logits after each of some fixed tokens: [rows, tokens, vocabulary]."""
     drawn = torch.Generator().manual_seed(7)
     ids = torch.randint(5, 1000, (ROWS, TOKENS), generator=drawn)
     extra: Mapping[str, torch.Tensor] = {}

@@ -15,10 +15,11 @@ from statistics import median
 
 import torch
 
-from bench.checkpoints import entry_for, make
+from bench.checkpoints import make
+from bench.loaded import loaded
 from bot.engine.base import SamplingParameters
 from bot.engine.batch import Batch, batch_for
-from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 
 PROMPT_TOKENS = 32
@@ -73,9 +74,7 @@ def main() -> None:
 
 def _costs(name: str, folder: Path) -> Iterator[Cost]:
     for exact, bits in WAYS:
-        entry = entry_for(name, folder).model_copy(update={"weight_bits": bits})
-        blueprint = read_blueprint(entry, folder, torch.device("cpu"), exact=exact)
-        checkpoint = load_checkpoint(blueprint, lambda _fraction: None)
+        checkpoint = loaded(name, folder, exact=exact, bits=bits)
         batch = batch_for(checkpoint)
         for count in COUNTS:
             yield _cost((exact, bits), checkpoint, batch, count)

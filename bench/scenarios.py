@@ -17,7 +17,7 @@ import psutil
 from bench.checkpoints import entry_for
 from bench.event_loop import watch_lag
 from bench.ways.arguments import Arguments
-from bench.ways.engine import answered, request, started
+from bench.ways.engine import answered, guess_nothing, request, started
 from bench.workload import QUESTION, percentile
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest, SamplingParameters
@@ -100,6 +100,7 @@ async def residency(given: Arguments) -> Mapping[str, float]:
     entries = {name: entry_for(name, given.folder) for name in names}
     engine = TransformersEngine(entries, lambda entry: given.folder, max_rows=4)
     await engine.start()
+    guess_nothing()
     await engine.load("one")
     await answered(engine, request("one", 0))
     await engine.unload("one")

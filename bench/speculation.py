@@ -17,10 +17,11 @@ from statistics import median
 import torch
 from typing_extensions import override
 
-from bench.checkpoints import entry_for, make
+from bench.checkpoints import make
+from bench.loaded import loaded
 from bot.engine.base import SamplingParameters
 from bot.engine.batch import batch_for
-from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.slot_batch import SlotBatch
 from bot.engine.speculation import PASS_TOKENS, PromptLookup
@@ -78,8 +79,7 @@ def main() -> None:
     name, *folder = sys.argv[1:]
     with tempfile.TemporaryDirectory() as scratch:
         path = make(name, Path(folder[0] if folder else scratch))
-        blueprint = read_blueprint(entry_for(name, path), path, torch.device("cpu"), exact=False)
-        checkpoint = load_checkpoint(blueprint, lambda _fraction: None)
+        checkpoint = loaded(name, path)
     batch = batch_for(checkpoint)
     assert isinstance(batch, SlotBatch)
     shares = " | ".join(f"{right:.0%}" for right in RIGHT)

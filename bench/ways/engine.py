@@ -40,11 +40,17 @@ async def started(given: Arguments) -> TransformersEngine:
     engine = new_engine(given)
     await engine.start()
     if given.option != "guessing":
-        # The worker has imported torch by now: it must be the first to do so.
-        from bot.engine import slot_batch
-
-        slot_batch.pass_tokens = lambda blueprint: 1
+        guess_nothing()
     return engine
+
+
+def guess_nothing() -> None:
+    """From now on no engine of this process guesses. One has to run already: its worker must be
+    the first to import torch.
+    """
+    from bot.engine import slot_batch
+
+    slot_batch.pass_tokens = lambda blueprint: 1
 
 
 def request(model: str, number: int, turns: tuple[Turn, ...] = ()) -> GenerationRequest:

@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 TOLERANCE = 0.02
 """Largest difference to the plain product, as a share of its largest value: bf16 has 8 bits."""
 
+NO_KERNEL = (RuntimeError, NotImplementedError, AttributeError)
+"""What torch's private calls raise where this machine or version has them not."""
+
 PROBE_SHAPE = (1536, 576)
 """Rows and columns of the matrix that is timed once in each process."""
 
@@ -87,7 +90,7 @@ def is_packed_bf16_faster() -> bool:
             fast, plain = _shortest_s(
                 lambda: _multiply(halves, packed, None), lambda: functional.linear(states, weight)
             )
-    except (RuntimeError, NotImplementedError, AttributeError) as error:
+    except NO_KERNEL as error:
         logger.warning("packed bf16 does not work here: %s", type(error).__name__)
         return False
     finally:
@@ -102,7 +105,7 @@ def _agrees(linear: nn.Linear) -> bool:
         with torch.inference_mode():
             expected = linear(states).float()
             given = PackedLinear(linear)(states).float()
-    except (RuntimeError, NotImplementedError, AttributeError) as error:
+    except NO_KERNEL as error:
         logger.warning("plain bf16 instead of packed: %s", type(error).__name__)
         return False
     worst = float((expected - given).abs().max())

@@ -127,6 +127,7 @@ async def test_an_answer_that_was_begun_is_taken_back(tmp_path: Path) -> None:
         await until(lambda: bool(flow.platform.messages("ann1")))
         await answer(flow, "forget me", ANN, THREAD)
         await until(lambda: flow.platform.messages("ann1") == [])
+        assert "found: 0." in await answer(flow, "forget me", ANN, THREAD)
 
 
 async def test_who_changed_a_setting_is_forgotten_and_the_setting_stays(tmp_path: Path) -> None:
