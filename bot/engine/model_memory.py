@@ -15,13 +15,8 @@ import torch
 from bot.engine import failures
 from bot.engine.base import ModelState, ResidentModel
 from bot.engine.batch import Batch, batch_for
-from bot.engine.checkpoint import (
-    Blueprint,
-    Checkpoint,
-    choose_device,
-    load_checkpoint,
-    read_blueprint,
-)
+from bot.engine.blueprint import Blueprint, choose_device, read_blueprint
+from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.diagnosis import log_error, unloadable
 from bot.engine.jobs import LoadJob, UnloadJob
 from bot.engine.kv_cache import PrefixCache

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from bot.engine.checkpoint import Blueprint, Checkpoint
+from bot.engine.blueprint import Blueprint
+from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.prefixes import Prefix
 from bot.engine.slot_cache import LayerContent, SlotCache

@@ -12,7 +12,8 @@ import torch
 import transformers
 
 from bot.engine.batch import batch_for
-from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.blueprint import read_blueprint
+from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.families import BATCHED_MODEL_TYPES
 from bot.engine.one_by_one import OneByOne
 from bot.engine.self_test import agrees_with_single_rows

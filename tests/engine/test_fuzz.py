@@ -29,7 +29,8 @@ from bot.engine.base import (
     SamplingParameters,
     TextDelta,
 )
-from bot.engine.checkpoint import Blueprint, Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.blueprint import Blueprint, read_blueprint
+from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
 from bot.engine.generation import Generation, prompt_for
 from bot.engine.jobs import AnswerJob, UnloadJob
@@ -287,7 +288,7 @@ def test_whatever_comes_and_goes_each_row_says_what_it_says_alone(
     torch.set_num_threads(1)
     # In fp32 throughout; every other engine prefills several prompts in one pass, and guesses.
     is_exact = first % (2 * CHUNK) == 0
-    monkeypatch.setattr("bot.engine.checkpoint.is_packed_bf16_faster", lambda: False)
+    monkeypatch.setattr("bot.engine.blueprint.is_packed_bf16_faster", lambda: False)
     monkeypatch.setattr("bot.engine.decoding.PromptLookup", Oracle)
     Oracle.right = 0
     if not is_exact:

@@ -14,7 +14,8 @@ import torch
 from bot.conversation import Role, Turn
 from bot.engine.base import GenerationRequest, SamplingParameters
 from bot.engine.batch import Batch, batch_for
-from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.blueprint import read_blueprint
+from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
 from bot.engine.generation import prompt_for
 from bot.engine.one_by_one import OneByOne

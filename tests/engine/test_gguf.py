@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
-from bot.engine.checkpoint import GGUF_ALIASES, Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.blueprint import GGUF_ALIASES, read_blueprint
+from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.weights import DamagedCheckpoint, inspect_weights
 from bot.library import ModelLibrary
 from config.catalogue import Family, ModelEntry

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from bot.engine import checkpoint, kernels
+from bot.engine import blueprint as opening
+from bot.engine import kernels
 from bot.engine.batch import batch_for
-from bot.engine.checkpoint import load_checkpoint, read_blueprint
+from bot.engine.blueprint import read_blueprint
+from bot.engine.checkpoint import load_checkpoint
 from bot.engine.kernels import PackedLinear, is_packed_bf16_faster, pack
 from bot.engine.slot_batch import SlotBatch
 from config.catalogue import ModelEntry
@@ -84,7 +86,7 @@ def test_a_torch_without_the_kernel_leaves_the_layers_plain_and_is_logged(
 def test_a_packed_model_goes_through_its_batch_as_through_itself(
     entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "is_packed_bf16_faster", lambda: True)
+    monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: True)
     entry = entries[name]
     blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=False)
     loaded = load_checkpoint(blueprint, ignore)
@@ -102,9 +104,7 @@ def test_the_size_that_is_told_covers_the_matrix_that_is_packed_beside_its_embed
     entry = entries["smollm"]
     sizes: list[int] = []
     for is_faster in (True, False):
-        monkeypatch.setattr(
-            checkpoint, "is_packed_bf16_faster", lambda is_faster=is_faster: is_faster
-        )
+        monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda is_faster=is_faster: is_faster)
         blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=False)
         sizes.append(blueprint.weight_bytes)
     packed, plain = sizes

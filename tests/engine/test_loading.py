@@ -24,8 +24,9 @@ from bot.engine.base import (
     FinishReason,
     Loading,
 )
+from bot.engine.blueprint import Blueprint
 from bot.engine.causal_batch import CausalBatch
-from bot.engine.checkpoint import Blueprint, Checkpoint, load_checkpoint
+from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
 from bot.engine.slot_batch import SlotBatch
 from bot.engine.step_loop import StepLoop
@@ -253,7 +254,7 @@ async def test_loading_contacts_nobody(
 def test_on_a_cpu_slow_in_bf16_a_small_checkpoint_in_half_precision_runs_in_fp32(
     checkpoints: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bot.engine import checkpoint as opening
+    from bot.engine import blueprint as opening
 
     monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: False)
     folder = Path(shutil.copytree(checkpoints["smollm"], tmp_path / "copy"))
@@ -322,7 +323,7 @@ async def test_small_models_compute_in_one_thread_and_large_ones_in_all_that_oth
     spare = SimpleNamespace(count=3)
     await in_worker(engine, lambda step_loop: setattr(step_loop.memory, "_spare", spare))
     await read(engine, request_for("smollm", "hello"))
-    monkeypatch.setattr("bot.engine.checkpoint.SINGLE_THREAD_BYTES", 0)
+    monkeypatch.setattr("bot.engine.blueprint.SINGLE_THREAD_BYTES", 0)
     await read(engine, request_for("smollm", "hello"))
     spare.count = 1
     await read(engine, request_for("smollm", "hello"))

@@ -11,7 +11,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from bot.engine import quantization
-from bot.engine.checkpoint import load_checkpoint, read_blueprint
+from bot.engine.blueprint import read_blueprint
+from bot.engine.checkpoint import load_checkpoint
 from bot.engine.memory import return_freed_memory
 from bot.engine.quantization import (
     BLOCK,

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from bot.conversation import Role, Turn
-from bot.engine import checkpoint as opening
+from bot.engine import blueprint as opening
 from bot.engine.base import GenerationRequest
 from bot.engine.batch import Batch, batch_for
+from bot.engine.blueprint import read_blueprint
 from bot.engine.causal_batch import CausalBatch
-from bot.engine.checkpoint import Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
 from bot.engine.generation import prompt_for
 from bot.engine.transformers_engine import TransformersEngine

@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from bot.engine.base import SamplingParameters
 from bot.engine.batch import batch_for
-from bot.engine.checkpoint import Blueprint, Checkpoint, load_checkpoint, read_blueprint
+from bot.engine.blueprint import Blueprint, read_blueprint
+from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
 from bot.engine.generation import prompt_for
 from bot.engine.slot_batch import SlotBatch, pass_tokens
@@ -183,7 +184,7 @@ def set_pass_tokens(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
 async def test_an_answer_its_trace_and_its_usage_are_the_same_with_guesses(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("bot.engine.checkpoint.is_packed_bf16_faster", lambda: False)
+    monkeypatch.setattr("bot.engine.blueprint.is_packed_bf16_faster", lambda: False)
     steps: list[int] = []
     told: list[object] = []
     for tokens in (1, PASS_TOKENS):
@@ -215,7 +216,7 @@ def test_rows_that_must_be_exact_or_pay_for_each_token_guess_nothing(
         return pass_tokens(read_blueprint(changed, folder_of(entry), where, exact=exact))
 
     for is_flat in (True, False):
-        monkeypatch.setattr("bot.engine.checkpoint.is_packed_bf16_faster", lambda it=is_flat: it)
+        monkeypatch.setattr("bot.engine.blueprint.is_packed_bf16_faster", lambda it=is_flat: it)
         assert tokens(exact=False) == (PASS_TOKENS if is_flat else 1)
         assert tokens(exact=True) == 1
         assert tokens(exact=False, bits=8) == 1
