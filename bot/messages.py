@@ -29,13 +29,18 @@ class ConversationRef:
 @dataclass(frozen=True, slots=True)
 class Author:
     """Who wrote a message. `can_manage` is the platform's word on managing this channel; `roles`
-    are the ids of the roles that they have there, where the platform tells."""
+    are the ids of the roles that they have there, where the platform tells.
+
+    `lacks` is None where those are all of them. Where some could not be looked up, it has the roles
+    that they are known not to have: whether they have any other is not known.
+    """
 
     id: str
     name: str
     is_bot: bool = False
     can_manage: bool = False
     roles: tuple[str, ...] = ()
+    lacks: tuple[str, ...] | None = None
 
 
 class Addressed(StrEnum):

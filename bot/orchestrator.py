@@ -214,16 +214,18 @@ class Orchestrator:
             if event.addressed is Addressed.OVERHEARD:
                 await self._store.inbox.hear(account, event, self._services.clock())
                 return
-            if event.addressed is Addressed.CHANNEL and not await self._may_talk(event):
+            if event.addressed is Addressed.CHANNEL and await self._is_shut_out(event):
                 return  # they did not ask, so there is nothing to tell them
         message = await self._store.inbox.admit(account, event, self._services.clock())
         if message is not None and not self._enqueue(message):
             self._refuse(message)
 
-    async def _may_talk(self, event: IncomingMessage) -> bool:
+    async def _is_shut_out(self, event: IncomingMessage) -> bool:
+        """Whether it is certain; whoever could not be checked is told so."""
         where, who = event.conversation, event.author
         is_owner = f"{where.platform}:{who.id}" in self._services.owners
-        return is_owner or may_talk(await self._services.prompts.settings(where, who), where, who)
+        settings = await self._services.prompts.settings(where, who)
+        return not is_owner and may_talk(settings, where, who) is False
 
     async def _edit(self, account: str, event: MessageEdited) -> None:
         edited = await self._store.history.edit(account, event.id, clean(event.text))

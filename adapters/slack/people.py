@@ -23,6 +23,7 @@ LOOKUP_TIMEOUT_S = 1.0
 MAX_NAMES = 20
 
 OWNER, ADMIN, MEMBER, GUEST = "owner", "admin", "member", "guest"
+WORKSPACE_ROLES = frozenset({OWNER, ADMIN, MEMBER, GUEST})
 """The roles that a workspace gives; user groups are roles too, by their ids."""
 
 Value = TypeVar("Value")
@@ -72,11 +73,16 @@ class People:
     async def author(self, user_id: str, channel_id: str, *, is_direct: bool) -> Author:
         """Who wrote, their roles, and whether they manage the channel."""
         person, groups = await asyncio.gather(self.person(user_id), self._groups.of(user_id))
-        roles = groups if person is None else (*person.roles, *groups)
+        of_workspace = () if person is None else person.roles
+        roles = (*of_workspace, *(groups or ()))
+        lacks = None if groups is not None else tuple(WORKSPACE_ROLES - set(roles))
+        if person is None:
+            log.warning("users.info failed: whoever access by a role concerns is not answered")
+            lacks = ()
         manages = is_direct or await self._manages(user_id, roles, channel_id)
         name = person.name if person is not None else "someone"
         is_bot = person is not None and person.is_bot
-        return Author(user_id, name, is_bot, can_manage=manages, roles=roles)
+        return Author(user_id, name, is_bot, can_manage=manages, roles=roles, lacks=lacks)
 
     async def person(self, user_id: str) -> Person | None:
         """A member; None where Slack does not say in time."""

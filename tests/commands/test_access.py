@@ -13,6 +13,9 @@ from tests.scripted import ANN, BEN, CHANNEL, DIRECT, question
 OTHER = ConversationRef("scripted", "home", "other")
 COOK = Author("carl", "Carl", roles=("7",))
 SHUT_OUT = "You may not use me here"
+UNCHECKED = "I could not check just now whether you may use me here. Please try again later"
+UNKNOWN = Author("uma", "Uma", roles=("1",), lacks=("2",))
+"""Of whose roles only two could be looked up."""
 
 
 async def said_to(flow: Flow, author: Author, where: ConversationRef = CHANNEL) -> str:
@@ -127,6 +130,42 @@ async def test_what_is_neither_a_mention_nor_an_id_is_refused(tmp_path: Path) ->
         assert said.startswith("WHO takes a mention, or user:ID")
         said = await answer(flow, "settings set", MANAGER, key="deny", value="user:1, ben")
         assert said.startswith("deny takes a mention")
+
+
+@pytest.mark.parametrize(
+    ("action", "entry", "said"),
+    [
+        ("deny", "role:7", UNCHECKED),
+        ("deny", "role:1", SHUT_OUT),
+        ("deny", "role:2", "You said"),
+        ("deny", "user:ben", "You said"),
+        ("allow", "role:7", UNCHECKED),
+        ("allow", "role:1", "You said"),
+        ("allow", "role:2", SHUT_OUT),
+        ("allow", "user:ben", SHUT_OUT),
+    ],
+)
+async def test_nobody_is_let_through_while_it_is_not_known_whether_they_have_a_role(
+    tmp_path: Path, action: str, entry: str, said: str
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        await answer(flow, f"access {action}", MANAGER, who=entry)
+        assert (await said_to(flow, UNKNOWN)).startswith(said)
+        assert (await said_to(flow, replace(OWNER, lacks=()))).startswith("You said")
+        assert SHUT_OUT not in await answer(flow, "help", UNKNOWN)
+
+
+async def test_who_could_not_be_checked_is_told_by_commands_and_where_all_is_answered_too(
+    tmp_path: Path,
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        await answer(flow, "access deny", MANAGER, who="role:7")
+        assert (await answer(flow, "ask", UNKNOWN, question="hello")).startswith(UNCHECKED)
+        unasked = question("hello all", "q1", UNKNOWN)
+        await flow.submit(replace(unasked, addressed=Addressed.CHANNEL))
+        await flow.settle("q1")
+        assert flow.platform.answer("q1").startswith(UNCHECKED)
+        assert flow.engine.requests == []
 
 
 async def test_in_a_channel_that_is_answered_whole_the_shut_out_are_left_alone(

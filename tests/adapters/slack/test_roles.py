@@ -29,6 +29,13 @@ def with_groups() -> SlackServer:
     return server
 
 
+def denied(entries: str) -> Effective:
+    """Settings of a channel where these are denied."""
+    none = [Resolved(None, None)]
+    by_name = dict.fromkeys(SettingName, none)
+    return Effective({**by_name, SettingName.DENY: [Resolved(entries, Scope.CHANNEL)]})
+
+
 async def heard(slack: LoopbackSlack, user_id: str = "U0ANN") -> IncomingMessage:
     """What the core is told of a member's message."""
     count = len(slack.submitted)
@@ -88,12 +95,51 @@ async def test_what_was_known_stands_while_slack_does_not_answer() -> None:
         assert "S0MODS" in (await heard(slack)).author.roles
 
 
-async def test_access_lists_go_by_these_roles() -> None:
-    def denied(role: str) -> Effective:
-        none = [Resolved(None, None)]
-        by_name = dict.fromkeys(SettingName, none)
-        return Effective({**by_name, SettingName.DENY: [Resolved(role, Scope.CHANNEL)]})
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("usergroups.list", "missing_scope"),
+        Fault("usergroups.list", status=500),
+        Fault("usergroups.list", status=0),
+    ],
+)
+async def test_while_groups_cannot_be_looked_up_access_by_them_is_not_known(
+    fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = with_groups()
+    server.faults += [fault] * 9
+    async with started(server=server) as slack:
+        event = await heard(slack)
+    for entries, may in (
+        ("role:S0MODS", None),
+        ("role:guest, role:S0MODS", None),
+        ("role:guest", True),
+        ("role:member", False),
+        ("user:U0BEN", True),
+    ):
+        assert may_talk(denied(entries), event.conversation, event.author) is may
+    (warning,) = [one for one in caplog.messages if "usergroups.list failed" in one]
+    assert "usergroups:read" in warning
+    assert "hello" not in warning
 
+
+async def test_a_workspace_without_groups_has_nobody_in_any() -> None:
+    server = with_groups()
+    server.faults.append(Fault("usergroups.list", "paid_teams_only"))
+    async with started(server=server) as slack:
+        event = await heard(slack)
+    assert may_talk(denied("role:S0MODS"), event.conversation, event.author) is True
+
+
+async def test_of_whom_slack_tells_nothing_no_role_is_known() -> None:
+    server = with_groups()
+    server.faults += [Fault("users.info", "fatal_error")] * 9
+    async with started(server=server, guests="answer") as slack:
+        event = await heard(slack)
+    assert may_talk(denied("role:guest"), event.conversation, event.author) is None
+
+
+async def test_access_lists_go_by_these_roles() -> None:
     async with started(server=with_groups()) as slack:
         event = await heard(slack)
         for role, may in (("S0MODS", False), ("S0OTHER", True), ("guest", True)):
