@@ -80,7 +80,7 @@ class Entries:
 
     def check(self, name: str, text: str) -> str:
         """The entries without repetitions. Mentions of a platform are taken as what they mean."""
-        entries = dict.fromkeys(entry_of(name, word) for word in text.replace(",", " ").split())
+        entries = dict.fromkeys(entry_of(name, word) for word in _WORD.findall(text))
         if len(entries) > self.max_entries:
             problem = _("{name} takes up to {limit} entries, and those were {number}.")
             raise UsageError(problem.format(name=name, limit=self.max_entries, number=len(entries)))
@@ -103,7 +103,10 @@ def entry_of(name: str, word: str) -> str:
     problem = _(
         "{name} takes a mention, or user:ID, role:ID, channel:ID or workspace:ID, not {word}."
     )
-    raise UsageError(problem.format(name=name, word=shorten(word)))
+    text = problem.format(name=name, word=shorten(word))
+    if word.startswith(("@", "#")):
+        text += " " + _("A name alone is no mention: choose it from the list shown as you type it.")
+    raise UsageError(text)
 
 
 def shown_entry(name: str, word: str) -> str:
@@ -117,6 +120,9 @@ def shown_entry(name: str, word: str) -> str:
         return f"`{mark}{shorten(found[2].lstrip('@#').replace('`', ''))}`"
     return word if _DRAWN.fullmatch(word) else f"`{entry}`"
 
+
+_WORD = re.compile(r"<[^>]*>|[^,\s]+")
+"""One of a list: a mention, which may have a name with spaces in it, or what has none."""
 
 _ENTRY = re.compile(r"(?i:user|role|channel|workspace):[A-Za-z0-9._-]{1,64}")
 _MENTIONS = (

@@ -72,8 +72,7 @@ def parsed_line(registry: CommandRegistry, line: str, written: str) -> Parsed:
     Raises `UsageError` where the registry does.
     """
     parsed = registry.parse(line)
-    parameters = registry.get(parsed.name).parameters
-    taking = {one.name for one in parameters if one.takes_mentions} & parsed.arguments.keys()
+    taking = registry.get(parsed.name).taking_mentions(parsed.arguments)
     if not taking:
         return parsed
     as_written = registry.parse(written).arguments

@@ -49,7 +49,8 @@ class Parameter:
 
     The last TEXT parameter without a keyword takes the rest of the line. It is one of `choices`
     where there are any; `suggestions` are offered while it is typed, and any other text is taken.
-    With `takes_mentions` it is given a mention as the platform writes it, and not as a name.
+    With `takes_mentions` it is given a mention as the platform writes it, and not as a name; with
+    `takes_mentions_for` so it is where another argument is one of these words.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     suggestions: tuple[str, ...] = ()
     takes_mentions: bool = False
+    takes_mentions_for: tuple[str, ...] = ()
 
     @property
     def is_free_text(self) -> bool:
@@ -199,6 +201,19 @@ class Command:
     def usage(self) -> str:
         """How to type it: "/model use NAME [for SCOPE]"."""
         return " ".join([f"/{self.name}", *(_shape(parameter) for parameter in self.parameters)])
+
+    def taking_mentions(self, arguments: Mapping[str, str]) -> set[str]:
+        """Which of these arguments are given mentions as the platform writes them."""
+        words = {name: value.lower() for name, value in arguments.items()}
+        return {
+            one.name
+            for one in self.parameters
+            if one.name in words
+            and (
+                one.takes_mentions
+                or any(words[name] in one.takes_mentions_for for name in words.keys() - {one.name})
+            )
+        }
 
 
 @dataclass(frozen=True, slots=True)

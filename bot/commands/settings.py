@@ -26,7 +26,8 @@ class SettingsCommands:
         names = tuple(name.value for name in SettingName)
         key = Parameter("key", _("which setting"), choices=names)
         maybe_key = Parameter("key", _("which setting"), is_required=False, choices=names)
-        value = Parameter("value", _("what it shall be"))
+        lists = (SettingName.ALLOW.value, SettingName.DENY.value)
+        value = Parameter("value", _("what it shall be"), takes_mentions_for=lists)
         scope = scope_parameter()
         return (
             Command(

@@ -130,6 +130,18 @@ async def test_what_is_neither_a_mention_nor_an_id_is_refused(tmp_path: Path) ->
         assert said.startswith("WHO takes a mention, or user:ID")
         said = await answer(flow, "settings set", MANAGER, key="deny", value="user:1, ben")
         assert said.startswith("deny takes a mention")
+        assert "no mention" not in said
+        said = await answer(flow, "settings set", MANAGER, key="deny", value="user:1, @ben")
+        assert said.startswith("deny takes a mention, or user:ID")
+        assert "not @ben. A name alone is no mention: choose it from the list" in said
+
+
+async def test_a_list_of_mentions_is_set_at_once(tmp_path: Path) -> None:
+    mentions = "<@U1>, <@U2|ben b.> <!subteam^S3|@cooks>,<!subteam^S4> <@5> <@&6>"
+    async with running_flow(tmp_path) as flow:
+        await answer(flow, "settings set", MANAGER, key="deny", value=mentions)
+        shown = await answer(flow, "access show")
+        assert "`user:U1, user:U2, role:S3, role:S4, user:5, role:6`" in shown
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from adapters.slack.commands import choice_to_make, options, pick_of, picker
+import pytest
+
+from adapters.slack.commands import choice_to_make, options, parsed_line, pick_of, picker
 from bot.adapter import Choice
+from bot.commands.build import described_registry
 from bot.commands.registry import Caller, Command, Outcome, Parameter, ParameterKind, Said
 from bot.errors import StoreUnavailable
 from bot.messages import Addressed, CommandInvoked, IncomingMessage, ReplyView
@@ -135,6 +138,28 @@ async def test_who_is_shut_out_by_a_mention_is_named_as_it_says(tmp_path: Path) 
         await until(lambda: len(server.answers(DIRECT)) == 1)
 
         assert server.answers(DIRECT)[0].startswith("`@ben` may not talk to me any more")
+
+
+@pytest.mark.parametrize("begin", ["", f"{MENTION} "])
+async def test_the_lists_of_who_are_set_with_mentions_as_slack_writes_them(
+    tmp_path: Path, begin: str
+) -> None:
+    mentions = "<@U0BEN|ben>, <@U0ANN> <!subteam^S0MODS|@mods> <!subteam^S0DOCS>"
+    async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
+        member, line = Member(server), f"set Deny {mentions} for channel"
+        if begin:
+            await member.say(f"{begin}/settings {line}", DIRECT)
+        else:
+            await member.slash("/settings", line, DIRECT)
+        await until(lambda: len(server.answers(DIRECT)) == 1)
+
+        said = server.answers(DIRECT)[0]
+        assert said.startswith("deny is `user:U0BEN, user:U0ANN, role:S0MODS, role:S0DOCS` for")
+
+
+def test_other_settings_are_given_names_for_mentions() -> None:
+    line, written = "/settings set persona Be @ben", "/settings set persona Be <@U0BEN|ben>"
+    assert parsed_line(described_registry(), line, written).arguments["value"] == "Be @ben"
 
 
 async def test_where_the_bot_is_no_member_the_answer_comes_whole_through_the_response_url(

@@ -69,6 +69,10 @@ def test_every_slash_command_is_named_with_its_prefix() -> None:
     assert names == {f"/fs-{command.name.split()[0]}" for command in REGISTRY}
 
 
+def test_slack_writes_mentions_in_commands_with_their_ids() -> None:
+    assert all(one["should_escape"] for one in made()["features"]["slash_commands"])
+
+
 def test_the_real_commands_fit_slacks_limits() -> None:
     commands = manifest(settings_with(), described_registry())["features"]["slash_commands"]
 
