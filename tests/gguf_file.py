@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import gguf
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -95,10 +95,13 @@ def write_gguf(checkpoint: Path, file: Path, kind: gguf.GGMLQuantizationType) ->
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     _add_tokenizer(writer, checkpoint, config)
+    is_llama = config["model_type"] == "llama"
     for name, tensor in load_file(checkpoint / "model.safetensors").items():
         for pattern, replacement in NAMES:
             name = re.sub(pattern, replacement, name)
-        values = tensor.astype(np.float32)
+        values = tensor.float().numpy()
+        if is_llama and re.search(r"attn_[qk]\.weight", name):
+            values = _interleaved(values, config["head_dim"])
         is_matrix = values.ndim == 2 and values.shape[1] % 32 == 0
         stored = kind if is_matrix else gguf.GGMLQuantizationType.F32
         packed = gguf.quants.quantize(values, stored)
@@ -109,6 +112,14 @@ def write_gguf(checkpoint: Path, file: Path, kind: gguf.GGMLQuantizationType) ->
     writer.close()
 
 
+def _interleaved(values: "np.ndarray[Any, Any]", head_size: int) -> "np.ndarray[Any, Any]":
+    """Llama's queries and keys with the two halves of each head's rows taken in turn: there
+    llama.cpp rotates neighbours, transformers the halves.
+    """
+    halves = values.reshape(-1, 2, head_size // 2, values.shape[1])
+    return halves.swapaxes(1, 2).reshape(values.shape)
+
+
 def _add_tokenizer(writer: gguf.GGUFWriter, checkpoint: Path, config: dict[str, Any]) -> None:
     tokenizer = _json(checkpoint / "tokenizer.json")
     added = {one["content"]: one["id"] for one in tokenizer["added_tokens"]}
@@ -116,7 +127,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, checkpoint: Path, config: dict[str, 
     tokens = sorted(ids, key=lambda token: ids[token])
     control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
+    writer.add_tokenizer_pre("qwen2" if config["model_type"].startswith("qwen") else "gpt-2")
     writer.add_token_list(tokens)
     writer.add_token_types([control if token in added else normal for token in tokens])
     merges = tokenizer["model"]["merges"]

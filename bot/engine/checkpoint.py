@@ -81,7 +81,11 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
     if is_packing and pack(model, lambda fraction: on_piece(half + fraction * half)):
         kernel = f"packed {kernel}"
     embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
-    if tokenizer.size > embeddings.num_embeddings:
+    # Of a GGUF file transformers makes GPT-2's tokenizer, which brings its own end token where the
+    # file has none of that name: Llama 3's has none. Nothing ever writes it.
+    is_gguf = blueprint.weights.gguf_file is not None
+    size = tokenizer.vocabulary_size if is_gguf else tokenizer.size
+    if size > embeddings.num_embeddings:
         raise DamagedCheckpoint("its tokenizer belongs to another model")
     checkpoint = Checkpoint(
         blueprint=blueprint,

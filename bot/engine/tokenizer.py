@@ -71,6 +71,11 @@ class ModelTokenizer:
         """How many ids there are."""
         return len(self._tokenizer)
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many ids there are without those of added tokens."""
+        return self._tokenizer.vocab_size
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
         return self._encode(self.defused(text))

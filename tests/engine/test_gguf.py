@@ -12,8 +12,8 @@ from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 from bot.engine.blueprint import GGUF_ALIASES, read_blueprint
 from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.weights import DamagedCheckpoint, inspect_weights
-from bot.library import ModelLibrary
-from config.catalogue import Family, ModelEntry
+from bot.library import BUILTIN_FOLDER, ModelLibrary
+from config.catalogue import Catalogue, Family, ModelEntry
 from config.owner_models import OwnerModel, catalogue_with
 from config.settings import HubSettings
 from tests.checkpoints import PROMPTS, Tiny
@@ -67,6 +67,27 @@ async def test_a_gguf_file_answers_as_the_checkpoint_that_it_was_made_from(
         assert converted.finished.error is None
         assert converted.text == original.text
         assert converted.text
+
+
+async def test_the_embedded_model_answers_from_a_gguf_file_as_it_does(
+    make_engine: MakeEngine, tmp_path: Path
+) -> None:
+    """Of Llama's architecture: its queries and keys lie in another order there, and its tokenizer
+    has no token of GPT-2's.
+    """
+    write_gguf(BUILTIN_FOLDER, tmp_path / "fireside.gguf", KINDS["F32"])
+    original = Catalogue.load().get("fireside")
+
+    def locate(entry: ModelEntry) -> Path:
+        return entry.folder or BUILTIN_FOLDER
+
+    engine = make_engine(
+        entries={"original": original, "file": entry_for(tmp_path)},
+        locate=locate,
+    )
+    for question in ("hello", "how old is the sun?"):
+        answers = [await read(engine, request_for(name, question)) for name in ("original", "file")]
+        assert answers[0].text == answers[1].text != ""
 
 
 async def test_a_file_of_qwen3_has_heads_of_the_size_that_it_says(
