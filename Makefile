@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 TYPES = types-3.11 types-3.12 types-3.13 types-3.14
 .PHONY: help chat run bench test setup setup-dev check format lint types contracts other-pythons \
-	unit fuzz test-remote bench-peers constraints clean $(TYPES)
+	unit fuzz test-remote test-llama-server bench-peers constraints clean $(TYPES)
 
 # The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -64,6 +64,9 @@ fuzz: setup-dev ## Ten thousand random sequences of joins, leaves, cancels and u
 test-remote: setup-dev ## Test the remote engine against a real server (vLLM, about 3 GB in .venv-remote)
 	@$(BIN)/python -m scripts.model_server_environment
 	$(BIN)/pytest -p no:cacheprovider tests/remote/with_real_server.py $(ARGS)
+
+test-llama-server: setup-dev ## Test the remote engine against llama.cpp's server (LLAMA_SERVER=/path/to/llama-server)
+	LLAMA_SERVER="$(LLAMA_SERVER)" $(BIN)/pytest -p no:cacheprovider tests/remote/with_llama_server.py $(ARGS)
 
 check: lint types contracts ## Run the checks without the tests
 

@@ -35,9 +35,11 @@ def main() -> None:
 
     watching = threading.Thread(target=watch)
     watching.start()
-    checkpoint = loaded(name, weights, exact="exact" in rest, bits=bits)
-    is_over.set()
-    watching.join()
+    try:
+        checkpoint = loaded(name, weights, exact="exact" in rest, bits=bits)
+    finally:
+        is_over.set()
+        watching.join()
     return_freed_memory()
     blueprint = checkpoint.blueprint
     print(

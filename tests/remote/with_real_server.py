@@ -6,16 +6,11 @@ Not part of `make test`: `make test-remote` makes the server's environment and r
 import asyncio
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import suppress
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
 
@@ -38,12 +33,12 @@ from config.owner_models import OwnerModel, catalogue_with
 from scripts.model_server_environment import VENV, is_ready
 from tests.contract.engine_contract import EngineContract
 from tests.engine.reading import read, request_for
+from tests.remote.server_process import free_port, running
 
 ROOT = Path(__file__).parents[2]
 MODEL = "served"
 KEY = "loopback-key"
 CONTEXT_TOKENS = 512
-START_S = 300.0
 GREEDY = SamplingParameters(temperature=0.0, max_tokens=24)
 
 
@@ -51,8 +46,7 @@ GREEDY = SamplingParameters(temperature=0.0, max_tokens=24)
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running server."""
     assert is_ready(VENV), "run: make test-remote"
-    port = _free_port()
-    log = tmp_path_factory.mktemp("server") / "log"
+    port = free_port()
     command = [
         *(VENV / "bin" / "python", "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", BUILTIN_FOLDER, "--served-model-name", MODEL, "--dtype", "float32"),
@@ -60,29 +54,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--enforce-eager",
     ]
     environment = {
-        **os.environ,
         "VLLM_API_KEY": KEY,
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_HOST_IP": "127.0.0.1",
         "HF_HUB_OFFLINE": "1",
     }
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [str(word) for word in command],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait_until_ready(server, f"http://127.0.0.1:{port}/health", log)
+    with running(command, environment, port, tmp_path_factory.mktemp("server") / "log"):
         yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        # Its workers are processes of its own group.
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
 
 
 @pytest.fixture
@@ -244,19 +223,3 @@ def _running(url: str) -> int:
     found = re.findall(r"^vllm:num_requests_running\{[^}]*\} ([\d.]+)$", text, re.MULTILINE)
     assert found, "vLLM tells no count of running requests"
     return int(sum(map(float, found)))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait_until_ready(server: "subprocess.Popen[bytes]", health: str, log: Path) -> None:
-    ends_at_s = time.monotonic() + START_S
-    while time.monotonic() < ends_at_s:
-        assert server.poll() is None, log.read_text(errors="replace")[-4000:]
-        with suppress(URLError, ConnectionError), urllib.request.urlopen(health, timeout=5):
-            return
-        time.sleep(0.5)
-    raise AssertionError(f"the server did not start in {START_S:.0f} s")
