@@ -1,0 +1,109 @@
+"""`python -m bench.products MODEL [FOLDER]`: how much of a decode step its matrix products take.
+
+By the clock, with as many threads as torch takes: run it on a machine that does nothing else. The
+products of one step are done again by themselves, one after another with the same inputs; what a
+step takes beyond that is norms, attention, caches and the way between them. FOLDER keeps random
+weights.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from bench.checkpoints import make
+from bench.loaded import loaded
+from bot.engine.base import SamplingParameters
+from bot.engine.batch import Batch, batch_for
+from bot.engine.checkpoint import Checkpoint
+from bot.engine.decoding import Row
+from bot.engine.kernels import PackedLinear
+
+PROMPT_TOKENS = 32
+STEPS = 30
+COUNTS = (1, 16)
+Product = tuple[PackedLinear, torch.Tensor]
+
+
+def main() -> None:
+    """Measure one model and print a table."""
+    name, *folder = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint = loaded(name, make(name, Path(folder[0] if folder else scratch)))
+    batch = batch_for(checkpoint)
+    print(f"| {name}, {checkpoint.kernel}: rows | products | a step | its products alone | share |")
+    print("|---|---|---|---|---|")
+    for count in COUNTS:
+        print(_measured(checkpoint, batch, count), flush=True)
+
+
+def _measured(checkpoint: Checkpoint, batch: Batch, count: int) -> str:
+    """A line of the table."""
+    rows = [_row(checkpoint, number) for number in range(count)]
+    for row in rows:
+        batch.join(row)
+    begun: set[Row] = set()
+    while len(begun) < count:
+        begun.update(_step(batch))
+    products = _products(checkpoint, batch)
+    step_s, alone_s = _medians_s(lambda: _step(batch), lambda: _multiply(products))
+    for row in rows:
+        batch.leave(row)
+    shown = f"{1000 * step_s:.1f} ms | {1000 * alone_s:.1f} ms | {alone_s / step_s:.0%}"
+    return f"| {count} | {len(products)} | {shown} |"
+
+
+def _row(checkpoint: Checkpoint, number: int) -> Row:
+    prompt = [(7 * number + at) % 997 + 5 for at in range(PROMPT_TOKENS)]
+    return Row(checkpoint, prompt, SamplingParameters(temperature=0))
+
+
+def _step(batch: Batch) -> list[Row]:
+    """A step after which each row says some token."""
+    ready = list(batch.step())
+    for row in ready:
+        row.history.append(11)
+    return ready
+
+
+def _products(checkpoint: Checkpoint, batch: Batch) -> list[Product]:
+    """The packed products of one step, with what each was given."""
+    seen: list[Product] = []
+
+    def note(layer: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(layer, PackedLinear)
+        seen.append((layer, given[0].clone()))
+
+    packed = [each for each in checkpoint.model.modules() if isinstance(each, PackedLinear)]
+    hooks = [layer.register_forward_pre_hook(note) for layer in packed]
+    try:
+        _step(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def _multiply(products: list[Product]) -> None:
+    with torch.inference_mode():
+        for layer, states in products:
+            layer(states)
+
+
+def _medians_s(*works: Callable[[], object]) -> list[float]:
+    """The median time of each, taken in turn."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(STEPS):
+        for work, took in zip(works, times, strict=True):
+            began_s = time.perf_counter()
+            work()
+            took.append(time.perf_counter() - began_s)
+    return [median(took) for took in times]
+
+
+if __name__ == "__main__":
+    main()
