@@ -17,12 +17,10 @@ import torch
 
 from bench.checkpoints import make
 from bench.loaded import loaded
-from bot.engine.base import SamplingParameters
+from bench.rows import join, make_rows, step
 from bot.engine.batch import Batch, batch_for
 from bot.engine.checkpoint import Checkpoint
-from bot.engine.decoding import Row
 
-PROMPT_TOKENS = 32
 STEPS = 12
 COUNTS = (1, 4, 16)
 EXACT = (True, None)
@@ -30,7 +28,6 @@ WHOLE = (False, None)
 WAYS = (EXACT, WHOLE, (False, 8), (False, 4))
 """Whether in exact mode, and the bits of a weight."""
 ANSWER_TOKENS = 48
-GREEDY = SamplingParameters(temperature=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +78,18 @@ def _costs(name: str, folder: Path) -> Iterator[Cost]:
 
 
 def _cost(way: tuple[bool, int | None], checkpoint: Checkpoint, batch: Batch, count: int) -> Cost:
-    prompts = [[(7 * row + at) % 1000 + 5 for at in range(PROMPT_TOKENS)] for row in range(count)]
-    rows = [Row(checkpoint, prompt, GREEDY) for prompt in prompts]
+    rows = make_rows(checkpoint, count)
     began_s = time.thread_time()
-    for row in rows:
-        batch.join(row)
-    begun: set[Row] = set()
-    while len(begun) < count:
-        begun.update(_step(batch))
+    join(batch, rows)
     join_s = time.thread_time() - began_s
     took_s: list[float] = []
     for _ in range(STEPS):
         began_s = time.thread_time()
-        _step(batch)
+        step(batch)
         took_s.append(time.thread_time() - began_s)
     for row in rows:
         batch.leave(row)
     return Cost(way, checkpoint.kernel, count, join_s, median(took_s))
-
-
-def _step(batch: Batch) -> list[Row]:
-    """A step after which each row says some token."""
-    ready = list(batch.step())
-    for row in ready:
-        row.history.append(11)
-    return ready
 
 
 if __name__ == "__main__":

@@ -17,13 +17,11 @@ import torch
 
 from bench.checkpoints import make
 from bench.loaded import loaded
-from bot.engine.base import SamplingParameters
+from bench.rows import join, make_rows, step
 from bot.engine.batch import Batch, batch_for
 from bot.engine.checkpoint import Checkpoint
-from bot.engine.decoding import Row
 from bot.engine.kernels import PackedLinear
 
-PROMPT_TOKENS = 32
 STEPS = 30
 COUNTS = (1, 16)
 Product = tuple[PackedLinear, torch.Tensor]
@@ -43,31 +41,14 @@ def main() -> None:
 
 def _measured(checkpoint: Checkpoint, batch: Batch, count: int) -> str:
     """A line of the table."""
-    rows = [_row(checkpoint, number) for number in range(count)]
-    for row in rows:
-        batch.join(row)
-    begun: set[Row] = set()
-    while len(begun) < count:
-        begun.update(_step(batch))
+    rows = make_rows(checkpoint, count)
+    join(batch, rows)
     products = _products(checkpoint, batch)
-    step_s, alone_s = _medians_s(lambda: _step(batch), lambda: _multiply(products))
+    step_s, alone_s = _medians_s(lambda: step(batch), lambda: _multiply(products))
     for row in rows:
         batch.leave(row)
     shown = f"{1000 * step_s:.1f} ms | {1000 * alone_s:.1f} ms | {alone_s / step_s:.0%}"
     return f"| {count} | {len(products)} | {shown} |"
-
-
-def _row(checkpoint: Checkpoint, number: int) -> Row:
-    prompt = [(7 * number + at) % 997 + 5 for at in range(PROMPT_TOKENS)]
-    return Row(checkpoint, prompt, SamplingParameters(temperature=0))
-
-
-def _step(batch: Batch) -> list[Row]:
-    """A step after which each row says some token."""
-    ready = list(batch.step())
-    for row in ready:
-        row.history.append(11)
-    return ready
 
 
 def _products(checkpoint: Checkpoint, batch: Batch) -> list[Product]:
@@ -81,7 +62,7 @@ def _products(checkpoint: Checkpoint, batch: Batch) -> list[Product]:
     packed = [each for each in checkpoint.model.modules() if isinstance(each, PackedLinear)]
     hooks = [layer.register_forward_pre_hook(note) for layer in packed]
     try:
-        _step(batch)
+        step(batch)
     finally:
         for hook in hooks:
             hook.remove()
