@@ -81,11 +81,7 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
     if is_packing and pack(model, lambda fraction: on_piece(half + fraction * half)):
         kernel = f"packed {kernel}"
     embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
-    # Of a GGUF file transformers makes GPT-2's tokenizer, which brings its own end token where the
-    # file has none of that name: Llama 3's has none. Nothing ever writes it.
-    is_gguf = blueprint.weights.gguf_file is not None
-    size = tokenizer.vocabulary_size if is_gguf else tokenizer.size
-    if size > embeddings.num_embeddings:
+    if tokenizer.size > embeddings.num_embeddings:
         raise DamagedCheckpoint("its tokenizer belongs to another model")
     checkpoint = Checkpoint(
         blueprint=blueprint,
@@ -106,7 +102,8 @@ def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
         trust_remote_code=False,
         **gguf_arguments(blueprint.weights),
     )
-    tokenizer = ModelTokenizer(cast("PreTrainedTokenizerBase", loaded))
+    is_gguf = blueprint.weights.gguf_file is not None
+    tokenizer = ModelTokenizer(cast("PreTrainedTokenizerBase", loaded), is_gguf=is_gguf)
     if blueprint.entry.family is Family.CHAT:
         _check_template(tokenizer)
     return tokenizer

@@ -31,10 +31,13 @@ class ModelTokenizer:
     `split_special_tokens` is not enough: it lets tokens pass that are added but not "special",
     such as `<think>`, and a Unigram vocabulary holds `</s>` as an ordinary piece.) Texts without
     a special token are encoded exactly as `apply_chat_template` and the tokenizer encode them.
+
+    With `is_gguf` it was read from a GGUF file, whose vocabulary holds every token of the model.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", *, is_gguf: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._is_gguf = is_gguf
         added = {token.content for token in tokenizer.added_tokens_decoder.values()}
         tokens = added | set(tokenizer.all_special_tokens)
         control = sorted((t for t in tokens if len(t.strip()) > 1), key=len, reverse=True)
@@ -68,13 +71,10 @@ class ModelTokenizer:
 
     @property
     def size(self) -> int:
-        """How many ids there are."""
-        return len(self._tokenizer)
-
-    @property
-    def vocabulary_size(self) -> int:
-        """How many ids there are without those of added tokens."""
-        return self._tokenizer.vocab_size
+        """How many ids the model has to know."""
+        # Of a GGUF file transformers makes GPT-2's tokenizer, which adds its own end token where
+        # the file has none of that name: Llama 3's has none. Nothing ever writes it.
+        return self._tokenizer.vocab_size if self._is_gguf else len(self._tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
