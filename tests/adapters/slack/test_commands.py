@@ -130,6 +130,10 @@ async def test_a_command_in_a_message_is_seen_there_and_not_repeated(tmp_path: P
     async with running() as server, bot(server.address, tmp_path, ScriptedEngine()):
         await Member(server).say(f"{MENTION} /ask why?")
         await until(lambda: server.answers() == ["You said: why?"])
+        await settled()
+
+        assert server.answers() == ["You said: why?"]
+        assert server.responses == []
 
 
 async def test_who_is_shut_out_by_a_mention_is_named_as_it_says(tmp_path: Path) -> None:
