@@ -66,8 +66,8 @@ class People:
     ) -> None:
         self._api = api
         self._settings = settings
-        self._persons = _Kept(self._ask_person, clock)
-        self._channels = _Kept(self._ask_channel, clock)
+        self._persons = _Kept(self._ask_person, clock, _tell_of_persons)
+        self._channels = _Kept(self._ask_channel, clock, _tell_of_channels)
         self._groups = UserGroups(api, clock)
 
     async def author(self, user_id: str, channel_id: str, *, is_direct: bool) -> Author:
@@ -77,7 +77,6 @@ class People:
         roles = (*of_workspace, *(groups or ()))
         lacks = None if groups is not None else tuple(WORKSPACE_ROLES - set(roles))
         if person is None:
-            log.warning("users.info failed: whoever access by a role concerns is not answered")
             lacks = ()
         manages = is_direct or await self._manages(user_id, roles, channel_id)
         name = person.name if person is not None else "someone"
@@ -154,12 +153,34 @@ def _roles_of(user: Json) -> tuple[str, ...]:
     return (ADMIN, MEMBER) if user.get("is_admin") else (MEMBER,)
 
 
-class _Kept(Generic[Value]):
-    """What was looked up, for a while; what failed is not kept."""
+def _tell_of_persons(cause: str) -> None:
+    log.warning(
+        "a member could not be looked up, is called someone, and is not answered where access by"
+        " a role concerns them: %s",
+        cause,
+    )
 
-    def __init__(self, ask: Callable[[str], Awaitable[Value]], clock: Callable[[], float]) -> None:
+
+def _tell_of_channels(cause: str) -> None:
+    log.info("a channel could not be looked up: %s", cause)
+
+
+class _Kept(Generic[Value]):
+    """What was looked up, for a while; what failed is not kept.
+
+    `tell` is given each cause of a failure once, until a look-up works again.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[str], Awaitable[Value]],
+        clock: Callable[[], float],
+        tell: Callable[[str], None],
+    ) -> None:
         self._ask = ask
         self._clock = clock
+        self._tell = tell
+        self._told: set[str] = set()
         self._values: OrderedDict[str, tuple[float, Value]] = OrderedDict()
 
     async def get(self, key: str) -> Value | None:
@@ -170,8 +191,9 @@ class _Kept(Generic[Value]):
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                 value = await self._ask(key)
         except (PlatformError, TimeoutError) as error:
-            log.info("a name could not be looked up: %s", error or type(error).__name__)
+            self._tell_once(str(error) or type(error).__name__)
             return None
+        self._told.clear()
         self._values[key] = (self._clock() + KEPT_S, value)
         self._values.move_to_end(key)
         if len(self._values) > MAX_KEPT:
@@ -183,3 +205,8 @@ class _Kept(Generic[Value]):
         wanted = list(keys)
         found: list[Any] = await asyncio.gather(*(self.get(key) for key in wanted))
         return {key: value for key, value in zip(wanted, found, strict=True) if value is not None}
+
+    def _tell_once(self, cause: str) -> None:
+        if cause not in self._told:
+            self._told.add(cause)
+            self._tell(cause)

@@ -139,6 +139,24 @@ async def test_of_whom_slack_tells_nothing_no_role_is_known() -> None:
     assert may_talk(denied("role:guest"), event.conversation, event.author) is None
 
 
+async def test_why_members_cannot_be_looked_up_is_told_once_until_one_can(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    time, causes = Time(), ("fatal_error", "fatal_error", "user_not_found", None, "fatal_error")
+    async with started(clock=time) as slack:
+        for cause in causes:
+            slack.server.faults[:] = [Fault("users.info", cause)] * 99 if cause else []
+            await heard(slack)
+            await heard(slack, "U0BEN")
+            time.now_s += 601
+    told = [one for one in caplog.messages if "a member could not be looked up" in one]
+    assert [one.rpartition(" ")[2] for one in told] == [
+        "fatal_error",
+        "user_not_found",
+        "fatal_error",
+    ]
+
+
 async def test_access_lists_go_by_these_roles() -> None:
     async with started(server=with_groups()) as slack:
         event = await heard(slack)
