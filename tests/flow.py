@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bot.answering import AnswerServices
 from bot.commands.build import CommandServices, build_registry
+from bot.conversation import Role, Turn
 from bot.errors import ModelNotInstalled
 from bot.inspection import Inspections
 from bot.messages import Author, ConversationRef, Inbound
@@ -101,6 +102,14 @@ class Flow:
     async def settle(self, *targets: str) -> None:
         """Let the flow run until these questions have their whole answer."""
         await until(lambda: self._ended().issuperset(targets))
+
+    def said(self, target: str) -> str:
+        """The answer to a question, as it is shown."""
+        return self.platform.answer(target)
+
+    def asked(self, number: int = -1) -> list[Turn]:
+        """What the engine was asked, without the persona."""
+        return [one for one in self.engine.requests[number].turns if one.role is not Role.SYSTEM]
 
     def _ended(self) -> set[str]:
         return {message.target for message in self.platform.messages() if message.is_last}
