@@ -4,57 +4,32 @@ Which message comes when is the orchestrator's business; what a platform shows i
 writer's. Whatever goes wrong here ends as a text that the member reads.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import assert_never
 
-from typing_extensions import override
-
 from bot.access import require_may_talk
-from bot.adapter import Adapter, Progress, WorkingIndicator
-from bot.answer_words import footer, in_words, note, stopped
-from bot.commands.registry import (
-    Ask,
-    Caller,
-    CommandRegistry,
-    Outcome,
-    Said,
-    Stage,
-    Who,
-    Work,
-)
-from bot.engine.base import (
-    Engine,
-    Finished,
-    FinishReason,
-    Loading,
-    ReasoningDelta,
-    TextDelta,
-    Usage,
-    Waiting,
-)
+from bot.adapter import Adapter, WorkingIndicator
+from bot.answer_services import AnswerServices
+from bot.answer_words import in_words, stopped
+from bot.appearance import shown_actions
+from bot.asking import Asking
+from bot.commands.registry import Ask, Caller, Outcome, Said, Who, Work
 from bot.errors import NotPermitted, PlatformError, UserFacingError
-from bot.failures import without_text
-from bot.inspection import Inspection, Inspections
-from bot.messages import Action, CommandInvoked, IncomingMessage, Picture, TextFile
-from bot.prompt import MAX_QUESTION_CHARS, Prompt, PromptBuilder, conversation_key
+from bot.messages import CommandInvoked, IncomingMessage, Picture, TextFile
 from bot.repeated_question import repeated
 from bot.reply import ReplyWriter
-from bot.reports import Reports
-from bot.safety import SentenceGate, WordList, held_back
+from bot.safety import held_back
 from bot.setting_specs import Buttons, SettingName
 from bot.settings_scope import Effective
-from bot.store.ports.inbox import Claim, Inbox
+from bot.showing import Showing
+from bot.stopping import Stopped, StopSwitch
+from bot.store.ports.inbox import Claim
 from bot.store.ports.records import Answer, ReplyState, StoredMessage
-from bot.tasks import beside
-from bot.text import clean
 from bot.translations import gettext as _
-from bot.translations import language
-from bot.waiting import telling
 from bot.working import working
 
 MAX_AGE = timedelta(minutes=15)
@@ -69,18 +44,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerServices:
-    """What every answer needs."""
+class Made:
+    """A finished answer, and what goes with it that the store does not keep.
 
-    engine: Engine
-    inbox: Inbox
-    prompts: PromptBuilder
-    commands: CommandRegistry
-    owners: Collection[str]
-    clock: Callable[[], datetime]
-    words: WordList
-    reports: Reports
-    inspections: Inspections
+    Once it is delivered the message with the id `replaces` leaves the context, and `afterwards`
+    runs.
+    """
+
+    answer: Answer
+    picture: Picture | None = None
+    file: TextFile | None = None
+    replaces: int | None = None
+    afterwards: Callable[[], Awaitable[None]] | None = None
 
 
 class Answering:
@@ -104,14 +79,8 @@ class Answering:
         self._claim = claim
         heading = repeated(claim.message.event, services.words)
         self._writer = ReplyWriter(adapter, services.inbox, claim, heading=heading)
-        self._gate = SentenceGate(services.words, self._writer.feed)
-        self._stopping: asyncio.Timeout | None = None
-        self._is_stopped = False
+        self._switch = StopSwitch()
         self._buttons = Buttons.FULL
-        self._picture: Picture | None = None
-        self._file: TextFile | None = None
-        self._afterwards: Callable[[], Awaitable[None]] | None = None
-        self._replaces: int | None = None
 
     @property
     def message(self) -> StoredMessage:
@@ -120,9 +89,7 @@ class Answering:
 
     def stop(self) -> None:
         """End the generation; the answer is what was said so far."""
-        self._is_stopped = True
-        if self._stopping is not None:
-            self._stopping.reschedule(asyncio.get_running_loop().time())
+        self._switch.stop()
 
     async def run(self, refusal: UserFacingError | None = None) -> None:
         """Answer, deliver and record it. With `refusal` its text is the answer.
@@ -131,31 +98,32 @@ class Answering:
         leaves the message claimed when it is cancelled: the caller releases it.
         """
         async with working(self._adapter, self.message.event.target) as indicator:
-            answer = await self._answer(indicator, refusal)
+            made = await self._make(indicator, refusal)
+            answer = made.answer
             await self._services.inbox.save_answer(self._claim, answer)
         self.is_delivering = True
         try:
-            actions = _allowed(answer.actions, self._buttons)
-            await self._writer.finish(answer, actions, self._picture, self._file)
+            actions = shown_actions(answer.actions, self._buttons)
+            await self._writer.finish(answer, actions, made.picture, made.file)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
             state = ReplyState.FAILED
-        await self.end(state)
-        if self._afterwards is not None:
-            await self._afterwards()
+        await self.end(state, made.replaces)
+        if made.afterwards is not None:
+            await made.afterwards()
 
-    async def end(self, state: ReplyState) -> None:
-        """Record how the attempt ended."""
+    async def end(self, state: ReplyState, replaces: int | None = None) -> None:
+        """Record how the attempt ended, and the id of the message that it replaces."""
         now = self._services.clock()
-        await self._services.inbox.finish(self._claim, state, now, self._replaces)
+        await self._services.inbox.finish(self._claim, state, now, replaces)
 
     async def remove_shown(self) -> None:
         """Delete what is shown of an answer whose question was withdrawn, as far as it goes."""
         with suppress(PlatformError):
             await self._writer.remove()
 
-    async def _answer(self, indicator: WorkingIndicator, refusal: UserFacingError | None) -> Answer:
+    async def _make(self, indicator: WorkingIndicator, refusal: UserFacingError | None) -> Made:
         try:
             if refusal is not None:
                 raise refusal
@@ -164,15 +132,17 @@ class Answering:
                     _("I broke down twice while answering this, so I stop trying. Please ask anew.")
                 )
             if self._claim.answer is not None:
-                return self._claim.answer
+                return Made(self._claim.answer)
             self._refuse_the_late()
-            return await self._reply_to_event(indicator)
+            event = self.message.event
+            settings = await self._services.prompts.settings(event.conversation, event.author)
+            self._buttons = Buttons(settings.text(SettingName.BUTTONS))
+            can, words = self._adapter.capabilities, self._services.words
+            showing = Showing(self._writer, can, indicator, words, self._buttons)
+            return await self._reply_to_event(settings, showing)
         except UserFacingError as error:
-            return Answer(error.text, is_error=True, is_private=self._is_command)
-
-    @property
-    def _is_command(self) -> bool:
-        return isinstance(self.message.event, CommandInvoked)
+            is_private = isinstance(self.message.event, CommandInvoked)
+            return Made(Answer(error.text, is_error=True, is_private=is_private))
 
     def _refuse_the_late(self) -> None:
         """A question that a process left behind is not answered hours later, out of the blue."""
@@ -183,44 +153,41 @@ class Answering:
                 _("I could not answer this in time, sorry: it waited too long. Please ask again.")
             )
 
-    async def _reply_to_event(self, indicator: WorkingIndicator) -> Answer:
+    async def _reply_to_event(self, settings: Effective, showing: Showing) -> Made:
         event = self.message.event
         match event:
             case IncomingMessage():
-                await self._require_access()
+                self._require_access(settings)
                 _refuse_the_empty(event)
-                return await self._ask(Ask(event.text), indicator)
+                outcome = Ask(event.text)
             case CommandInvoked():
-                outcome = await self._run_command(event)
+                outcome = await self._run_command(event, settings)
         match outcome:
             case Said():
                 return self._said(outcome)
             case Ask():
-                return await self._ask(outcome, indicator)
+                asking = Asking(self._services, self.message, showing, self._switch)
+                return Made(await asking.answer(outcome), replaces=outcome.replaces)
             case Work():
-                return await self._work(outcome, indicator)
+                return await self._work(outcome, showing)
             case _:
                 assert_never(outcome)
 
-    async def _require_access(self) -> None:
+    def _require_access(self, settings: Effective) -> None:
         """Raises `NotPermitted` for who is shut out here."""
-        where, who = self.message.event.conversation, self.message.event.author
-        if f"{where.platform}:{who.id}" not in self._services.owners:
-            require_may_talk(await self._services.prompts.settings(where, who), where, who)
+        event = self.message.event
+        if not self._services.is_from_owner(event):
+            require_may_talk(settings, event.conversation, event.author)
 
-    async def _run_command(self, event: CommandInvoked) -> Outcome:
+    async def _run_command(self, event: CommandInvoked, settings: Effective) -> Outcome:
         command = self._services.commands.check(event.name, event.arguments)
         if not command.is_open:
-            await self._require_access()
-        account = f"{event.conversation.platform}:{event.author.id}"
-        is_owner = account in self._services.owners
+            self._require_access(settings)
         can = self._adapter.capabilities
-        settings = await self._services.prompts.settings(event.conversation, event.author)
-        self._buttons = Buttons(settings.text(SettingName.BUTTONS))
         caller = Caller(
             event.author,
             event.conversation,
-            is_owner,
+            self._services.is_from_owner(event),
             self.message.id,
             has_buttons=can.has_buttons and self._buttons is not Buttons.NONE,
             has_pictures=can.has_pictures,
@@ -237,163 +204,25 @@ class Answering:
         given = {name: value for name, value in event.arguments.items() if value.strip()}
         return await command.run(caller, given)
 
-    def _said(self, said: Said) -> Answer:
-        self._file, self._afterwards = said.file, said.afterwards
-        text = self._services.words.allowed(said.text)
-        if text is None:
-            return Answer("", is_private=said.is_private, notice=held_back())
-        self._picture = said.picture if text == said.text else None
-        if said.file is not None and not self._adapter.capabilities.has_files:
-            text = f"{text}\n\n{in_words(said.file, self._adapter.capabilities.max_chars)}"
-        return Answer(text, is_private=said.is_private, footer=said.footer, actions=said.actions)
-
-    async def _work(self, work: Work, indicator: WorkingIndicator) -> Answer:
+    async def _work(self, work: Work, showing: Showing) -> Made:
         """Do what a command does while it is shown; who stops it keeps what there is."""
-        stage = _Stage(self._gate, lambda progress: self._tell(progress, indicator))
-        stop = _allowed((Action.STOP,), self._buttons)
-        showing = self._writer.show_while_fed(stop, is_private=work.is_private)
-        async with beside(showing, is_joined=True):
+        async with showing.shown(is_private=work.is_private):
             try:
-                async with asyncio.timeout(0 if self._is_stopped else None) as self._stopping:
-                    return self._said(await work.do(stage))
-            except TimeoutError:
-                if not self._is_stopped:
-                    raise
-                said = self._writer.text.strip()
-                return Answer(said, is_private=work.is_private, notice=stopped())
-            finally:
-                self._stopping = None
-                self._writer.end_feed()
+                async with self._switch.heeded():
+                    return self._said(await work.do(showing))
+            except Stopped:
+                return Made(Answer(showing.text, is_private=work.is_private, notice=stopped()))
 
-    async def _ask(self, ask: Ask, indicator: WorkingIndicator) -> Answer:
-        _refuse_the_long(ask.question)
-        self._replaces = ask.replaces
-        ask = replace(ask, question=clean(ask.question))
-        prompt = await self._services.prompts.build(self.message, ask)
-        language.set(prompt.settings.text(SettingName.LANGUAGE))
-        self._buttons = Buttons(prompt.settings.text(SettingName.BUTTONS))
-        began_at = self._services.clock()
-        async with beside(self._show(prompt.settings), is_joined=True):
-            try:
-                finished = await self._generate(prompt, indicator)
-            finally:
-                self._writer.end_feed()
-        seconds = (self._services.clock() - began_at).total_seconds()
-        self._keep_for_inspection(prompt, finished, seconds)
-        return self._finished_answer(prompt, finished, seconds)
-
-    def _keep_for_inspection(self, prompt: Prompt, finished: Finished, seconds: float) -> None:
-        """In memory alone."""
-        event = self.message.event
-        inspection = Inspection(
-            prompt.entry.name,
-            event.author.name,
-            self._services.clock(),
-            finished.usage,
-            seconds,
-            finished.trace,
-            sent="\n\n".join(f"{turn.role}: {turn.text}" for turn in prompt.request.turns),
-        )
-        key = conversation_key(event.conversation)
-        self._services.inspections.keep(key, event.author.id, inspection)
-
-    async def _show(self, settings: Effective) -> None:
-        """Show the answer while it grows, where that is wanted, and before it why it waits."""
-        stop = _allowed((Action.STOP,), self._buttons)
-        is_streamed = settings.is_on(SettingName.STREAMING)
-        await self._writer.show_while_fed(stop, shows_text=is_streamed)
-
-    async def _generate(self, prompt: Prompt, indicator: WorkingIndicator) -> Finished:
-        """Feed the writer. Whatever fails ends as `Finished`, so that what is shown is mended."""
-        try:
-            async with asyncio.timeout(0 if self._is_stopped else None) as self._stopping:
-                return await self._consume(prompt, indicator)
-        except UserFacingError as error:
-            return Finished(FinishReason.ERROR, Usage(), error.text)
-        except Exception as error:
-            if isinstance(error, TimeoutError) and self._is_stopped:
-                return Finished(FinishReason.CANCELLED, Usage())
-            log.error("the engine failed: %s", without_text(error))
-            return Finished(FinishReason.ERROR, Usage())
-        finally:
-            self._stopping = None
-
-    async def _consume(self, prompt: Prompt, indicator: WorkingIndicator) -> Finished:
-        async def tell(text: str, fraction: float | None) -> None:
-            await self._tell(Progress(text, fraction), indicator)
-
-        async with self._services.engine.stream(prompt.request) as events, telling(tell) as hear:
-            async for event in events:
-                await hear(event)
-                match event:
-                    case TextDelta(text):
-                        self._gate.add(text)
-                        if self._gate.is_shut:
-                            return Finished(FinishReason.STOP, Usage())
-                    case Waiting() | Loading() | ReasoningDelta():
-                        pass
-                    case Finished():
-                        return event
-                    case _:
-                        assert_never(event)
-        raise AssertionError("an engine's stream ends with Finished")
-
-    async def _tell(self, progress: Progress, indicator: WorkingIndicator) -> None:
-        """Say why the answer has not begun: in the sign of work, or in the reply itself."""
-        if self._adapter.capabilities.tells_progress:
-            await indicator.update(progress)
-        elif not self._writer.text:
-            share = "" if progress.fraction is None else f", {progress.fraction:.0%}"
-            self._writer.announce(f"\N{HOURGLASS} {progress.text}{share}")
-
-    def _finished_answer(self, prompt: Prompt, finished: Finished, seconds: float) -> Answer:
-        self._gate.end()
-        said = "" if self._gate.is_shut else self._writer.text.strip()
-        ending = (
-            held_back() if self._gate.is_shut else note(finished, prompt.entry, has_text=bool(said))
-        )
-        notices = (ending, prompt.notice)
-        is_error = finished.reason is FinishReason.ERROR
-        return Answer(
-            said,
-            model=prompt.entry.name,
-            finish_reason=finished.reason.value,
-            generated_tokens=finished.usage.generated_tokens,
-            is_error=is_error,
-            notice="\n\n".join(notice for notice in notices if notice) or None,
-            footer=footer(prompt.entry),
-            seconds=seconds,
-            tokens_per_s=finished.usage.tokens_per_s,
-            actions=self._offered(is_error=is_error),
-            asked=prompt.question if self._is_command else None,
-        )
-
-    def _offered(self, *, is_error: bool) -> tuple[Action, ...]:
-        """What may be done about a model's answer; one that repeats is repeated by /retry."""
-        retry = () if self._replaces is not None else (Action.RETRY,)
-        if is_error:
-            return retry
-        is_taken = self._services.reports.are_taken_on(self.message.event.conversation.platform)
-        return (*retry, Action.GOOD, Action.BAD, *((Action.REPORT,) if is_taken else ()))
-
-
-def _allowed(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:
-    match buttons:
-        case Buttons.FULL:
-            return tuple(actions)
-        case Buttons.MINIMAL:
-            return tuple(one for one in actions if one not in (Action.GOOD, Action.BAD))
-        case Buttons.NONE:
-            return ()
-
-
-def _refuse_the_long(question: str) -> None:
-    if len(question) > MAX_QUESTION_CHARS:
-        raise UserFacingError(
-            _(
-                "Your message has {length:,} characters; I read up to {limit:,}. Please shorten it."
-            ).format(length=len(question), limit=MAX_QUESTION_CHARS)
-        )
+    def _said(self, said: Said) -> Made:
+        text, can = self._services.words.allowed(said.text), self._adapter.capabilities
+        if text is None:
+            answer = Answer("", is_private=said.is_private, notice=held_back())
+            return Made(answer, file=said.file, afterwards=said.afterwards)
+        picture = said.picture if text == said.text else None
+        if said.file is not None and not can.has_files:
+            text = f"{text}\n\n{in_words(said.file, can.max_chars)}"
+        answer = Answer(text, is_private=said.is_private, footer=said.footer, actions=said.actions)
+        return Made(answer, picture, said.file, afterwards=said.afterwards)
 
 
 def _refuse_the_empty(event: IncomingMessage) -> None:
@@ -401,19 +230,3 @@ def _refuse_the_empty(event: IncomingMessage) -> None:
         raise UserFacingError(
             _("You called, but I see no question. Write one after my name, or try /help.")
         )
-
-
-class _Stage(Stage):
-    """What a command's work shows, through the word list and the sign of work."""
-
-    def __init__(self, gate: SentenceGate, tell: Callable[[Progress], Awaitable[None]]) -> None:
-        self._gate = gate
-        self._tell = tell
-
-    @override
-    def feed(self, text: str) -> None:
-        self._gate.add(text)
-
-    @override
-    async def tell(self, text: str, fraction: float | None = None) -> None:
-        await self._tell(Progress(text, fraction))

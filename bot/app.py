@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from bot.account_lock import account_lock
 from bot.adapter import Adapter, Services
-from bot.answering import AnswerServices
+from bot.answer_services import AnswerServices
 from bot.clock import utc_now
 from bot.commands.build import CommandServices, build_registry
 from bot.comparison import ModelEvent

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from bot.messages import Action, ReplyView
+from bot.setting_specs import Buttons
 from bot.translations import gettext as _
 
 Footer = Literal["full", "minimal", "none"]
-Buttons = Literal["full", "minimal", "none"]
 
 STEERING = (Action.STOP, Action.RETRY)
 """Buttons for who asked, and for those who manage the channel; the others are for everyone."""
@@ -38,9 +38,9 @@ def footer_line(view: ReplyView, footer: Footer) -> str:
 def shown_actions(actions: Sequence[Action], buttons: Buttons) -> Sequence[Action]:
     """Those of an answer's actions that get a button."""
     hidden: Mapping[Buttons, Sequence[Action]] = {
-        "full": (),
-        "minimal": _RATING,
-        "none": tuple(Action),
+        Buttons.FULL: (),
+        Buttons.MINIMAL: _RATING,
+        Buttons.NONE: tuple(Action),
     }
     return [action for action in actions if action not in hidden[buttons]]
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.adapter import Adapter
-from bot.answering import Answering, AnswerServices
+from bot.answer_services import AnswerServices
+from bot.answering import Answering
 from bot.errors import LeaseLost, StoreUnavailable, UserFacingError
 from bot.failures import without_text
 from bot.messages import IncomingMessage, Quoted

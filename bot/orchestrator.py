@@ -14,7 +14,7 @@ from typing import assert_never
 
 from bot.access import may_talk
 from bot.adapter import Adapter
-from bot.answering import AnswerServices
+from bot.answer_services import AnswerServices
 from bot.appearance import STEERING
 from bot.attempts import Attempts, with_quoted
 from bot.earlier_replies import EarlierReplies
@@ -182,9 +182,9 @@ class Orchestrator:
     async def _is_shut_out(self, event: IncomingMessage) -> bool:
         """Whether it is certain; whoever could not be checked is told so."""
         where, who = event.conversation, event.author
-        is_owner = f"{where.platform}:{who.id}" in self._services.owners
         settings = await self._services.prompts.settings(where, who)
-        return not is_owner and may_talk(settings, where, who) is False
+        is_shut_out = may_talk(settings, where, who) is False
+        return is_shut_out and not self._services.is_from_owner(event)
 
     async def _edit(self, account: str, event: MessageEdited) -> None:
         edited = await self._store.history.edit(account, event.id, clean(event.text))

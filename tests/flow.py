@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bot.answering import AnswerServices
+from bot.answer_services import AnswerServices
 from bot.commands.build import CommandServices, build_registry
 from bot.conversation import Role, Turn
 from bot.errors import ModelNotInstalled

@@ -26,6 +26,7 @@ from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndica
 from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
 from bot.messages import ReplyTarget, ReplyView
 from bot.pace import Pace
+from bot.setting_specs import Buttons
 from bot.tasks import beside
 
 EDIT_INTERVAL_S = 1.2
@@ -299,7 +300,7 @@ class DiscordAdapter:
         return content(view, self._settings.footer)
 
     def _buttons(self, handle: Handle, view: ReplyView) -> discord.ui.View | None:
-        wanted = self._settings.buttons
+        wanted = Buttons(self._settings.buttons)
         return buttons(handle.question_id, handle.asker_id, view.actions, wanted)
 
     def _channel(self, handle: Handle) -> discord.PartialMessageable:

@@ -36,6 +36,7 @@ from bot.messages import (
     Quoted,
     ReplyView,
 )
+from bot.setting_specs import Buttons
 
 MAX_CHOICE_CHARS = 100
 QUOTED_TIMEOUT_S = 1.5
@@ -89,7 +90,7 @@ class Interactions:
                 if told is None:
                     await interaction.response.defer()
                     return
-                shown = buttons(question_id, interaction.user.id, told.actions, "full")
+                shown = buttons(question_id, interaction.user.id, told.actions, Buttons.FULL)
                 await interaction.response.send_message(
                     content(told, "none"),
                     ephemeral=True,

@@ -7,8 +7,9 @@ from typing import Any, Protocol, cast
 import discord
 from typing_extensions import override
 
-from bot.appearance import Buttons, face, shown_actions
+from bot.appearance import face, shown_actions
 from bot.messages import Action
+from bot.setting_specs import Buttons
 
 
 class Pressed(Protocol):

@@ -11,9 +11,10 @@ from typing import Any
 from adapters.slack.handle import Handle
 from adapters.slack.mrkdwn import mrkdwn
 from adapters.slack.settings import Settings
-from bot.appearance import Buttons, face, footer_line, shown_actions
+from bot.appearance import face, footer_line, shown_actions
 from bot.markdown import split
 from bot.messages import Action, ReplyView
+from bot.setting_specs import Buttons
 from bot.translations import gettext as _
 
 MAX_CHARS = 3800
@@ -71,7 +72,7 @@ def blocks(view: ReplyView, handle: Handle, settings: Settings) -> list[Block]:
     return [
         *text_blocks(view.text, settings),
         *_footer(view, settings),
-        *buttons(view.actions, handle.question_id, handle.asker_id, settings.buttons),
+        *buttons(view.actions, handle.question_id, handle.asker_id, Buttons(settings.buttons)),
     ]
 
 
@@ -104,7 +105,7 @@ def buttons(
 
 def private(view: ReplyView, question_id: str, reader_id: str, settings: Settings) -> Block:
     """What one person is told about an answer, as a `response_url` takes it."""
-    shown = buttons(view.actions, question_id, reader_id, "full")
+    shown = buttons(view.actions, question_id, reader_id, Buttons.FULL)
     return {
         "response_type": "ephemeral",
         "replace_original": False,

@@ -22,6 +22,7 @@ from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.errors import PlatformError
 from bot.messages import ReplyView
+from bot.setting_specs import Buttons
 
 LIFE_S = 240.0
 """Slack ends a stream after about five minutes."""
@@ -143,7 +144,7 @@ class Streams:
         }
 
     def _buttons(self, handle: Handle, view: ReplyView) -> list[dict[str, Any]]:
-        wanted = self._settings.buttons
+        wanted = Buttons(self._settings.buttons)
         return buttons(view.actions, handle.question_id, handle.asker_id, wanted)
 
     def _refuse(self, channel_id: str) -> None:
