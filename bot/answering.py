@@ -7,7 +7,7 @@ writer's. Whatever goes wrong here ends as a text that the member reads.
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -99,11 +99,12 @@ class Answering:
         """
         async with working(self._adapter, self.message.event.target) as indicator:
             made = await self._make(indicator, refusal)
-            answer = made.answer
+            # Those that are not wanted are not shown later either.
+            actions = shown_actions(made.answer.actions, self._buttons)
+            answer = replace(made.answer, actions=actions)
             await self._services.inbox.save_answer(self._claim, answer)
         self.is_delivering = True
         try:
-            actions = shown_actions(answer.actions, self._buttons)
             await self._writer.finish(answer, actions, made.picture, made.file)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:

@@ -35,14 +35,14 @@ def footer_line(view: ReplyView, footer: Footer) -> str:
     return " ".join(line.split())
 
 
-def shown_actions(actions: Sequence[Action], buttons: Buttons) -> Sequence[Action]:
+def shown_actions(actions: Sequence[Action], buttons: Buttons) -> tuple[Action, ...]:
     """Those of an answer's actions that get a button."""
     hidden: Mapping[Buttons, Sequence[Action]] = {
         Buttons.FULL: (),
         Buttons.MINIMAL: _RATING,
         Buttons.NONE: tuple(Action),
     }
-    return [action for action in actions if action not in hidden[buttons]]
+    return tuple(action for action in actions if action not in hidden[buttons])
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class EarlierReplies:
 
 
 def _with_note(shown: ShownReply, *, has_buttons: bool) -> ShownReply:
-    if has_buttons:
+    if has_buttons and Action.RETRY in shown.answer.actions:
         note = _("you changed your question: Retry answers it anew")
     else:
         note = _("you changed your question: ask again for a new answer")

@@ -10,6 +10,7 @@ from tests.scripted import ANN, BEN, CHANNEL, DIRECT, START, Posted, command, qu
 
 ALL = ["retry", "good", "bad"]
 NOTE = "you changed your question: Retry answers it anew"
+NOTE_WITHOUT_BUTTON = "you changed your question: ask again for a new answer"
 
 
 def last(flow: Flow, target: str) -> Posted:
@@ -100,6 +101,17 @@ async def test_an_edited_question_is_offered_a_new_answer(tmp_path: Path) -> Non
         await until(lambda: last(flow, "q1").footer == NOTE)
         assert last(flow, "q1").actions == ALL
         assert flow.platform.answer("q1") == said
+
+
+async def test_buttons_that_are_not_wanted_stay_away_after_an_edit(tmp_path: Path) -> None:
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(
+            command("settings set", {"key": "buttons", "value": "none", "scope": "me"})
+        )
+        await ask(flow, "q1")
+        await flow.submit(edited("how"))
+        await until(lambda: last(flow, "q1").footer is not None)
+        assert (last(flow, "q1").actions, last(flow, "q1").footer) == ([], NOTE_WITHOUT_BUTTON)
 
 
 async def test_an_edit_that_changes_nothing_offers_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bot.messages import (
     ReplyView,
 )
 from bot.store.ports.records import Answer
-from tests.flow import running_flow
+from tests.flow import running_flow, until
 from tests.scripted import (
     ACCOUNT,
     START,
@@ -77,6 +77,25 @@ async def test_a_finished_answer_that_broke_two_processes_is_failed(tmp_path: Pa
     async with running_flow(tmp_path) as flow:
         await flow.settle("q1")
         assert "broke down twice" in flow.said("q1")
+
+
+async def test_an_answer_that_a_restart_delivers_has_the_buttons_that_were_wanted(
+    tmp_path: Path,
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        for key, value in (("buttons", "minimal"), ("streaming", "off")):
+            wanted = {"key": key, "value": value, "scope": "me"}
+            await flow.submit(command("settings set", wanted, key))
+            await flow.settle(key)
+        flow.adapter.failures = [PlatformUnavailable("away")] * 1000
+        await flow.submit(question("hello"))
+        await until(lambda: len(flow.adapter.failures) < 1000)
+        await flow.orchestrator.drain(0)
+    async with running_flow(tmp_path) as flow:
+        await flow.settle("q1")
+        (message,) = flow.platform.messages("q1")
+        assert (message.text, message.actions) == ("You said: hello", ["retry"])
+        assert flow.engine.requests == []
 
 
 async def test_questions_after_a_reset_that_waits_are_kept(tmp_path: Path) -> None:
