@@ -233,6 +233,7 @@ def _compose(parts: Parts) -> Core:
     quotas = Quotas(scoped, store.usages, settings.owners, utc_now)
     engine = MeteredEngine(parts.engine, quotas)
     inspections = Inspections(utc_now())
+    reports = Reports(dict(channel.split(":", 1) for channel in settings.report_channels))
 
     def stop(conversation: ConversationRef, author: Author) -> int:
         return orchestrator.stop(conversation, author)
@@ -250,6 +251,7 @@ def _compose(parts: Parts) -> Core:
             lambda: orchestrator,
             lambda: parts.contacts.hosts,
             inspections,
+            reports,
         )
     )
     services = AnswerServices(
@@ -260,7 +262,7 @@ def _compose(parts: Parts) -> Core:
         settings.owners,
         utc_now,
         WordList(settings.blocked_words, settings.blocked_action),
-        Reports(dict(channel.split(":", 1) for channel in settings.report_channels)),
+        reports,
         inspections,
     )
     limits = Limits(max_waiting=settings.max_waiting)

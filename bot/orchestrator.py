@@ -92,6 +92,7 @@ class Orchestrator:
     def attach(self, adapter: Adapter) -> None:
         """Serve an adapter, whose account the caller holds."""
         self._adapters[adapter.account] = adapter
+        self._services.reports.attach(adapter)
 
     async def run(self, started: asyncio.Event | None = None) -> None:
         """Take up what was left unanswered, then serve until cancelled.
@@ -223,7 +224,7 @@ class Orchestrator:
         if event.action is Action.RETRY:
             await self._reopen(asked, event)
             return None
-        pressed = await self._presses.press(self._adapters[asked.account], asked, event)
+        pressed = await self._presses.press(asked, event)
         if pressed.is_shown_anew:
             await self._reopen(asked, event)
         return pressed.told

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.adapter import Adapter
 from bot.errors import UsageError
 from bot.messages import Action, ActionInvoked, ReplyView
 from bot.reports import Reports
@@ -35,7 +34,7 @@ class Presses:
         self._voting = Voting(store.comparisons, clock)
         self._clock = clock
 
-    async def press(self, adapter: Adapter, asked: StoredMessage, event: ActionInvoked) -> Pressed:
+    async def press(self, asked: StoredMessage, event: ActionInvoked) -> Pressed:
         """Do it."""
         match event.action:
             case Action.GOOD | Action.BAD:
@@ -43,8 +42,7 @@ class Presses:
             case Action.KEEP:
                 return Pressed(await self._keep(asked, event))
             case Action.REPORT:
-                shown = await self._store.replies.to(asked.account, event.message_id)
-                return Pressed(private(await self._reports.send(adapter, shown, event)))
+                return Pressed(private(await self._report(asked, event)))
             case Action.VOTE_A | Action.VOTE_B | Action.VOTE_C | Action.VOTE_D | Action.VOTE_TIE:
                 return await self._vote(asked, event)
             case Action.STOP | Action.RETRY:
@@ -70,6 +68,12 @@ class Presses:
         if not is_kept:
             raise UsageError(_("There is no rated answer of a model to keep here."))
         return private(_("Kept, thank you: your question, this answer and your rating."))
+
+    async def _report(self, asked: StoredMessage, event: ActionInvoked) -> str:
+        shown = await self._store.replies.to(asked.account, event.message_id)
+        if shown is None:
+            raise UsageError(_("That answer is not kept any more, so it cannot be reported."))
+        return await self._reports.send(shown, event.author, event.conversation)
 
     async def _vote(self, asked: StoredMessage, event: ActionInvoked) -> Pressed:
         """Count a vote; once who asked has voted, the comparison shows its models to everyone."""

@@ -153,7 +153,7 @@ def compose(
     def stop(conversation: ConversationRef, author: Author) -> int:
         return orchestrator.stop(conversation, author)
 
-    inspections = Inspections(clock())
+    inspections, taken = Inspections(clock()), Reports(reports or {})
     registry = build_registry(
         CommandServices(
             store,
@@ -167,6 +167,7 @@ def compose(
             lambda: orchestrator,
             lambda: HOSTS,
             inspections,
+            taken,
         )
     )
     answers = AnswerServices(
@@ -177,7 +178,7 @@ def compose(
         owners,
         clock,
         words or WordList(),
-        Reports(reports or {}),
+        taken,
         inspections,
     )
     orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)

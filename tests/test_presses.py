@@ -92,8 +92,8 @@ async def test_a_report_goes_to_the_channel_for_it(tmp_path: Path) -> None:
 
     assert told.text == "Reported to those who look after this bot. Thank you."
     assert report.text == (
-        "**Ben reports an answer of small in channel general.**\n"
-        "Ann asked:\n> why?\nThe answer:\n> You said: why?"
+        "**Ben reports an answer of small in channel general.**\n\n"
+        "Ann asked:\n> why?\n\nThe answer:\n> You said: why?"
     )
 
 

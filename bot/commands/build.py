@@ -15,6 +15,7 @@ from bot.commands.persona import PersonaCommands
 from bot.commands.privacy import PrivacyCommands, Running
 from bot.commands.rate import RateCommands
 from bot.commands.registry import CommandRegistry
+from bot.commands.report import ReportCommands
 from bot.commands.settings import SettingsCommands
 from bot.commands.summarize import SummarizeCommands
 from bot.engine.base import Engine
@@ -22,6 +23,7 @@ from bot.inspection import Inspections
 from bot.models import Models
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder
+from bot.reports import Reports
 from bot.settings_scope import ScopedSettings
 from bot.store.ports.store import Store
 from bot.task_models import TaskModels
@@ -42,6 +44,7 @@ class CommandServices:
     running: Callable[[], Running]
     hosts: Callable[[], Sequence[str]]
     inspections: Inspections
+    reports: Reports
 
 
 def build_registry(services: CommandServices) -> CommandRegistry:
@@ -72,6 +75,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
             *SummarizeCommands(task_models, services.clock).commands(),
             *AccessCommands(settings).commands(),
             *RateCommands(store.exchanges, store.ratings, services.clock).commands(),
+            *ReportCommands(store.exchanges, store.replies, services.reports).commands(),
             *InspectCommands(services.inspections, services.pictures).commands(),
             *privacy.commands(),
         ]

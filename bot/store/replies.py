@@ -1,10 +1,11 @@
 """What is shown of finished answers, over the database."""
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from typing_extensions import override
 
 from bot.store.database import Database
 from bot.store.events import has_id, place_columns, stored_message
+from bot.store.history import is_at
 from bot.store.inbox import answer_of, parts_of
 from bot.store.ports.records import MessageState, ReplyState, StoredMessage
 from bot.store.ports.replies import Replies, ShownReply
@@ -23,15 +24,12 @@ class SqlReplies(Replies):
 
     @override
     async def before(self, later: StoredMessage) -> ShownReply | None:
-        place = place_columns(later.event.conversation)
-        return await self._latest(
-            and_(
-                message.c.account == later.account,
-                message.c.author_id == later.event.author.id,
-                message.c.id < later.id,
-                *(message.c[name] == value for name, value in place.items()),
-            )
-        )
+        return await self._latest(and_(_is_before(later), _is_to_author_of(later)))
+
+    @override
+    async def seen_before(self, later: StoredMessage) -> ShownReply | None:
+        is_seen = or_(_is_to_author_of(later), ~reply.c.is_private)
+        return await self._latest(and_(_is_before(later), is_seen))
 
     async def _latest(self, wanted: ColumnElement[bool]) -> ShownReply | None:
         by_a_model = (
@@ -54,3 +52,14 @@ class SqlReplies(Replies):
             row = (await connection.execute(asked)).mappings().one()
             parts = await parts_of(connection, attempt["id"])
             return ShownReply(stored_message(row), answer, parts, attempt["finished_at"])
+
+
+def _is_before(later: StoredMessage) -> ColumnElement[bool]:
+    """Whether a message came before another one in the same conversation."""
+    place = place_columns(later.event.conversation)
+    is_here = and_(message.c.account == later.account, is_at(message, place))
+    return and_(is_here, message.c.id < later.id)
+
+
+def _is_to_author_of(later: StoredMessage) -> ColumnElement[bool]:
+    return message.c.author_id == later.event.author.id

@@ -173,6 +173,7 @@ BAD: Mapping[str, Mapping[str, str]] = {
     "who": {"nonsense": "WHO takes a mention", "user:": "WHO takes a mention"},
     "rating": {"sideways": "RATING is one of good, bad"},
     "keep": {"perhaps": "KEEP is one of yes, no"},
+    "reason": {LONG: "REASON has 20,001 characters"},
 }
 """For each parameter by its name what it must refuse, and what is said then."""
 

@@ -66,6 +66,7 @@ ACTS = (
             Say("hello!"),
             Run("ask", {"question": SUN}),
             Run("retry", {"model": "flan-t5-base"}),
+            Run("report", {"reason": "that is not its age"}),
             Say(CUT),
             Run("continue"),
             Run("rate", {"rating": "good", "keep": "no"}),

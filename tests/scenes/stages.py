@@ -39,6 +39,7 @@ from tests.slack_server.workspace import Json
 
 INSTALLED = ("fireside", "blenderbot", "flan-t5-base", "flan-t5-small")
 COLUMNS = 90
+REPORTS = {"discord": "900", "slack": "C0REPORTS"}
 
 
 @dataclass
@@ -53,7 +54,9 @@ class Core:
 
     def attach(self, adapter: Adapter) -> Adapter:
         """Serve an adapter, seen by a witness."""
-        witness = Witness(adapter, self.ended.append)
+        target_in = adapter.capabilities.target_in
+        reports = target_in and target_in(REPORTS[adapter.capabilities.platform])
+        witness = Witness(adapter, self.ended.append, reports)
         self.services.account = adapter.account
         self.orchestrator.attach(witness)
         return witness
@@ -101,6 +104,7 @@ async def _core(folder: Path) -> AsyncGenerator[Core]:
         pictures,
         models=models,
         owners=owners,
+        reports=REPORTS,
     )
     try:
         yield Core(store, orchestrator, services, owners)
@@ -241,6 +245,7 @@ class Slack(Stage):
 async def slack(folder: Path) -> AsyncGenerator[Slack]:
     """A workspace."""
     async with _core(folder) as core, running_slack() as server:
+        server.workspace.add_channel(REPORTS["slack"])
         ann, ben = Member(server, "U0ANN"), Member(server, "U0BEN")
         settings = settings_with(server.address, footer="full")
         clock = asyncio.get_running_loop().time

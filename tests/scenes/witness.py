@@ -15,11 +15,12 @@ class Witness(Adapter):
     """The adapter between the core and a platform's own.
 
     `on_ended` is told of each answer once, in its messages, when it is whole: not when its buttons
-    go later.
+    go later. What goes to `reports` is no answer.
     """
 
     adapter: Adapter
     on_ended: Callable[[list[ReplyView]], None]
+    reports: ReplyTarget | None = None
     parts: dict[str, dict[int, ReplyView]] = field(default_factory=dict[str, dict[int, ReplyView]])
     ended: set[str] = field(default_factory=set[str])
 
@@ -58,7 +59,8 @@ class Witness(Adapter):
         return self.adapter.working(target)
 
     def _see(self, target: ReplyTarget, view: ReplyView) -> None:
-        if not view.is_complete or target.handle in self.ended:
+        is_report = self.reports is not None and target.handle == self.reports.handle
+        if is_report or not view.is_complete or target.handle in self.ended:
             return
         parts = self.parts.setdefault(target.handle, {})
         parts[view.index] = view

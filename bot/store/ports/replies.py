@@ -27,3 +27,10 @@ class Replies(Protocol):
     async def before(self, later: StoredMessage) -> ShownReply | None:
         """The model's last answer to the same member in the same conversation before a message."""
         ...
+
+    async def seen_before(self, later: StoredMessage) -> ShownReply | None:
+        """The model's last answer in the same conversation before a message, whoever asked.
+
+        Private ones that another member got are passed over.
+        """
+        ...
