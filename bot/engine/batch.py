@@ -4,12 +4,13 @@ Only the engine's worker thread imports this module.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 
 from bot.engine.causal_batch import CausalBatch
+from bot.engine.causal_pass import CausalPass, PaddedPass
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.encoder_decoder_batch import EncoderDecoderBatch
@@ -17,6 +18,8 @@ from bot.engine.families import BATCHED_MODEL_TYPES, ModelKind
 from bot.engine.one_by_one import OneByOne
 from bot.engine.prefixes import Prefix
 from bot.engine.self_test import agrees_with_single_rows
+from bot.engine.slot_batch import SlotBatch
+from bot.engine.slot_cache import SlotCache
 
 logger = logging.getLogger(__name__)
 
@@ -72,18 +75,37 @@ def batch_for(checkpoint: Checkpoint) -> Batch:
     blueprint = checkpoint.blueprint
     if blueprint.config.model_type not in BATCHED_MODEL_TYPES or _scales_by_length(checkpoint):
         return OneByOne(checkpoint)
-    is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
-    try:
-        batch = CausalBatch(checkpoint) if is_causal else EncoderDecoderBatch(checkpoint)
-        if agrees_with_single_rows(checkpoint, batch):
-            return batch
-        reason = "its logits differ from those of single rows"
-    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+    for make, instead in _ways(checkpoint):
+        try:
+            batch = make()
+            if agrees_with_single_rows(checkpoint, batch):
+                return batch
+            reason = "its logits differ from those of single rows"
+        except (torch.OutOfMemoryError, MemoryError):
             raise
-        reason = f"{type(error).__name__} in the self-test"
-    logger.warning("%s answers one question at a time: %s", blueprint.entry.name, reason)
+        except Exception as error:
+            reason = f"{type(error).__name__} in the self-test"
+        logger.warning("%s %s: %s", blueprint.entry.name, instead, reason)
     return OneByOne(checkpoint)
+
+
+def _ways(checkpoint: Checkpoint) -> Iterator[tuple[Callable[[], SlotBatch], str]]:
+    """How a model's rows can go through it together, the fastest first, and what is done instead
+    where a way fails.
+    """
+    if checkpoint.blueprint.feed.kind is ModelKind.ENCODER_DECODER:
+        yield lambda: EncoderDecoderBatch(checkpoint), "answers one question at a time"
+        return
+    if checkpoint.blueprint.is_compiled:
+        yield lambda: CausalBatch(checkpoint, _fused), "computes without compiled kernels"
+    yield lambda: CausalBatch(checkpoint, PaddedPass), "answers one question at a time"
+
+
+def _fused(checkpoint: Checkpoint, cache: SlotCache) -> CausalPass:
+    # Imported here: it brings numba, which not every model is computed with.
+    from bot.engine.fused_causal import FusedPass
+
+    return FusedPass(checkpoint, cache)
 
 
 def _scales_by_length(checkpoint: Checkpoint) -> bool:

@@ -29,6 +29,9 @@ SINGLE_THREAD_BYTES = 64 << 20
 that does other work too each of the many small steps waits for it: measured with the embedded model
 beside two busy processes, 200 ms a token with two threads and 35 ms with one."""
 
+COMPILED_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+"""The architectures, in checkpoints' terms, for which there are compiled kernels."""
+
 GGUF_ALIASES = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe"}
 """Architectures that transformers reads under another name than the files have."""
 
@@ -87,6 +90,12 @@ class Blueprint:
         """Whether its linear layers are laid out for this CPU."""
         is_half = self.device.type == "cpu" and self.dtype is torch.bfloat16
         return is_half and is_packed_bf16_faster()
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether compiled kernels compute what stands between its products."""
+        is_known = self.config.model_type in COMPILED_MODEL_TYPES
+        return is_known and self.device.type == "cpu" and not self.is_exact
 
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""

@@ -1,35 +1,36 @@
 """Decoder-only rows in slots: prompts in chunks, then one token a row and step."""
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# transformers' model calls are untyped; what leaves this module is typed.
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
 
-import torch
 from typing_extensions import override
 
+from bot.engine.causal_pass import CausalPass, Fed
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.prefixes import Prefix
 from bot.engine.prompt import common_length
 from bot.engine.slot_batch import SlotBatch
-from bot.engine.slot_cache import Pass, SlotCache
+from bot.engine.slot_cache import SlotCache
 
 ALONE_CHUNK = 512
 """Prompt tokens a step while nobody decodes."""
 
 SHARED_CHUNK = 128
-"""Prompt tokens a step between others' decode steps: about as long as two of them take."""
+"""Prompt tokens a step between others' decode steps: about as long as two of them take. Where rows
+need no padding they go along with a decode step, which then takes about twice as long."""
 
 
 class CausalBatch(SlotBatch):
     """Decoder-only rows. What a row was fed is what its slot holds."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, make_pass: Callable[[Checkpoint, SlotCache], CausalPass]
+    ) -> None:
         config = checkpoint.model.config
         self._cache = SlotCache(config.num_hidden_layers, checkpoint.blueprint.device)
         super().__init__(checkpoint, self._cache)
-        self._window, self._layer_types = _windows(checkpoint)
+        self._pass = make_pass(checkpoint, self._cache)
+        self._takes_both = self._pass.is_ragged
 
     @override
     def bytes_with(self, rows: int, prompt_tokens: int, answer_tokens: int) -> int:
@@ -52,27 +53,34 @@ class CausalBatch(SlotBatch):
 
     @override
     def _prefill(self) -> Sequence[Row]:
-        slots, counts = self._next_chunks()
-        logits = self._feed(slots, counts)
-        rows = [self._rows[slot] for slot in slots]
-        ready = [
-            (row, logits[index])
-            for index, (slot, row) in enumerate(zip(slots, rows, strict=True))
-            if self._left(slot) == 0
-        ]
-        for row, own in ready:
-            row.expect(own, ())
-            self._promote(self._rows.index(row))
-        return [row for row, _own in ready]
+        return self._run(0, self._next_chunks())
 
     @override
     def _decode(self, rows: int) -> Sequence[Row]:
-        decoding = self._rows[:rows]
-        guesses = self._guesses(decoding)
-        logits = self._feed(range(rows), [1 + len(guess) for guess in guesses], guesses)
-        for row, own, guess in zip(decoding, logits, guesses, strict=True):
-            row.expect(own[-1 - len(guess) :], guess)
-        return decoding
+        return self._run(rows, ())
+
+    @override
+    def _decode_and_prefill(self, rows: int) -> Sequence[Row]:
+        return self._run(rows, self._next_chunks())
+
+    def _run(self, decoding: int, chunks: Sequence[Fed]) -> Sequence[Row]:
+        """One forward pass of the first rows and of prompts' chunks; who has logits now."""
+        guesses = self._guesses(self._rows[:decoding])
+        steps = [
+            Fed(slot, [*self._next_ids(slot, 1), *guess], 1 + len(guess))
+            for slot, guess in enumerate(guesses)
+        ]
+        fed = [*steps, *chunks]
+        self.fed = rows = [self._rows[each.slot] for each in fed]
+        ready: list[Row] = []
+        guesses = [*guesses, *[()] * len(chunks)]
+        for row, guess, own in zip(rows, guesses, self._pass.forward(fed), strict=True):
+            if own.shape[0]:
+                row.expect(own, guess)
+                ready.append(row)
+        for row in ready[decoding:]:
+            self._promote(self._rows.index(row))
+        return ready
 
     @override
     def _kept(self, slot: int, tokens: int | None) -> Prefix | None:
@@ -83,75 +91,28 @@ class CausalBatch(SlotBatch):
         ids = tuple(self._rows[slot].history[:length])
         return Prefix(ids, self._cache.read(slot, length))
 
-    def _next_chunks(self) -> tuple[Sequence[int], Sequence[int]]:
+    def _next_chunks(self) -> Sequence[Fed]:
         """The slot with the least left goes first, so that a short question waits for no long one,
         and takes along those that fit beside it, padding counted; alone where rows must be exact.
         """
         most = SHARED_CHUNK if self._decoding else ALONE_CHUNK
         first, *others = sorted(range(self._decoding, len(self._rows)), key=self._left)
-        slots = [first]
+        slots, taken = [first], self._left(first)
         if not self._checkpoint.blueprint.is_exact:
             for slot in others:
-                if self._left(slot) * (len(slots) + 1) > most:
+                left = self._left(slot)
+                taken = taken + left if self._pass.is_ragged else left * (len(slots) + 1)
+                if taken > most:
                     break
                 slots.append(slot)
-        return slots, [min(self._left(slot), most) for slot in slots]
+        return [
+            Fed(slot, self._next_ids(slot, most), 1 if self._left(slot) <= most else 0)
+            for slot in slots
+        ]
 
     def _left(self, slot: int) -> int:
         return len(self._rows[slot].history) - self._cache.lengths[slot]
 
-    def _feed(
-        self,
-        slots: Sequence[int],
-        counts: Sequence[int],
-        guesses: Sequence[Sequence[int]] | None = None,
-    ) -> torch.Tensor:
-        """One forward pass of the next `counts` tokens of slots' rows, guesses counted; logits
-        [rows, 1 + most guesses, vocabulary] after the last ones.
-        """
-        self.fed = [self._rows[slot] for slot in slots]
-        planned = self._cache.begin(slots, counts)
-        width = planned.positions.shape[1]
-        ids = [
-            [0] * (width - count) + self._fed_next(slot, count - len(guess)) + [*guess]
-            for slot, count, guess in zip(slots, counts, guesses or [()] * len(slots), strict=True)
-        ]
-        output = self._checkpoint.model(
-            input_ids=torch.tensor(ids, device=planned.positions.device),
-            attention_mask=self._mask(planned),
-            position_ids=planned.position_ids,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1 if guesses is None else width,
-        )
-        self._cache.finish(slots, counts)
-        return cast("torch.Tensor", output.logits).float()
-
-    def _fed_next(self, slot: int, count: int) -> list[int]:
+    def _next_ids(self, slot: int, most: int) -> list[int]:
         start = self._cache.lengths[slot]
-        return self._rows[slot].history[start : start + count]
-
-    def _mask(self, planned: Pass) -> torch.Tensor | dict[str, torch.Tensor | None] | None:
-        dtype = self._checkpoint.blueprint.dtype
-        # One row without a past needs none: it is plainly causal, and so is one token.
-        rows, width = planned.positions.shape
-        is_plain = rows == 1 and width in (1, planned.longest)
-        full = None if is_plain else planned.mask(dtype)
-        if self._window is None:
-            return full
-        windowed = planned.mask(dtype, self._window)
-        if not self._layer_types:
-            return windowed
-        masks = {"full_attention": full, "sliding_attention": windowed}
-        return {name: masks[name] for name in self._layer_types}
-
-
-def _windows(checkpoint: Checkpoint) -> tuple[int | None, frozenset[str]]:
-    """The attention window, if some layers have one, and the kinds of layers if they differ."""
-    config = checkpoint.model.config
-    window: object = getattr(config, "sliding_window", None)
-    kinds: object = getattr(config, "layer_types", None)
-    layer_types = frozenset(cast("list[str]", kinds)) if isinstance(kinds, list) else frozenset()
-    if not isinstance(window, int) or (layer_types and "sliding_attention" not in layer_types):
-        return None, frozenset()
-    return window, layer_types
+        return self._rows[slot].history[start : start + most]

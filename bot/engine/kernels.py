@@ -9,7 +9,7 @@ loaded, and what fails stays as it was.
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import cast
 
@@ -33,23 +33,60 @@ PROBE_ROWS = 8
 PROBE_REPEATS = 15
 
 
-class PackedLinear(nn.Module):
-    """A linear layer whose weights are laid out for oneDNN. It only infers."""
+SHARED_INPUT = {
+    "self_attn": ("q_proj", "k_proj", "v_proj"),
+    "SelfAttention": ("q", "k", "v"),
+    "mlp": ("gate_proj", "up_proj"),
+    "DenseReluDense": ("wi_0", "wi_1"),
+}
+"""Layers of one module, by its name, that are given the same: they are one product."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+
+class PackedLinear(nn.Module):
+    """Linear layers whose weights are laid out for oneDNN, one behind the other. It only infers."""
+
+    def __init__(self, *linears: nn.Linear) -> None:
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.in_features = linears[0].in_features
+        self.out_features = sum(linear.out_features for linear in linears)
         with torch.inference_mode():
-            self._packed = _pack(linear.weight.detach())
-            bias = _bias(linear)
-            self._bias = None if bias is None else bias.detach()
+            self._packed = _pack(_joined([linear.weight for linear in linears]))
+            biases = [bias for bias in map(_bias, linears) if bias is not None]
+            self._bias = _joined(biases) if biases else None
         # Some modules look at their layers' precision.
-        self.weight = torch.empty(0, dtype=linear.weight.dtype)
+        self.weight = torch.empty(0, dtype=linears[0].weight.dtype)
+        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @override
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """States [..., in features] to [..., out features]."""
         return _multiply(states, self._packed, self._bias)
+
+    def between(self, first: int, last: int, states: torch.Tensor) -> torch.Tensor:
+        """The outputs from `first` to `last`. They are computed together, until the last is asked
+        for: whoever asks for one after another pays once.
+        """
+        if self._last is None or self._last[0] is not states:
+            self._last = states, self(states)
+        part = self._last[1][..., first:last]
+        if last == self.out_features:
+            self._last = None
+        return part
+
+
+class PackedPart(nn.Module):
+    """One of several layers that were packed together, in its own place in the model."""
+
+    def __init__(self, whole: PackedLinear, linear: nn.Linear, first: int) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.whole, self.first = whole, first
+        self.weight = whole.weight
+
+    @override
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """States [..., in features] to [..., out features]."""
+        return self.whole.between(self.first, self.first + self.out_features, states)
 
 
 def pack(model: nn.Module, on_piece: Callable[[float], None]) -> bool:
@@ -58,18 +95,36 @@ def pack(model: nn.Module, on_piece: Callable[[float], None]) -> bool:
     All or none: every shape is compared with the plain product first.
     """
     found = [
-        (parent, name, child)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16
+        (parent, names)
+        for path, parent in model.named_modules()
+        for names in _packable(path.rpartition(".")[2], parent)
     ]
-    by_shape = {(each.weight.shape, _bias(each) is None): each for _, _, each in found}
-    if not found or not all(_agrees(linear) for linear in by_shape.values()):
+    by_shape = {_shape(layers): layers for layers in (_layers(*each) for each in found)}
+    if not found or not all(map(_agrees, by_shape.values())):
         return False
-    for index, (parent, name, linear) in enumerate(found):
-        setattr(parent, name, PackedLinear(linear))
+    for index, (parent, names) in enumerate(found):
+        layers = _layers(parent, names)
+        whole = PackedLinear(*layers)
+        first = 0
+        for name, layer in zip(names, layers, strict=True):
+            replacement = whole if len(names) == 1 else PackedPart(whole, layer, first)
+            setattr(parent, name, replacement)
+            first += layer.out_features
         on_piece((index + 1) / len(found))
     return True
+
+
+def joined(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What gives several layers' outputs for the same states one behind the other."""
+    first = layers[0]
+    if len(layers) == 1:
+        return first.forward
+    if isinstance(first, PackedPart) and first.first == 0:
+        parts = [each for each in layers if isinstance(each, PackedPart)]
+        is_whole = sum(part.out_features for part in parts) == first.whole.out_features
+        if is_whole and all(part.whole is first.whole for part in parts):
+            return first.whole.forward
+    return lambda states: torch.cat([layer.forward(states) for layer in layers], dim=-1)
 
 
 @cache
@@ -98,25 +153,54 @@ def is_packed_bf16_faster() -> bool:
     return fast < plain
 
 
-def _agrees(linear: nn.Linear) -> bool:
-    states = torch.linspace(-1, 1, 3 * linear.in_features).to(torch.bfloat16)
-    states = states.view(3, linear.in_features)
+def _packable(own_name: str, module: nn.Module) -> Iterator[tuple[str, ...]]:
+    """The names of a module's layers that can be packed, those together that share their input."""
+    names = [
+        name
+        for name, child in module.named_children()
+        if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16
+    ]
+    sharing = SHARED_INPUT.get(own_name, ())
+    if (
+        set(sharing) <= set(names)
+        and len({_bias(x) is None for x in _layers(module, sharing)}) == 1
+    ):
+        yield sharing
+        names = [name for name in names if name not in sharing]
+    yield from ((name,) for name in names)
+
+
+def _layers(module: nn.Module, names: Sequence[str]) -> list[nn.Linear]:
+    return [cast("nn.Linear", getattr(module, name)) for name in names]
+
+
+def _shape(layers: Sequence[nn.Linear]) -> tuple[object, ...]:
+    return (*(layer.weight.shape for layer in layers), _bias(layers[0]) is None)
+
+
+def _agrees(layers: Sequence[nn.Linear]) -> bool:
+    inputs = layers[0].in_features
+    states = torch.linspace(-1, 1, 3 * inputs).to(torch.bfloat16).view(3, inputs)
     try:
         with torch.inference_mode():
-            expected = linear(states).float()
-            given = PackedLinear(linear)(states).float()
+            expected = torch.cat([layer(states) for layer in layers], dim=-1).float()
+            given = PackedLinear(*layers)(states).float()
     except NO_KERNEL as error:
         logger.warning("plain bf16 instead of packed: %s", type(error).__name__)
         return False
     worst = float((expected - given).abs().max())
     if worst <= TOLERANCE * float(expected.abs().max()):
         return True
-    logger.warning("plain bf16 instead of packed: %s differs", tuple(linear.weight.shape))
+    logger.warning("plain bf16 instead of packed: %s differs", tuple(layers[0].weight.shape))
     return False
 
 
 def _bias(linear: nn.Linear) -> torch.Tensor | None:
     return cast("torch.Tensor | None", linear.bias)
+
+
+def _joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    return tensors[0].detach() if len(tensors) == 1 else torch.cat([*tensors]).detach()
 
 
 def _pack(weight: torch.Tensor) -> torch.Tensor:
@@ -126,7 +210,7 @@ def _pack(weight: torch.Tensor) -> torch.Tensor:
 def _multiply(
     states: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    product = torch.ops.mkldnn._linear_pointwise(states, packed, bias, "none", [], "")
+    product = torch.ops.mkldnn._linear_pointwise.default(states, packed, bias, "none", [], "")
     return cast("torch.Tensor", product)
 
 

@@ -37,7 +37,8 @@ def pass_tokens(blueprint: Blueprint) -> int:
 
 class SlotBatch(ABC):
     """Rows of one model. The first slots hold the rows that decode, all in one pass a step; behind
-    them stand those whose prompt is being prefilled. Prefill and decode steps alternate.
+    them stand those whose prompt is being prefilled. Prefill and decode steps alternate, unless a
+    pass takes both.
     """
 
     def __init__(self, checkpoint: Checkpoint, said: SlotCache, *others: SlotCache) -> None:
@@ -47,6 +48,7 @@ class SlotBatch(ABC):
         self.pass_tokens = pass_tokens(checkpoint.blueprint)
         self._rows: list[Row] = []
         self._decoding = 0
+        self._takes_both = False
         self._has_decoded = True
         self._suspended: dict[Row, _Suspended] = {}
         self.fed: Sequence[Row] = ()
@@ -140,13 +142,15 @@ class SlotBatch(ABC):
                 self._promote(slot)
 
     def step(self) -> Sequence[Row]:
-        """One forward pass: of everybody who decodes, or of somebody's prompt."""
+        """One forward pass: of everybody who decodes, of somebody's prompt, or of both."""
         waiting = len(self._rows) > self._decoding
         self._has_decoded = not (waiting and (self._has_decoded or not self._decoding))
         self.fed = ()
         for slot in range(self._decoding):
             self._undo_guesses(slot)
         with torch.inference_mode():
+            if self._takes_both and waiting and self._decoding:
+                return self._decode_and_prefill(self._decoding)
             return self._decode(self._decoding) if self._has_decoded else self._prefill()
 
     @abstractmethod
@@ -164,6 +168,10 @@ class SlotBatch(ABC):
     @abstractmethod
     def _decode(self, rows: int) -> Sequence[Row]:
         """One forward pass of the first rows."""
+
+    def _decode_and_prefill(self, rows: int) -> Sequence[Row]:
+        """Both in one pass, where `_takes_both` says that it can be."""
+        raise NotImplementedError
 
     @abstractmethod
     def _kept(self, slot: int, tokens: int | None) -> Prefix | None:

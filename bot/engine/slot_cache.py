@@ -134,6 +134,15 @@ class SlotLayer(CacheLayerMixin):
         )
         return keys, values
 
+    def content(self, like: torch.Tensor) -> LayerContent:
+        """Keys and values of all slots, [slots, capacity, heads, head size] each, allocated for
+        states like these [heads, head size] if nothing was written yet.
+        """
+        if self._stored is None:
+            self.lazy_initialization(like[None, :, None], like[None, :, None])
+        assert self._stored is not None
+        return self._stored
+
     def resize(self, slots: int, capacity: int, lengths: Sequence[int]) -> None:
         """Make room; what the slots hold stays."""
         if self._stored is not None:
@@ -310,6 +319,10 @@ class SlotCache(Cache):
         )  # fmt: skip
         self._show(planned)
         return planned
+
+    def contents(self, like: torch.Tensor) -> Sequence[LayerContent]:
+        """Each layer's keys and values, for states like these [heads, head size]."""
+        return [layer.content(like) for layer in self._layers]
 
     def finish(self, slots: Sequence[int], counts: Sequence[int]) -> None:
         """The planned pass was computed: the rows are that much longer."""

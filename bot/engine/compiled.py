@@ -1,0 +1,184 @@
+"""Compiled kernels: what stands between a model's matrix products, for passes of few tokens.
+
+Each takes the place of a dozen small operations and of Python's way between them. States are stored
+in fp32, or in bf16, which numpy sees as uint16, and are computed with in fp32. What a product gave
+is named by its address, which costs a tenth of the time that an array for it would.
+
+Only the engine's worker thread imports this module: it brings numba. A kernel is compiled when it
+is first called with a type, and kept on disk for the next process where the disk can be written to.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false
+# numba infers types; what stands in a kernel is not Python's.
+
+import math
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+"""Sums in any order and fused products; infinity and what is no number keep their meaning."""
+
+compiled = numba.njit(fastmath=FASTMATH, nogil=True, cache=True, error_model="numpy")
+part = numba.njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
+
+_I16, _I32, _F32 = ir.IntType(16), ir.IntType(32), ir.FloatType()
+
+
+@intrinsic
+def number(_context, stored):
+    """What is stored, as fp32."""
+
+    def widen(_ctx, builder, _signature, args):
+        return builder.bitcast(builder.shl(builder.zext(args[0], _I32), _I32(16)), _F32)
+
+    if stored == types.uint16:
+        return types.float32(stored), widen
+    return types.float32(types.float32), lambda _ctx, _builder, _signature, args: args[0]
+
+
+@intrinsic
+def stored_in(_context, array, value):
+    """An fp32 number as an array stores it; bf16 rounds to the nearest, of two to the even one."""
+    signature = array.dtype(array, types.float32)
+
+    def narrow(_ctx, builder, _signature, args):
+        bits = builder.bitcast(args[1], _I32)
+        is_odd = builder.and_(builder.lshr(bits, _I32(16)), _I32(1))
+        rounded = builder.add(bits, builder.add(is_odd, _I32(0x7FFF)))
+        return builder.trunc(builder.lshr(rounded, _I32(16)), _I16)
+
+    if array.dtype == types.uint16:
+        return signature, narrow
+    return signature, lambda _ctx, _builder, _signature, args: args[1]
+
+
+@intrinsic
+def pointer(_context, address, like):
+    """An address as a pointer to what an array consists of."""
+    signature = types.CPointer(like.dtype)(types.intp, like)
+
+    def point(ctx, builder, sig, args):
+        return builder.inttoptr(args[0], ctx.get_value_type(sig.return_type))
+
+    return signature, point
+
+
+@part
+def at(address, like, shape):
+    """The array of a shape at an address, of elements like those of another."""
+    return numba.carray(pointer(address, like), shape)
+
+
+@intrinsic
+def _float_of_bits(_context, bits):
+    def cast(_ctx, builder, _signature, args):
+        return builder.bitcast(args[0], _F32)
+
+    return types.float32(types.int32), cast
+
+
+_LOG2_E = np.float32(1 / math.log(2))
+_C1, _C2, _C3, _C4, _C5, _C6 = (
+    np.float32(math.log(2) ** power / math.factorial(power)) for power in range(1, 7)
+)
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+
+
+@part
+def exponential(x):
+    """e^x to the precision of fp32, in operations that exist for whole vectors: a power of two
+    times the series of 2^f, |f| at most a half.
+    """
+    z = min(max(x * _LOG2_E, np.float32(-126)), np.float32(127))
+    whole = np.int32(z + (_HALF if z > 0 else -_HALF))
+    f = z - np.float32(whole)
+    series = _ONE + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
+    return series * _float_of_bits(np.int32((whole + np.int32(127)) << np.int32(23)))
+
+
+@compiled
+def add_rms_norm(hidden, added, weight, epsilon, out):
+    """Add to hidden states [tokens, size], fp32, what is at `added`; their RMS norm goes to `out`.
+
+    Zhang and Sennrich 2019: divided by the root of the mean square, times a weight a place.
+    """
+    tokens, size = hidden.shape
+    states = at(added, out, (tokens, size))
+    for token in range(tokens):
+        squares = _ZERO
+        for i in range(size):
+            value = hidden[token, i] + number(states[token, i])
+            hidden[token, i] = value
+            squares += value * value
+        scale = _ONE / np.float32(math.sqrt(squares / np.float32(size) + epsilon))
+        for i in range(size):
+            out[token, i] = stored_in(out, hidden[token, i] * scale * weight[i])
+
+
+@compiled
+def multiply_silu(gates_and_ups, out):
+    """SiLU of the first half of what is at an address, [tokens, 2 size], times the second half."""
+    tokens, size = out.shape
+    given = at(gates_and_ups, out, (tokens, 2 * size))
+    for token in range(tokens):
+        for i in range(size):
+            x = number(given[token, i])
+            silu = x / (_ONE + exponential(-x))
+            out[token, i] = stored_in(out, silu * number(given[token, size + i]))
+
+
+@part
+def _place_head(states, norm, epsilon, cosine, sine, own):
+    """Norm one head's states [size], if there is a norm, and turn them by their position."""
+    half = states.size // 2
+    squares = _ZERO
+    for i in range(states.size):
+        own[i] = number(states[i])
+        squares += own[i] * own[i]
+    if norm.size:
+        scale = _ONE / np.float32(math.sqrt(squares / np.float32(states.size) + epsilon))
+        for i in range(states.size):
+            own[i] = own[i] * scale * norm[i]
+    for i in range(half):
+        low, high = own[i], own[i + half]
+        states[i] = stored_in(states, low * cosine[i] - high * sine[i])
+        states[i + half] = stored_in(states, high * cosine[i] + low * sine[i])
+
+
+@compiled
+def rotate(given, heads, query_norm, key_norm, epsilon, turns, positions, keys):
+    """Norm and turn queries and keys by their positions, in place.
+
+    They stand at `given` [tokens, heads + 2 key heads, size]: queries, keys, values. `keys` are a
+    layer's cache [slots, capacity, key heads, size]. `turns` [positions, 2, size / 2] hold cosines
+    and sines (Su et al. 2021; the halves of a head are paired). A norm is empty where there is none.
+    """
+    tokens, key_heads, size = positions.size, keys.shape[2], keys.shape[3]
+    states = at(given, keys, (tokens, heads + 2 * key_heads, size))
+    own = np.empty(size, np.float32)
+    for token in range(tokens):
+        cosine, sine = turns[positions[token], 0], turns[positions[token], 1]
+        for head in range(heads):
+            _place_head(states[token, head], query_norm, epsilon, cosine, sine, own)
+        for head in range(heads, heads + key_heads):
+            _place_head(states[token, head], key_norm, epsilon, cosine, sine, own)
+
+
+@compiled
+def store(given, heads, slots, positions, keys, values):
+    """Write keys and values to their slots' positions in a layer's cache.
+
+    They stand at `given` [tokens, heads + 2 key heads, size] behind the queries; `keys` and
+    `values` are [slots, capacity, key heads, size].
+    """
+    tokens, key_heads, size = positions.size, keys.shape[2], keys.shape[3]
+    states = at(given, keys, (tokens, heads + 2 * key_heads, size))
+    for token in range(tokens):
+        slot, position = slots[token], positions[token]
+        for head in range(key_heads):
+            for i in range(size):
+                keys[slot, position, head, i] = states[token, heads + head, i]
+                values[slot, position, head, i] = states[token, heads + key_heads + head, i]

@@ -1,0 +1,202 @@
+"""The compiled attention of few tokens over the slot cache, each over as much as its row holds.
+
+Its parts are shared among torch's own threads, so that no second pool of them competes for the
+cores. `compiled` says how the kernels see states.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false
+# numba infers types; what stands in a kernel is not Python's.
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from bot.engine.compiled import (
+    FASTMATH,
+    at,
+    compiled,
+    exponential,
+    number,
+    part,
+    pointer,
+    stored_in,
+)
+
+NO_WINDOW = 1 << 40
+"""A window that is never full."""
+
+_ITEMS = 20
+"""Numbers that describe a task."""
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
+
+@intrinsic
+def _take(_context, counter):
+    """The number at an address, counted up for whoever comes next."""
+
+    def count(_ctx, builder, _signature, args):
+        return builder.atomic_rmw("add", args[0], ir.IntType(64)(1), "monotonic")
+
+    return types.int64(types.CPointer(types.int64)), count
+
+
+@intrinsic
+def _fork(_context, entry, work, task, threads):
+    """Let so many threads of OpenMP call `work(task)`: what a compiler makes of a parallel region,
+    GOMP_parallel(work, task, threads, 0).
+    """
+
+    def call(ctx, builder, _signature, args):
+        address = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [address, address, ir.IntType(32), ir.IntType(32)])
+        given = [
+            builder.inttoptr(args[1], address),
+            builder.bitcast(args[2], address),
+            builder.trunc(args[3], ir.IntType(32)),
+            ir.IntType(32)(0),
+        ]
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), given)
+        return ctx.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.CPointer(types.int64), types.intp), call
+
+
+@part
+def _softmax(scores):
+    highest = scores[0]
+    for j in range(scores.size):
+        highest = max(highest, scores[j])
+    total = _ZERO
+    for j in range(scores.size):
+        weight = exponential(scores[j] - highest)
+        scores[j] = weight
+        total += weight
+    share = _ONE / total
+    for j in range(scores.size):
+        scores[j] *= share
+
+
+@part
+def _attend_one(
+    q, keys, values, start, end, first, last, scaling, bias, size, query, scores, sums, out
+):
+    """One token's heads `first` to `last`: q and out [heads, group, size], keys and values
+    [capacity, heads, size] from `start` to `end`.
+    """
+    group, farthest = q.shape[1], bias.shape[1] - 1
+    for head in range(first, last):
+        for g in range(group):
+            for i in range(size):
+                query[head, g, i] = number(q[head, g, i]) * scaling
+                sums[head, g, i] = _ZERO
+    # Position by position over all heads: so that memory is read as it lies.
+    for j in range(start, end):
+        for head in range(first, last):
+            for g in range(group):
+                product = _ZERO
+                for i in range(size):
+                    product += query[head, g, i] * number(keys[j, head, i])
+                scores[head, g, j] = product
+    for head in range(first, last):
+        for g in range(group):
+            if farthest >= 0:
+                for j in range(start, end):
+                    scores[head, g, j] += bias[head * group + g, min(end - 1 - j, farthest)]
+            _softmax(scores[head, g, start:end])
+    for j in range(start, end):
+        for head in range(first, last):
+            for g in range(group):
+                weight = scores[head, g, j]
+                for i in range(size):
+                    sums[head, g, i] += weight * number(values[j, head, i])
+    for head in range(first, last):
+        for g in range(group):
+            for i in range(size):
+                out[head, g, i] = stored_in(out, sums[head, g, i])
+
+
+@compiled
+def _attend(entry, work, threads, given, keys, values, slots, ends, window, scaling, bias, out):
+    """Describe the task for `work` and have it done."""
+    slot_count, capacity, heads, size = keys.shape
+    task = np.empty(_ITEMS, np.int64)
+    tokens = ends.size
+    task[0] = 0
+    task[1], task[2], task[3], task[4] = tokens, slot_count, capacity, heads
+    task[5] = out.shape[1] // (heads * size)
+    task[6] = min(threads, heads) if tokens < 2 * threads else 1
+    task[7] = ends.max()
+    task[8], task[9] = slots.ctypes.data, ends.ctypes.data
+    task[10], task[11] = given
+    task[12], task[13], task[14] = keys.ctypes.data, values.ctypes.data, out.ctypes.data
+    task[15], task[16], task[17] = bias.ctypes.data, bias.shape[0], bias.shape[1]
+    task[18] = window
+    task[19:].view(np.float64)[0] = scaling
+    _fork(entry, work, pointer(task.ctypes.data, task), threads)
+
+
+@cache
+def attention(size: int, stored: type[np.generic]) -> Callable[..., None]:
+    """The kernel for heads of a size and states stored so; a size that is known when it is compiled
+    makes it twice as fast.
+
+    It takes how many threads, the address of queries [tokens, ...] and the elements from one
+    token's to the next, a layer's keys and values [slots, capacity, key heads, size], each token's
+    slot and how many tokens of it are seen, of these the last `window`, what scores are multiplied
+    by, what is added to them [heads, distance], the last for all beyond, or nothing [0, 0], and
+    where the result goes [tokens, heads * size].
+    """
+
+    def work(task):
+        t = numba.carray(task, (_ITEMS,))
+        tokens, slot_count, capacity, heads, group, parts = t[1], t[2], t[3], t[4], t[5], t[6]
+        like = np.empty(0, stored)
+        floats = np.empty(0, np.float32)
+        slots, ends = at(t[8], t, (tokens,)), at(t[9], t, (tokens,))
+        queries = at(t[10], like, (tokens, t[11]))
+        keys = at(t[12], like, (slot_count, capacity, heads, size))
+        values = at(t[13], like, (slot_count, capacity, heads, size))
+        out = at(t[14], like, (tokens, heads, group, size))
+        bias = at(t[15], floats, (t[16], t[17]))
+        window, scaling = t[18], np.float32(t[19:].view(np.float64)[0])
+        query = np.empty((heads, group, size), np.float32)
+        sums = np.empty((heads, group, size), np.float32)
+        scores = np.empty((heads, group, t[7]), np.float32)
+        while True:
+            item = _take(task)
+            if item >= tokens * parts:
+                break
+            token, share = item // parts, item % parts
+            q = queries[token, : heads * group * size].reshape((heads, group, size))
+            slot, end = slots[token], ends[token]
+            _attend_one(
+                q, keys[slot], values[slot], max(0, end - window), end,
+                share * heads // parts, (share + 1) * heads // parts,
+                scaling, bias, size, query, scores, sums, out[token],
+            )  # fmt: skip
+
+    entry = _parallel_entry()
+    signature = types.void(types.CPointer(types.int64))
+    callback = numba.cfunc(signature, fastmath=FASTMATH, cache=True, error_model="numpy")(work)
+    address = callback.address
+
+    def attend(threads: int, *given: Any) -> None:
+        _attend(entry, address, threads, *given)
+
+    attend.callback = callback
+    return attend
+
+
+def _parallel_entry() -> int:
+    """Where OpenMP's runtime that torch brought is entered."""
+    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+    return ctypes.cast(library.GOMP_parallel, ctypes.c_void_p).value or 0
