@@ -10,12 +10,13 @@ from typing import Protocol
 import torch
 
 from bot.engine.causal_batch import CausalBatch
-from bot.engine.causal_pass import CausalPass, PaddedPass
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.encoder_decoder_batch import EncoderDecoderBatch
 from bot.engine.families import BATCHED_MODEL_TYPES, ModelKind
+from bot.engine.forward_pass import ForwardPass
 from bot.engine.one_by_one import OneByOne
+from bot.engine.padded_causal import PaddedCausal
 from bot.engine.prefixes import Prefix
 from bot.engine.self_test import agrees_with_single_rows
 from bot.engine.slot_batch import SlotBatch
@@ -98,14 +99,14 @@ def _ways(checkpoint: Checkpoint) -> Iterator[tuple[Callable[[], SlotBatch], str
         return
     if checkpoint.blueprint.is_compiled:
         yield lambda: CausalBatch(checkpoint, _fused), "computes without compiled kernels"
-    yield lambda: CausalBatch(checkpoint, PaddedPass), "answers one question at a time"
+    yield lambda: CausalBatch(checkpoint, PaddedCausal), "answers one question at a time"
 
 
-def _fused(checkpoint: Checkpoint, cache: SlotCache) -> CausalPass:
+def _fused(checkpoint: Checkpoint, cache: SlotCache) -> ForwardPass:
     # Imported here: it brings numba, which not every model is computed with.
-    from bot.engine.fused_causal import FusedPass
+    from bot.engine.fused_causal import FusedCausal
 
-    return FusedPass(checkpoint, cache)
+    return FusedCausal(checkpoint, cache)
 
 
 def _scales_by_length(checkpoint: Checkpoint) -> bool:

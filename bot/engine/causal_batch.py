@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
-from bot.engine.causal_pass import CausalPass, Fed
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
+from bot.engine.forward_pass import Fed, ForwardPass
 from bot.engine.prefixes import Prefix
 from bot.engine.prompt import common_length
 from bot.engine.slot_batch import SlotBatch
@@ -24,7 +24,7 @@ class CausalBatch(SlotBatch):
     """Decoder-only rows. What a row was fed is what its slot holds."""
 
     def __init__(
-        self, checkpoint: Checkpoint, make_pass: Callable[[Checkpoint, SlotCache], CausalPass]
+        self, checkpoint: Checkpoint, make_pass: Callable[[Checkpoint, SlotCache], ForwardPass]
     ) -> None:
         config = checkpoint.model.config
         self._cache = SlotCache(config.num_hidden_layers, checkpoint.blueprint.device)

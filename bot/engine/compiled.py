@@ -7,7 +7,7 @@ is named by its address, which costs a tenth of the time that an array for it wo
 Only the engine's worker thread imports this module: it brings numba. A kernel is compiled when it
 is first called with a type, and kept on disk for the next process where the disk can be written to.
 """
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportUnknownLambdaType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false, reportCallIssue=false, reportPrivateImportUsage=false
 # numba infers types; what stands in a kernel is not Python's.
 
 import math
@@ -100,34 +100,49 @@ def exponential(x):
 
 
 @compiled
-def add_rms_norm(hidden, added, weight, epsilon, out):
-    """Add to hidden states [tokens, size], fp32, what is at `added`; their RMS norm goes to `out`.
+def add_norm(hidden, added, weight, bias, epsilon, out):
+    """Add to hidden states [tokens, size], fp32, what is at `added`; normed they go to `out`.
 
-    Zhang and Sennrich 2019: divided by the root of the mean square, times a weight a place.
+    Where there is a bias it is layer norm (Ba et al. 2016), else RMS norm (Zhang, Sennrich 2019).
     """
     tokens, size = hidden.shape
     states = at(added, out, (tokens, size))
     for token in range(tokens):
-        squares = _ZERO
+        total, squares = _ZERO, _ZERO
         for i in range(size):
             value = hidden[token, i] + number(states[token, i])
             hidden[token, i] = value
-            squares += value * value
+            total += value
+        mean = total / np.float32(size) if bias.size else _ZERO
+        for i in range(size):
+            difference = hidden[token, i] - mean
+            squares += difference * difference
         scale = _ONE / np.float32(math.sqrt(squares / np.float32(size) + epsilon))
         for i in range(size):
-            out[token, i] = stored_in(out, hidden[token, i] * scale * weight[i])
+            value = (hidden[token, i] - mean) * scale * weight[i]
+            out[token, i] = stored_in(out, value + bias[i] if bias.size else value)
+
+
+SILU = (1.0, 0.0)
+"""Elfwing et al. 2018: x * sigmoid(x)."""
+
+GELU = (2 * math.sqrt(2 / math.pi), 0.044715)
+"""The approximation by tanh of Hendrycks and Gimpel 2016, tanh written as a sigmoid."""
 
 
 @compiled
-def multiply_silu(gates_and_ups, out):
-    """SiLU of the first half of what is at an address, [tokens, 2 size], times the second half."""
+def multiply_gated(given, slope, cubic, out):
+    """Gates that were activated times what they let through.
+
+    Both stand at `given` [tokens, 2 size], the gates first: x * sigmoid(slope * (x + cubic * x^3)).
+    """
     tokens, size = out.shape
-    given = at(gates_and_ups, out, (tokens, 2 * size))
+    states = at(given, out, (tokens, 2 * size))
     for token in range(tokens):
         for i in range(size):
-            x = number(given[token, i])
-            silu = x / (_ONE + exponential(-x))
-            out[token, i] = stored_in(out, silu * number(given[token, size + i]))
+            x = number(states[token, i])
+            opened = x / (_ONE + exponential(-slope * (x + cubic * x * x * x)))
+            out[token, i] = stored_in(out, opened * number(states[token, size + i]))
 
 
 @part
@@ -154,7 +169,7 @@ def rotate(given, heads, query_norm, key_norm, epsilon, turns, positions, keys):
 
     They stand at `given` [tokens, heads + 2 key heads, size]: queries, keys, values. `keys` are a
     layer's cache [slots, capacity, key heads, size]. `turns` [positions, 2, size / 2] hold cosines
-    and sines (Su et al. 2021; the halves of a head are paired). A norm is empty where there is none.
+    and sines (Su et al. 2021; the halves of a head are paired). Without a norm it is empty.
     """
     tokens, key_heads, size = positions.size, keys.shape[2], keys.shape[3]
     states = at(given, keys, (tokens, heads + 2 * key_heads, size))

@@ -3,11 +3,10 @@
 Its parts are shared among torch's own threads, so that no second pool of them competes for the
 cores. `compiled` says how the kernels see states.
 """
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false, reportCallIssue=false, reportPrivateImportUsage=false
 # numba infers types; what stands in a kernel is not Python's.
 
 import ctypes
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,11 @@ from bot.engine.compiled import (
     stored_in,
 )
 
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+States = np.ndarray[Any, np.dtype[Any]]
+
+NO_BIAS: Floats = np.empty((0, 0), np.float32)
 NO_WINDOW = 1 << 40
 """A window that is never full."""
 
@@ -144,17 +148,50 @@ def _attend(entry, work, threads, given, keys, values, slots, ends, window, scal
     _fork(entry, work, pointer(task.ctypes.data, task), threads)
 
 
-@cache
-def attention(size: int, stored: type[np.generic]) -> Callable[..., None]:
-    """The kernel for heads of a size and states stored so; a size that is known when it is compiled
+class Attention:
+    """The kernel for heads of a size and states stored so. A size that is known when it is compiled
     makes it twice as fast.
-
-    It takes how many threads, the address of queries [tokens, ...] and the elements from one
-    token's to the next, a layer's keys and values [slots, capacity, key heads, size], each token's
-    slot and how many tokens of it are seen, of these the last `window`, what scores are multiplied
-    by, what is added to them [heads, distance], the last for all beyond, or nothing [0, 0], and
-    where the result goes [tokens, heads * size].
     """
+
+    def __init__(self, size: int, stored: type[np.generic]) -> None:
+        self._entry = _parallel_entry()
+        self._callback = _callback(size, stored)
+        self._address = self._callback.address
+
+    def __call__(
+        self,
+        queries: torch.Tensor,
+        cached: tuple[States, States],
+        slots: Integers,
+        ends: Integers,
+        scaling: float,
+        out: States,
+        *,
+        window: int = NO_WINDOW,
+        bias: Floats = NO_BIAS,
+    ) -> None:
+        """Attend for as many tokens as `ends` has, each over the first `ends` of its slot.
+
+        Queries [tokens, ...] begin each token's states; `cached` are a layer's keys and values
+        [slots, capacity, key heads, size]; the result goes to `out` [tokens, heads * size]. Of what
+        a token could see it sees the last `window`. To scores is added a bias [heads, distance],
+        the last one for all distances beyond.
+        """
+        given = queries.data_ptr(), queries.shape[1]
+        _attend(
+            self._entry, self._address, torch.get_num_threads(), given, *cached, slots, ends,
+            window, scaling, bias, out,
+        )  # fmt: skip
+
+
+@cache
+def attention(size: int, stored: type[np.generic]) -> Attention:
+    """One kernel for all models whose heads have a size."""
+    return Attention(size, stored)
+
+
+def _callback(size: int, stored: type[np.generic]) -> Any:
+    """What each thread does, as C sees it."""
 
     def work(task):
         t = numba.carray(task, (_ITEMS,))
@@ -184,16 +221,8 @@ def attention(size: int, stored: type[np.generic]) -> Callable[..., None]:
                 scaling, bias, size, query, scores, sums, out[token],
             )  # fmt: skip
 
-    entry = _parallel_entry()
     signature = types.void(types.CPointer(types.int64))
-    callback = numba.cfunc(signature, fastmath=FASTMATH, cache=True, error_model="numpy")(work)
-    address = callback.address
-
-    def attend(threads: int, *given: Any) -> None:
-        _attend(entry, address, threads, *given)
-
-    attend.callback = callback
-    return attend
+    return numba.cfunc(signature, fastmath=FASTMATH, cache=True, error_model="numpy")(work)
 
 
 def _parallel_entry() -> int:

@@ -1,42 +1,20 @@
-"""A forward pass of a decoder-only model: which tokens go where, and transformers' own way to do it."""
+"""A decoder-only model's forward pass through transformers' modules."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # transformers' model calls are untyped; what leaves this module is typed.
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from typing_extensions import override
 
 from bot.engine.checkpoint import Checkpoint
+from bot.engine.forward_pass import Fed, ForwardPass
 from bot.engine.slot_cache import Pass, SlotCache
 
 
-@dataclass(frozen=True, slots=True)
-class Fed:
-    """Tokens for the row in a slot, behind those that it holds; of the last `kept` ones are the
-    logits wanted.
-    """
-
-    slot: int
-    ids: Sequence[int]
-    kept: int = 1
-
-
-class CausalPass(Protocol):
-    """How tokens go through a model's layers."""
-
-    is_ragged: bool
-    """Whether rows with fewer tokens than others cost less."""
-
-    def forward(self, feeds: Sequence[Fed]) -> Sequence[torch.Tensor]:
-        """Feed rows, each at most once; logits [kept, vocabulary] of each, fp32."""
-        ...
-
-
-class PaddedPass(CausalPass):
-    """Through transformers' modules, all rows as wide as the widest."""
+class PaddedCausal(ForwardPass):
+    """All rows are as wide as the widest."""
 
     is_ragged = False
 
