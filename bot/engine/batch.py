@@ -4,7 +4,7 @@ Only the engine's worker thread imports this module.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -14,13 +14,12 @@ from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.encoder_decoder_batch import EncoderDecoderBatch
 from bot.engine.families import BATCHED_MODEL_TYPES, ModelKind
-from bot.engine.forward_pass import ForwardPass
 from bot.engine.one_by_one import OneByOne
 from bot.engine.padded_causal import PaddedCausal
+from bot.engine.padded_decoder import PaddedDecoder
 from bot.engine.prefixes import Prefix
 from bot.engine.self_test import agrees_with_single_rows
 from bot.engine.slot_batch import SlotBatch
-from bot.engine.slot_cache import SlotCache
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +75,12 @@ def batch_for(checkpoint: Checkpoint) -> Batch:
     blueprint = checkpoint.blueprint
     if blueprint.config.model_type not in BATCHED_MODEL_TYPES or _scales_by_length(checkpoint):
         return OneByOne(checkpoint)
-    for make, instead in _ways(checkpoint):
+    ways = [_padded]
+    if blueprint.is_compiled:
+        ways.insert(0, _fused)
+    for make in ways:
         try:
-            batch = make()
+            batch = make(checkpoint)
             if agrees_with_single_rows(checkpoint, batch):
                 return batch
             reason = "its logits differ from those of single rows"
@@ -86,27 +88,27 @@ def batch_for(checkpoint: Checkpoint) -> Batch:
             raise
         except Exception as error:
             reason = f"{type(error).__name__} in the self-test"
+        instead = "answers one question at a time" if make is _padded else "does without kernels"
         logger.warning("%s %s: %s", blueprint.entry.name, instead, reason)
     return OneByOne(checkpoint)
 
 
-def _ways(checkpoint: Checkpoint) -> Iterator[tuple[Callable[[], SlotBatch], str]]:
-    """How a model's rows can go through it together, the fastest first, and what is done instead
-    where a way fails.
-    """
-    if checkpoint.blueprint.feed.kind is ModelKind.ENCODER_DECODER:
-        yield lambda: EncoderDecoderBatch(checkpoint), "answers one question at a time"
-        return
-    if checkpoint.blueprint.is_compiled:
-        yield lambda: CausalBatch(checkpoint, _fused), "computes without compiled kernels"
-    yield lambda: CausalBatch(checkpoint, PaddedCausal), "answers one question at a time"
+def _padded(checkpoint: Checkpoint) -> SlotBatch:
+    """Through transformers' modules."""
+    if checkpoint.blueprint.feed.kind is ModelKind.DECODER_ONLY:
+        return CausalBatch(checkpoint, PaddedCausal)
+    return EncoderDecoderBatch(checkpoint, PaddedDecoder)
 
 
-def _fused(checkpoint: Checkpoint, cache: SlotCache) -> ForwardPass:
-    # Imported here: it brings numba, which not every model is computed with.
+def _fused(checkpoint: Checkpoint) -> SlotBatch:
+    """Through compiled kernels."""
+    # Imported here: they bring numba, which not every model is computed with.
     from bot.engine.fused_causal import FusedCausal
+    from bot.engine.fused_decoder import FusedDecoder
 
-    return FusedCausal(checkpoint, cache)
+    if checkpoint.blueprint.feed.kind is ModelKind.DECODER_ONLY:
+        return CausalBatch(checkpoint, FusedCausal)
+    return EncoderDecoderBatch(checkpoint, FusedDecoder)
 
 
 def _scales_by_length(checkpoint: Checkpoint) -> bool:

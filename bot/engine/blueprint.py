@@ -29,7 +29,7 @@ SINGLE_THREAD_BYTES = 64 << 20
 that does other work too each of the many small steps waits for it: measured with the embedded model
 beside two busy processes, 200 ms a token with two threads and 35 ms with one."""
 
-COMPILED_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+COMPILED_MODEL_TYPES = frozenset({"blenderbot", "llama", "mistral", "qwen2", "qwen3", "t5"})
 """The architectures, in checkpoints' terms, for which there are compiled kernels."""
 
 GGUF_ALIASES = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe"}

@@ -66,7 +66,7 @@ class _Stretch:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The tokens of a pass. The first ones attend one by one, each to the `ends` first tokens of its
+    """Tokens of a pass. The first ones attend one by one, each to the `ends` first tokens of its
     slot; the others in stretches.
     """
 
