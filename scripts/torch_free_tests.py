@@ -21,7 +21,9 @@ from scripts.requirements import ROOT, SetupError, requirement_name, requirement
 from scripts.setup_environment import NEWEST_PYTHON, Plan, prepare, say
 
 TESTED_PYTHON = (3, 11)
-LEFT_OUT = frozenset({"torch", "transformers", "accelerate", "pyright", "ruff", "import-linter"})
+LEFT_OUT = frozenset(
+    {"torch", "transformers", "accelerate", "numba", "pyright", "ruff", "import-linter"}
+)
 
 
 def other_minors() -> range:

@@ -21,7 +21,18 @@ from numba.extending import intrinsic
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 """Sums in any order and fused products; infinity and what is no number keep their meaning."""
 
-compiled = numba.njit(fastmath=FASTMATH, nogil=True, cache=True, error_model="numpy")
+
+def _is_kept() -> bool:
+    """Whether there is a folder to keep compiled kernels in: beside this file or in the home."""
+    try:
+        numba.njit(cache=True)(_is_kept)
+    except RuntimeError:
+        return False
+    return True
+
+
+IS_KEPT = _is_kept()
+compiled = numba.njit(fastmath=FASTMATH, nogil=True, cache=IS_KEPT, error_model="numpy")
 part = numba.njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 
 _I16, _I32, _F32 = ir.IntType(16), ir.IntType(32), ir.FloatType()

@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 
 from bot.engine.compiled import (
     FASTMATH,
+    IS_KEPT,
     at,
     compiled,
     exponential,
@@ -222,7 +223,7 @@ def _callback(size: int, stored: type[np.generic]) -> Any:
             )  # fmt: skip
 
     signature = types.void(types.CPointer(types.int64))
-    return numba.cfunc(signature, fastmath=FASTMATH, cache=True, error_model="numpy")(work)
+    return numba.cfunc(signature, fastmath=FASTMATH, cache=IS_KEPT, error_model="numpy")(work)
 
 
 def _parallel_entry() -> int:

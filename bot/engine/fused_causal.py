@@ -90,7 +90,7 @@ class FusedCausal(ForwardPass):
         self._cache = cache
         self._embeddings: torch.Tensor = inner.embed_tokens.weight
         self._rotary = inner.rotary_emb
-        self._layers = [_layer(each) for each in inner.layers]
+        self._layers = [_layer(each, config) for each in inner.layers]
         self._windows = {layer.window for layer in self._layers}
         self._norm = numbers(inner.norm.weight)
         self._epsilon = float(config.rms_norm_eps)
@@ -205,8 +205,10 @@ class FusedCausal(ForwardPass):
         return self._turns
 
 
-def _layer(module: Any) -> _Layer:
+def _layer(module: Any, config: Any) -> _Layer:
     attention, mlp = module.self_attn, module.mlp
+    # Where layers differ each has its own; where they do not, it stands in the configuration.
+    window = getattr(attention, "sliding_window", getattr(config, "sliding_window", None))
     norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
     query_norm, key_norm = (NOTHING if n is None else numbers(n.weight) for n in norms)
     return _Layer(
@@ -219,5 +221,5 @@ def _layer(module: Any) -> _Layer:
         key_norm=key_norm,
         mlp_norm=numbers(module.post_attention_layernorm.weight),
         scaling=float(attention.scaling),
-        window=getattr(attention, "sliding_window", None) or NO_WINDOW,
+        window=window or NO_WINDOW,
     )

@@ -14,8 +14,9 @@ from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.slot_batch import SlotBatch
 
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
-"""Largest difference of logits, as a share of the largest logit."""
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.02}
+"""Largest difference of logits, as a share of the largest logit. In bf16 the kernels round where
+modules do not and the other way round: with random weights either is up to 0.19 from fp32."""
 
 GREEDY = SamplingParameters(temperature=0, max_tokens=16)
 

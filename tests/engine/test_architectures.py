@@ -4,6 +4,7 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,10 +13,13 @@ import torch
 import transformers
 
 from bot.engine.batch import batch_for
-from bot.engine.blueprint import read_blueprint
+from bot.engine.blueprint import COMPILED_MODEL_TYPES, read_blueprint
+from bot.engine.causal_batch import CausalBatch
 from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.families import BATCHED_MODEL_TYPES
+from bot.engine.fused_causal import FusedCausal
 from bot.engine.one_by_one import OneByOne
+from bot.engine.padded_causal import PaddedCausal
 from bot.engine.self_test import agrees_with_single_rows
 from bot.engine.slot_batch import SlotBatch
 from tests.checkpoints import TINY
@@ -46,7 +50,12 @@ WINDOW: dict[str, Mapping[str, object]] = {
 
 
 def checkpoint_of(
-    model_type: str, options: Mapping[str, object], smollm: Path, folder: Path
+    model_type: str,
+    options: Mapping[str, object],
+    smollm: Path,
+    folder: Path,
+    *,
+    exact: bool = True,
 ) -> Checkpoint:
     shutil.copytree(smollm, folder)
     (folder / "model.safetensors").unlink()
@@ -62,7 +71,7 @@ def checkpoint_of(
             if weight.dim() == 2:
                 weight.normal_(0, 3 * weight.shape[1] ** -0.5)
     model.save_pretrained(folder)
-    blueprint = read_blueprint(entry, folder, torch.device("cpu"), exact=True)
+    blueprint = read_blueprint(entry, folder, torch.device("cpu"), exact=exact)
     return load_checkpoint(blueprint, lambda _fraction: None)
 
 
@@ -84,9 +93,30 @@ def test_rows_see_no_further_than_their_architectures_window(
     options = WINDOW[model_type]
     checkpoint = checkpoint_of(model_type, options, checkpoints["smollm"], tmp_path / "model")
     batch = batch_for(checkpoint)
-    assert isinstance(batch, SlotBatch)
+    assert isinstance(batch, CausalBatch)
     # The test can fail: without the window it does.
-    batch._window = None  # pyright: ignore[reportAttributeAccessIssue]
+    forward = batch._pass  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(forward, PaddedCausal)
+    forward._window = None  # pyright: ignore[reportPrivateUsage]
+    assert not agrees_with_single_rows(checkpoint, batch)
+
+
+@pytest.mark.parametrize("model_type", sorted(COMPILED_MODEL_TYPES & set(CAUSAL)))
+def test_compiled_kernels_see_no_further_than_their_architectures_window(
+    checkpoints: Mapping[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model_type: str,
+) -> None:
+    monkeypatch.setattr("bot.engine.blueprint.is_packed_bf16_faster", lambda: False)
+    smollm, options = checkpoints["smollm"], WINDOW.get(model_type, {})
+    checkpoint = checkpoint_of(model_type, options, smollm, tmp_path / "model", exact=False)
+    batch = batch_for(checkpoint)
+    assert isinstance(batch, CausalBatch)
+    forward = batch._pass  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(forward, FusedCausal)
+    layers = forward._layers  # pyright: ignore[reportPrivateUsage]
+    forward._layers = [replace(layer, window=3) for layer in layers]  # pyright: ignore[reportPrivateUsage]
     assert not agrees_with_single_rows(checkpoint, batch)
 
 
