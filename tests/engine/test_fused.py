@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from bot.engine.batch import batch_for
 from bot.engine.blueprint import COMPILED_MODEL_TYPES, read_blueprint
 from bot.engine.causal_batch import CausalBatch
 from bot.engine.checkpoint import Checkpoint, load_checkpoint
+from bot.engine.compiled import add_norm
 from bot.engine.decoding import Row
 from bot.engine.encoder_decoder_batch import EncoderDecoderBatch
 from bot.engine.fused_causal import FusedCausal
@@ -150,14 +150,15 @@ def wrong(function: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def missing(*_given: object) -> None:
-    raise OSError("no such library")
+def missing(_function: Callable[..., None]) -> Callable[..., None]:
+    def call(*_given: object) -> None:
+        raise OSError("no such library")
+
+    return call
 
 
 @pytest.mark.parametrize("name", ["smollm", "t5"])
-@pytest.mark.parametrize(
-    ("break_", "reason"), [(wrong, "its logits differ"), (lambda _function: missing, "OSError")]
-)
+@pytest.mark.parametrize(("break_", "reason"), [(wrong, "its logits differ"), (missing, "OSError")])
 def test_kernels_that_fail_or_give_something_else_are_done_without_and_it_is_logged(
     entries: Mapping[str, ModelEntry],
     name: str,
@@ -169,8 +170,6 @@ def test_kernels_that_fail_or_give_something_else_are_done_without_and_it_is_log
     module = "bot.engine.fused_causal" if name == "smollm" else "bot.engine.fused_decoder"
     checkpoint = checkpoint_of(entries, name, monkeypatch, packs=False)
     assert is_fused(batch_for(checkpoint))
-    from bot.engine.compiled import add_norm
-
     monkeypatch.setattr(f"{module}.add_norm", break_(add_norm))
     with caplog.at_level(logging.WARNING):
         batch = batch_for(checkpoint)
@@ -180,7 +179,7 @@ def test_kernels_that_fail_or_give_something_else_are_done_without_and_it_is_log
 
 
 def test_a_window_far_beyond_the_table_of_rotations_is_reached(
-    entries: Mapping[str, ModelEntry], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    entries: Mapping[str, ModelEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.engine.fused_causal.TURNS_STEP", 8)
     checkpoint = checkpoint_of(entries, "smollm", monkeypatch, packs=False)

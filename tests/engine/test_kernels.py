@@ -12,7 +12,13 @@ from bot.engine import kernels
 from bot.engine.batch import batch_for
 from bot.engine.blueprint import read_blueprint
 from bot.engine.checkpoint import load_checkpoint
-from bot.engine.kernels import PackedLinear, is_packed_bf16_faster, pack
+from bot.engine.kernels import (
+    PackedLinear,
+    PackedPart,
+    is_packed_bf16_faster,
+    joined,
+    pack,
+)
 from bot.engine.slot_batch import SlotBatch
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY
@@ -47,6 +53,55 @@ def test_packing_replaces_every_bf16_layer_and_tells_how_far_it_is() -> None:
     assert type(model[2]) is nn.Linear
     assert told == [0.5, 1.0]
     assert not pack(nn.Sequential(linear(True, torch.float32)), ignore)
+
+
+class Attention(nn.Module):
+    """Layers under the names that share their input."""
+
+    def __init__(self, has_bias: bool) -> None:
+        super().__init__()
+        self.q_proj, self.k_proj, self.v_proj = (linear(has_bias) for _ in range(3))
+        self.o_proj = linear(has_bias)
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_layers_that_share_their_input_are_one_product(
+    has_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.ModuleDict({"self_attn": Attention(has_bias), "encoder_attn": Attention(has_bias)})
+    own, other = (model[name] for name in ("self_attn", "encoder_attn"))
+    names = ("q_proj", "k_proj", "v_proj")
+    plain = [getattr(own, name) for name in names]
+    with torch.inference_mode():
+        for weight, layer in enumerate(plain):
+            layer.weight.mul_(1 + weight)
+    assert pack(model, ignore)
+    assert all(isinstance(getattr(other, name), PackedLinear) for name in names)
+    parts = [getattr(own, name) for name in names]
+    assert all(isinstance(part, PackedPart) for part in parts)
+    multiply = kernels._multiply  # pyright: ignore[reportPrivateUsage]
+    products: list[int] = []
+
+    def counted(
+        states: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        products.append(1)
+        return multiply(states, packed, bias)
+
+    monkeypatch.setattr(kernels, "_multiply", counted)
+    for seed in (1, 2):
+        states = torch.randn((3, 48), generator=torch.Generator().manual_seed(seed))
+        states = states.to(torch.bfloat16)
+        with torch.inference_mode():
+            given = [part(states) for part in parts]
+            expected = [layer(states) for layer in plain]
+            torch.testing.assert_close(given, expected, atol=2e-2, rtol=2e-2)
+            torch.testing.assert_close(joined(parts)(states), torch.cat(expected, dim=-1),
+                                       atol=2e-2, rtol=2e-2)  # fmt: skip
+    assert len(products) == 4
+    some = torch.ones(3, 48, dtype=torch.bfloat16)
+    assert joined(plain)(some).shape == (3, 96)
+    assert joined(parts[:2])(some).shape == (3, 64)
 
 
 def test_a_kernel_that_gives_something_else_leaves_the_layers_plain_and_is_logged(
