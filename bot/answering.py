@@ -77,7 +77,8 @@ class Answering:
         self._services = services
         self._adapter = adapter
         self._claim = claim
-        heading = repeated(claim.message.event, services.words)
+        asked = None if claim.answer is None else claim.answer.asked
+        heading = repeated(claim.message.event, services.words, asked)
         self._writer = ReplyWriter(adapter, services.inbox, claim, heading=heading)
         self._switch = StopSwitch()
         self._buttons = Buttons.FULL

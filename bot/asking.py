@@ -21,6 +21,7 @@ from bot.failures import without_text
 from bot.inspection import Inspection
 from bot.messages import Action, CommandInvoked
 from bot.prompt import MAX_QUESTION_CHARS, Prompt, conversation_key
+from bot.repeated_question import repeated
 from bot.safety import held_back
 from bot.setting_specs import SettingName
 from bot.showing import Showing
@@ -55,6 +56,9 @@ class Asking:
         ask = replace(ask, question=clean(ask.question))
         prompt = await self._services.prompts.build(self._message, ask)
         language.set(prompt.settings.text(SettingName.LANGUAGE))
+        self._showing.begin_with(
+            repeated(self._message.event, self._services.words, prompt.question)
+        )
         began_at = self._services.clock()
         is_streamed = prompt.settings.is_on(SettingName.STREAMING)
         async with self._showing.shown(shows_text=is_streamed):

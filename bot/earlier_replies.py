@@ -47,7 +47,8 @@ class EarlierReplies:
 
     async def _show(self, adapter: Adapter, shown: ShownReply, actions: Sequence[Action]) -> None:
         """Show the last message of an answer again."""
-        heading, can = repeated(shown.message.event, self._words), adapter.capabilities
+        can, asked = adapter.capabilities, shown.answer.asked
+        heading = repeated(shown.message.event, self._words, asked)
         view = views_of(shown.answer, actions, can, heading, is_final=True)[-1]
         last = next((part for part in shown.parts if part.index == view.index), None)
         if last is not None and self._clock() - shown.finished_at <= MAX_AGE:

@@ -22,14 +22,17 @@ _MARKUP = re.compile(r"(https?://[\w./?=&%#:+-]+)|[\\`*_~|<>\[\]]")
 """What is formatting, or begins a mention, outside the addresses of pages."""
 
 
-def repeated(event: Answerable, words: WordList) -> str:
+def repeated(event: Answerable, words: WordList, asked: str | None = None) -> str:
     """What stands before an answer that everybody sees; "" where they saw the question too, and
-    where it has words in it that are not to be posted."""
+    where it has words in it that are not to be posted.
+
+    `asked` is what a command without a question of its own put to the model, such as /retry.
+    """
     if not isinstance(event, CommandInvoked) or not event.is_hidden:
         return ""
     if event.conversation.is_direct:
         return ""
-    return _quoted(words.allowed(event.arguments.get(QUESTION, "")) or "")
+    return _quoted(words.allowed(event.arguments.get(QUESTION, asked or "")) or "")
 
 
 def without_repeated(text: str) -> str:

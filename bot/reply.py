@@ -32,7 +32,7 @@ class ReplyWriter:
     `feed` takes the text as it comes; `show_while_fed` runs beside it and shows what there is, at
     most once per `edit_interval_s`, until `end_feed`; `finish` shows the final text, however often
     it must try. Messages that an earlier attempt posted are edited, never posted twice. What
-    everybody sees stands under `heading`.
+    everybody sees stands under `heading`, which may be set until something is shown.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ReplyWriter:
         self._inbox = inbox
         self._claim = claim
         self._sleep = sleep
-        self._heading = heading
+        self.heading = heading
         self._text = ""
         self._notice: str | None = None
         self._grew = asyncio.Event()
@@ -129,7 +129,7 @@ class ReplyWriter:
         self, answer: Answer, actions: Sequence[Action], *, is_final: bool
     ) -> list[ReplyView]:
         can = self._adapter.capabilities
-        return views_of(answer, actions, can, self._heading, is_final=is_final)
+        return views_of(answer, actions, can, self.heading, is_final=is_final)
 
     async def _show(self, views: Sequence[ReplyView]) -> None:
         for view in views:

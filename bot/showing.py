@@ -35,6 +35,10 @@ class Showing(Stage):
         self._gate = SentenceGate(words, writer.feed)
         self._buttons = buttons
 
+    def begin_with(self, heading: str) -> None:
+        """Put a line before what everybody will see."""
+        self._writer.heading = heading
+
     @asynccontextmanager
     async def shown(
         self, *, is_private: bool = False, shows_text: bool = True

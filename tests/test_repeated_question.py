@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bot.errors import PlatformUnavailable
 from bot.messages import Action, ActionInvoked, CommandInvoked, ConversationRef
 from bot.repeated_question import repeated, without_repeated
 from bot.safety import WordList
@@ -48,6 +49,37 @@ async def test_everybody_sees_what_was_asked_and_no_model_reads_it_as_its_own(
     assert "You said: why?" in seen
     assert kept is not None
     assert kept.answer.text == kept.answer.shown == "You said: why?"
+
+
+async def test_what_is_asked_once_more_is_repeated_too_also_when_its_buttons_go(
+    tmp_path: Path,
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(question("why?"))
+        await flow.settle("q1")
+        before = await shown(flow, slash("retry"))
+        await shown(flow, slash("ask", "c2", question="and then?"))
+        await until(lambda: flow.platform.messages("c1")[0].actions == [])
+
+        assert before == [f"{WHY}\n\nYou said: why?"]
+        assert [one.text for one in flow.platform.messages("c1")] == before
+
+
+async def test_an_answer_that_a_restart_delivers_begins_with_what_was_asked_once_more(
+    tmp_path: Path,
+) -> None:
+    streaming_off = {"key": "streaming", "value": "off", "scope": "me"}
+    async with running_flow(tmp_path) as flow:
+        await flow.submit(command("settings set", streaming_off, "s1"), question("why?"))
+        await flow.settle("s1", "q1")
+        flow.adapter.failures = [PlatformUnavailable("away")] * 1000
+        await flow.submit(slash("retry"))
+        await until(lambda: len(flow.adapter.failures) < 1000)
+        await flow.orchestrator.drain(0)
+    async with running_flow(tmp_path) as flow:
+        await flow.settle("c1")
+        assert flow.platform.answer("c1") == f"{WHY}\n\nYou said: why?"
+        assert flow.engine.requests == []
 
 
 async def test_only_the_first_message_begins_with_it(tmp_path: Path) -> None:
