@@ -17,6 +17,7 @@ from config.catalogue import BUILTIN, Family, ModelEntry
 
 EMBEDDED = Path(__file__).parent.parent / "bot" / "builtin" / "model"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+WEIGHTS = {".safetensors", ".gguf"}
 
 GPT_LIKE = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
@@ -94,19 +95,29 @@ def names() -> list[str]:
 
 def entry_for(name: str, folder: Path) -> ModelEntry:
     """A catalogue entry for the checkpoint in a folder; its family is the architecture's."""
-    config = json.loads((folder / "config.json").read_text())
-    families = {"t5": Family.FLAN_T5, "blenderbot": Family.BLENDERBOT}
-    positions = config.get("max_position_embeddings", config.get("n_positions", 512))
+    family, context_tokens = _known(name) or _read(folder)
     return ModelEntry(
         name=name,
         title=name,
-        family=families.get(config["model_type"], Family.CHAT),
+        family=family,
         description="Measured here.",
         licence="none",
         folder=folder,
-        context_tokens=REAL[name].context_tokens if name in REAL else min(positions, 4096),
+        context_tokens=context_tokens,
         weight_bytes=1,
     )
+
+
+def _known(name: str) -> tuple[Family, int] | None:
+    real = REAL.get(name)
+    return None if real is None else (real.family, real.context_tokens)
+
+
+def _read(folder: Path) -> tuple[Family, int]:
+    config = json.loads((folder / "config.json").read_text())
+    families = {"t5": Family.FLAN_T5, "blenderbot": Family.BLENDERBOT}
+    positions = config.get("max_position_embeddings", config.get("n_positions", 512))
+    return families.get(config["model_type"], Family.CHAT), min(positions, 4096)
 
 
 def decode_bytes(folder: Path, bytes_each: int = 2) -> int:
@@ -133,7 +144,7 @@ def make(name: str, folder: Path) -> Path:
     if name == BUILTIN:
         return EMBEDDED
     target = folder / name
-    if not (target / "model.safetensors").exists():
+    if not any(file.suffix in WEIGHTS for file in target.glob("*")):
         _write(REAL[name], target)
     return target
 

@@ -25,13 +25,13 @@ def main() -> None:
     bits = next((int(word) for word in rest if word.isdigit()), None)
     is_packed_bf16_faster()
     return_freed_memory()
-    before = _own_bytes()
+    before = own_bytes()
     highest, is_over = before, threading.Event()
 
     def watch() -> None:
         nonlocal highest
         while not is_over.wait(INTERVAL_S):
-            highest = max(highest, _own_bytes())
+            highest = max(highest, own_bytes())
 
     watching = threading.Thread(target=watch)
     watching.start()
@@ -44,14 +44,16 @@ def main() -> None:
     blueprint = checkpoint.blueprint
     print(
         f"{name}, {checkpoint.kernel}: at most {(highest - before) / MIB:.0f} MiB while loading, "
-        f"then {(_own_bytes() - before) / MIB:.0f}; reckoned with "
+        f"then {(own_bytes() - before) / MIB:.0f}; reckoned with "
         f"{blueprint.loading_bytes / MIB:.0f} and {blueprint.weight_bytes / MIB:.0f}"
     )
 
 
-def _own_bytes() -> int:
+def own_bytes() -> int:
+    """Bytes of this process that no file stands behind."""
     found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
-    return int(found[1]) << 10 if found else 0
+    assert found is not None, "this Linux does not tell"
+    return int(found[1]) << 10
 
 
 if __name__ == "__main__":

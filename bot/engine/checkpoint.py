@@ -15,6 +15,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    GgufConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     modeling_gguf_pytorch_utils,
@@ -27,7 +28,7 @@ from bot.engine.families import ModelKind
 from bot.engine.kernels import pack
 from bot.engine.quantization import quantize
 from bot.engine.tokenizer import ModelTokenizer, TemplateRefused
-from bot.engine.weights import DamagedCheckpoint
+from bot.engine.weights import DamagedCheckpoint, Weights
 from config.catalogue import Family
 
 READING_SHARE = 0.2
@@ -133,13 +134,20 @@ def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreT
             use_safetensors=blueprint.weights.is_safetensors,
             weights_only=True,
             output_loading_info=True,
-            **gguf_arguments(blueprint.weights),
+            **_unpacked(blueprint.weights),
         )
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
     if bits is not None:
         quantize(model, bits, blueprint.dtype, lambda share: on_piece(read + share * (1 - read)))
     return cast("PreTrainedModel", model.eval().to(blueprint.device))
+
+
+def _unpacked(weights: Weights) -> dict[str, object]:
+    """Of a GGUF file the weights as numbers: what computes with them packed comes from a hub."""
+    if weights.gguf_file is None:
+        return {}
+    return {**gguf_arguments(weights), "quantization_config": GgufConfig(dequantize=True)}
 
 
 def _rules(

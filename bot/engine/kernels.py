@@ -18,6 +18,8 @@ from torch import nn
 from torch.nn import functional
 from typing_extensions import override
 
+from bot.engine.memory import trim
+
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.02
@@ -102,14 +104,11 @@ def pack(model: nn.Module, on_piece: Callable[[float], None]) -> bool:
     by_shape = {_shape(layers): layers for layers in (_layers(*each) for each in found)}
     if not found or not all(map(_agrees, by_shape.values())):
         return False
+    by_shape.clear()
     for index, (parent, names) in enumerate(found):
-        layers = _layers(parent, names)
-        whole = PackedLinear(*layers)
-        first = 0
-        for name, layer in zip(names, layers, strict=True):
-            replacement = whole if len(names) == 1 else PackedPart(whole, layer, first)
-            setattr(parent, name, replacement)
-            first += layer.out_features
+        _replace(parent, names)
+        # Nothing holds what it was any more, so that no layer is there twice.
+        trim()
         on_piece((index + 1) / len(found))
     return True
 
@@ -168,6 +167,15 @@ def _packable(own_name: str, module: nn.Module) -> Iterator[tuple[str, ...]]:
         yield sharing
         names = [name for name in names if name not in sharing]
     yield from ((name,) for name in names)
+
+
+def _replace(parent: nn.Module, names: Sequence[str]) -> None:
+    layers = _layers(parent, names)
+    whole = PackedLinear(*layers)
+    first = 0
+    for name, layer in zip(names, layers, strict=True):
+        setattr(parent, name, whole if len(names) == 1 else PackedPart(whole, layer, first))
+        first += layer.out_features
 
 
 def _layers(module: nn.Module, names: Sequence[str]) -> list[nn.Linear]:

@@ -24,6 +24,13 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 """The sets of files of which a tokenizer needs one."""
 
+UNPACKED_BYTES = 8
+"""What an element takes while a GGUF file's tensor is unpacked: 32 bits, and a copy of them."""
+
+HEADER_PART_BYTES = 1000
+"""What a value of a GGUF file's header takes with what the tokenizer makes of it, measured: see
+docs/performance.md."""
+
 
 class DamagedCheckpoint(Exception):  # noqa: N818 - translated to BrokenModel by its caller
     """A folder lacks files or holds broken ones; the text says which."""
@@ -36,7 +43,8 @@ class Weights:
     `dtype` is the most frequent one in safetensors' names, None for torch's own format, whose
     content is not known before it is loaded. `gguf_file` is the name of the one file that holds
     everything, where it is llama.cpp's format; such weights are unpacked when they are loaded.
-    `architecture` and `head_size` (of attention) are what that file says of its model.
+    `architecture` and `head_size` (of attention) are what that file says of its model, and
+    `unpacking` what unpacking it takes.
     """
 
     elements: int
@@ -46,6 +54,28 @@ class Weights:
     gguf_file: str | None = None
     architecture: str | None = None
     head_size: int | None = None
+    unpacking: "Unpacking | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacking:
+    """What transformers takes to unpack a GGUF file: its weights one after another, each in 32 bits
+    and twice so, beside the whole header in pieces.
+
+    `tensor_elements` are in the file's order; `header_parts` are the header's values, of which each
+    token and each merge of a vocabulary has one or two.
+    """
+
+    tensor_elements: tuple[int, ...]
+    header_parts: int
+
+    def bytes_with(self, itemsize: int) -> int:
+        """The most at a time, where what is unpacked is kept with so many bytes an element."""
+        done, most = 0, 0
+        for elements in self.tensor_elements:
+            most = max(most, done * itemsize + elements * (UNPACKED_BYTES + itemsize))
+            done += elements
+        return most + self.header_parts * HEADER_PART_BYTES
 
 
 def inspect_weights(folder: Path) -> Weights:
@@ -105,6 +135,10 @@ def _inspect_gguf(file: Path) -> Weights:
         gguf_file=file.name,
         architecture=str(architecture),
         head_size=head_size if isinstance(head_size, int) else None,
+        unpacking=Unpacking(
+            tuple(int(tensor.n_elements) for tensor in tensors),
+            sum(len(field.parts) for field in reader.fields.values()),
+        ),
     )
 
 

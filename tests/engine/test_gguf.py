@@ -11,7 +11,13 @@ from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
 from bot.engine.blueprint import GGUF_ALIASES, read_blueprint
 from bot.engine.checkpoint import Checkpoint, load_checkpoint
-from bot.engine.weights import DamagedCheckpoint, inspect_weights
+from bot.engine.weights import (
+    HEADER_PART_BYTES,
+    UNPACKED_BYTES,
+    DamagedCheckpoint,
+    Unpacking,
+    inspect_weights,
+)
 from bot.library import BUILTIN_FOLDER, ModelLibrary
 from config.catalogue import Catalogue, Family, ModelEntry
 from config.owner_models import OwnerModel, catalogue_with
@@ -137,6 +143,11 @@ def test_loading_prints_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+def test_its_weights_are_unpacked_whatever_else_is_installed(folders: Mapping[str, Path]) -> None:
+    """With another package transformers would fetch from a hub what computes with them packed."""
+    assert not hasattr(loaded(folders["Q8_0"]).model, "hf_quantizer")
+
+
 def test_the_library_finds_it_and_its_size_is_told(
     folders: Mapping[str, Path], tmp_path: Path
 ) -> None:
@@ -149,6 +160,28 @@ def test_the_library_finds_it_and_its_size_is_told(
     original = inspect_weights(folders["original"])
     assert (weights.gguf_file, weights.elements) == (file.name, original.elements)
     assert weights.stored_bytes < original.stored_bytes / 3
+
+
+def test_unpacking_takes_the_most_at_the_largest_tensor_or_at_the_end() -> None:
+    first, last = Unpacking((100, 20, 20), 3), Unpacking((20, 20, 100), 3)
+    assert first.bytes_with(2) == 3 * HEADER_PART_BYTES + 100 * (UNPACKED_BYTES + 2)
+    assert last.bytes_with(2) == 3 * HEADER_PART_BYTES + 40 * 2 + 100 * (UNPACKED_BYTES + 2)
+    small = Unpacking((1,) * 140, 0)
+    assert small.bytes_with(4) == 139 * 4 + UNPACKED_BYTES + 4
+
+
+def test_what_loading_a_file_takes_is_reckoned_from_its_header(
+    folders: Mapping[str, Path],
+) -> None:
+    folder = folders["Q8_0"]
+    blueprint = read_blueprint(TINY_QWEN2.entry(folder), folder, torch.device("cpu"), exact=True)
+    unpacking = blueprint.weights.unpacking
+    assert unpacking is not None
+    assert sum(unpacking.tensor_elements) == blueprint.weights.elements
+    tokens = blueprint.config.vocab_size
+    # Of a token's text the length and the letters, and its kind; of a merge two again.
+    assert 3 * tokens < unpacking.header_parts < 5 * tokens + 200
+    assert blueprint.loading_bytes == unpacking.bytes_with(torch.float32.itemsize)
 
 
 @pytest.mark.parametrize("length", [0, 3, 100, 4000])

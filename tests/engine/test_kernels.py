@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.loading_memory import own_bytes
 from bot.engine import blueprint as opening
 from bot.engine import kernels
 from bot.engine.batch import batch_for
@@ -19,6 +20,7 @@ from bot.engine.kernels import (
     joined,
     pack,
 )
+from bot.engine.memory import return_freed_memory
 from bot.engine.slot_batch import SlotBatch
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY
@@ -102,6 +104,18 @@ def test_layers_that_share_their_input_are_one_product(
     some = torch.ones(3, 48, dtype=torch.bfloat16)
     assert joined(plain)(some).shape == (3, 96)
     assert joined(parts[:2])(some).shape == (3, 64)
+
+
+def test_no_layer_is_there_twice_for_longer_than_it_is_packed() -> None:
+    """Where weights are not read from the file as they are needed."""
+    # Once 31 MiB were freed, glibc keeps what is smaller for what comes next.
+    torch.empty(31 << 20, dtype=torch.uint8)
+    model = nn.Sequential(*(nn.Linear(1024, 2048, dtype=torch.bfloat16) for _ in range(12)))
+    taken: list[int] = []
+    return_freed_memory()
+    before = own_bytes()
+    assert pack(model, lambda _share: taken.append(own_bytes() - before))
+    assert max(taken) < 4 * 1024 * 2048 * torch.bfloat16.itemsize
 
 
 def test_a_kernel_that_gives_something_else_leaves_the_layers_plain_and_is_logged(

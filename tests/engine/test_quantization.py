@@ -1,6 +1,5 @@
 """Linear layers with weights of 8 and 4 bits, and models made of them."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from bench.loading_memory import own_bytes
 from bot.engine import quantization
 from bot.engine.blueprint import read_blueprint
 from bot.engine.checkpoint import load_checkpoint
@@ -211,14 +211,6 @@ def halves(tmp_path_factory: pytest.TempPathFactory, checkpoints: Mapping[str, P
     return folder
 
 
-def own_memory() -> int:
-    """Bytes that no file stands behind, as Linux says."""
-    status = Path("/proc/self/status").read_text("ascii")
-    found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) << 10
-
-
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_whole_weights_are_never_in_memory(halves: Path, bits: int) -> None:
     """Exact mode computes in fp32: the stored halves are not turned into it to be reduced."""
@@ -227,11 +219,11 @@ def test_the_whole_weights_are_never_in_memory(halves: Path, bits: int) -> None:
     shares: list[float] = []
     taken: list[int] = []
     return_freed_memory()
-    before = own_memory()
+    before = own_bytes()
 
     def on_piece(share: float) -> None:
         shares.append(share)
-        taken.append(own_memory() - before)
+        taken.append(own_bytes() - before)
 
     model = load_checkpoint(blueprint, on_piece).model
     assert shares == sorted(shares)
