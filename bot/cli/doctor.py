@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Coroutine, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import typer
 
@@ -14,12 +14,9 @@ from bot.adapter import Finding
 from bot.cli.invocation import Invocation, invocation
 from bot.engine.failures import GIB, size_text
 from bot.engine.memory import available_bytes
-from bot.errors import ModelError, StoreUnavailable, UserFacingError
+from bot.errors import ModelError, StoreUnavailable
 from bot.installed_adapters import adapter_modules
 from bot.translations import gettext as _
-
-if TYPE_CHECKING:
-    from config.catalogue import ModelEntry
 
 MIN_FREE_DISK = GIB
 
@@ -49,7 +46,7 @@ def _examine(run: Invocation) -> Iterator[Finding]:
     yield _data_folder(settings.data_dir)
     yield asyncio.run(_database(settings.data_dir))
     yield _disk(settings.models_dir)
-    yield _model(run)
+    yield from _model(run)
     yield _memory(run)
     yield from _platforms(run)
 
@@ -86,33 +83,18 @@ def _disk(folder: Path) -> Finding:
     return Finding(_("disk"), detail, fix)
 
 
-def _model(run: Invocation) -> Finding:
+def _model(run: Invocation) -> Sequence[Finding]:
     entry = run.catalogue.get(run.loaded.settings.model)
     if entry.is_remote:
-        return asyncio.run(_remote_model(entry))
+        # Imported here: --help does without the client.
+        from bot.cli.remote_check import examine_servers
+
+        return asyncio.run(examine_servers(entry))
     try:
         folder = run.library.path(entry)
     except ModelError as error:
-        return Finding(_("model"), error.text, _("Or set FIRESIDE_MODEL to one that is here."))
-    return Finding(_("model"), f"{entry.name}, {folder}")
-
-
-async def _remote_model(entry: "ModelEntry") -> Finding:
-    """Whether a server of the model is there and serves it."""
-    # Imported here: --help does without the client.
-    from bot.engine.openai_engine import OpenAIEngine
-    from config.addresses import host_of
-
-    engine = OpenAIEngine({entry.name: entry})
-    try:
-        await engine.load(entry.name)
-    except UserFacingError as error:
-        return Finding(_("model"), error.text, _("Check [models.{name}] in fireside.toml.").format(
-            name=entry.name))  # fmt: skip
-    finally:
-        await engine.close()
-    return Finding(_("model"), _("{name} is served at {hosts}.").format(
-        name=entry.name, hosts=", ".join(map(host_of, entry.endpoints))))  # fmt: skip
+        return [Finding(_("model"), error.text, _("Or set FIRESIDE_MODEL to one that is here."))]
+    return [Finding(_("model"), f"{entry.name}, {folder}")]
 
 
 def _memory(run: Invocation) -> Finding:
