@@ -107,6 +107,8 @@ class ModelEntry(BaseModel):
     """The tasks that it does where the chosen model cannot."""
     limits: str = ""
     """What it cannot do, in a sentence for members."""
+    machine_limits: str = ""
+    """What the machine that runs Fireside needs for it; empty where a server runs it."""
     label: str | None = None
     """Shown under each answer ("starter model")."""
     sampling: Sampling = Sampling.model_validate({})
@@ -115,6 +117,11 @@ class ModelEntry(BaseModel):
     def is_remote(self) -> bool:
         """Whether a server runs it, so that what members write leaves Fireside."""
         return self.engine is EngineKind.OPENAI
+
+    @property
+    def all_limits(self) -> str:
+        """What it cannot do, and what this machine needs for it."""
+        return f"{self.limits} {self.machine_limits}".strip()
 
 
 class Catalogue:

@@ -207,6 +207,7 @@ def _changed(entry: ModelEntry, model: OwnerModel) -> ModelEntry:
         "weight_bytes": 0,
         "fits_gb": None,
         "presets": (),
+        "machine_limits": "",
     }
     return changed.model_copy(update=moved)
 

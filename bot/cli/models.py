@@ -181,12 +181,13 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
     facts, here = capabilities(entry), run.library.installed(entry)
     yield _("Name"), f"{entry.name} ({entry.title})"
     yield _("What it is"), entry.description
-    if entry.limits:
-        yield _("Limits"), entry.limits
+    if entry.all_limits:
+        yield _("Limits"), entry.all_limits
     yield _("Kind"), f"{facts.kind}, {facts.family}; {_('fed with')} {facts.feeding}"
     shared = _("prompt and answer together") if facts.shares_window else _("prompt")
     yield _("Together"), _together(entry, here)
-    yield _("Context"), _("{tokens} tokens ({of})").format(tokens=facts.context_tokens, of=shared)
+    window = _window(entry).format(tokens=facts.context_tokens)
+    yield _("Context"), f"{window} ({shared})"
     yield _("Persona"), _("followed") if facts.has_system_prompt else _("ignored by this model")
     yield _("Languages"), ", ".join(facts.languages)
     yield _("Licence"), entry.licence
@@ -200,7 +201,15 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
     yield from _place(entry, here)
 
 
+def _window(entry: "ModelEntry") -> str:
+    if entry.assumes_context:
+        return _("as its server says, else {tokens} tokens")
+    return _("{tokens} tokens")
+
+
 def _together(entry: "ModelEntry", here: "InstalledModel | None") -> str:
+    if entry.is_remote:
+        return _("as many conversations as its server takes")
     # Imported here: see `_facts`.
     from bot.engine.families import answers_together, model_type_in
 

@@ -90,7 +90,7 @@ class ModelCommands:
             _("Runs on: {place}. {privacy}").format(place=place, privacy=_privacy(entry))
             if place
             else "",
-            _("Limits: {limits}").format(limits=entry.limits) if entry.limits else "",
+            _("Limits: {limits}").format(limits=entry.all_limits) if entry.all_limits else "",
             _("Kind: {kind}; context window: {tokens} tokens; languages: {languages}").format(
                 kind=facts.kind,
                 tokens=facts.context_tokens,

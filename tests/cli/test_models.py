@@ -247,6 +247,8 @@ def test_a_remote_model_is_listed_and_shown_with_its_place(
     assert "far\tfar\t-\tremote\t-\t-\tnot stated" in lines
     shown = run(capsys, "models", "show", "far").out
     assert "Runs on:        api.example.org: https://api.example.org/v1" in shown
+    assert "Together:       as many conversations as its server takes" in shown
+    assert "Context:        as its server says, else 4096 tokens (prompt and answer" in shown
     for command in ("pull", "remove"):
         told = run(capsys, "models", command, "far", *(["--yes"] if command == "remove" else []))
         assert told.code != 0

@@ -42,7 +42,7 @@ def test_every_model_says_how_it_samples_and_how_long_it_answers() -> None:
 def test_weights_fit_into_the_memory_that_an_entry_names() -> None:
     for entry in Catalogue.load():
         assert entry.fits_gb in (4, 8, 12)
-        has_own_budget = "FIRESIDE_MEMORY_BUDGET_GB" in entry.limits
+        has_own_budget = "FIRESIDE_MEMORY_BUDGET_GB" in entry.machine_limits
         # Embeddings and output keep their bits: of small models they are a larger part.
         share = {None: 1.0, 8: 0.6, 4: 0.5}[entry.weight_bits]
         memory = entry.fits_gb * 1e9 * (0.75 if has_own_budget else 0.45)

@@ -55,6 +55,8 @@ def test_a_model_of_the_catalogue_is_moved_to_a_server_and_keeps_what_it_is(
     )
     assert (entry.is_remote, entry.remote_model) == (True, before.repository)
     assert (entry.repository, entry.weight_bytes, entry.fits_gb) == (None, 0, None)
+    assert entry.all_limits == before.limits
+    assert before.all_limits != before.limits
 
 
 @pytest.mark.parametrize("place", ["environment", ".env", "file"])
