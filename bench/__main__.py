@@ -105,10 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fireside bench", description="Measure the engine beside other ways to answer."
     )
-    parser.add_argument("--model", default=BUILTIN, help="what to measure")
+    parser.add_argument(
+        "--model", default=BUILTIN, help=f"an installed one, or of: {', '.join(names())}"
+    )
     parser.add_argument("--n", type=_counts, default=[1, 4], help="numbers of conversations: 1,4,8")
     parser.add_argument(
-        "--ways", type=_ways, default=ENOUGH, help="`all`, or names with commas between"
+        "--ways",
+        type=_ways,
+        default=ENOUGH,
+        help=f"`all`, or with commas between: {', '.join(WAYS)}",
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each way")
     parser.add_argument("--scenarios", action="store_true", help="growing chats, crowds, loading")
@@ -120,16 +125,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _counts(text: str) -> list[int]:
-    numbers = [int(number) for number in text.split(",")]
-    if not all(0 < number <= 256 for number in numbers):
-        raise ValueError("numbers of conversations are from 1 to 256")
-    return numbers
+    numbers = text.split(",")
+    if not all(number.isdecimal() and 0 < int(number) <= 256 for number in numbers):
+        raise argparse.ArgumentTypeError("must be numbers from 1 to 256 with commas between")
+    return [int(number) for number in numbers]
 
 
 def _ways(text: str) -> frozenset[str]:
     wanted = frozenset(WAYS) if text == "all" else frozenset(text.split(","))
     if not wanted <= set(WAYS):
-        raise ValueError(f"ways are {', '.join(WAYS)}")
+        raise argparse.ArgumentTypeError(f"must be of: {', '.join(WAYS)}")
     return wanted
 
 

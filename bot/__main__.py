@@ -34,6 +34,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # In boxes every option that is a flag would be shown with a value.
+    rich_markup_mode=None,
     help=_("A chatbot for Discord and Slack that runs open language models on your own machine."),
 )
 
@@ -100,7 +102,7 @@ def chat(
     raise typer.Exit(application.chat(run.loaded, model=name, persona=persona, raw=raw))
 
 
-@app.command()
+@app.command(short_help=_("Ask several models the same, side by side."))
 def compare(
     context: typer.Context,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help=_("What to ask."))],
@@ -154,7 +156,7 @@ def init(context: typer.Context) -> None:
     wizard.init(context)
 
 
-@app.command()
+@app.command(short_help=_("Check everything, and say what to correct."))
 def doctor(context: typer.Context) -> None:
     """Check the configuration, the models, this machine and the platforms."""
     # Imported here: see `chat`.
@@ -166,8 +168,8 @@ def doctor(context: typer.Context) -> None:
 app.add_typer(models, name="models")
 app.add_typer(feedback, name="feedback")
 app.add_typer(votes, name="votes")
-app.command("config")(config)
-app.command("pause")(pause)
+app.command("config", short_help=_("Show every setting and where it came from."))(config)
+app.command("pause", short_help=_("Free the memory of the models for a while."))(pause)
 app.command("resume")(resume)
 
 

@@ -42,7 +42,7 @@ def _of_votes() -> None:
     """As for feedback."""
 
 
-@feedback.command("export")
+@feedback.command("export", short_help=_("Write questions, answers and their ratings."))
 def export_feedback(context: typer.Context, output: Output = None) -> None:
     """Write an evaluation set: question, answer, model and rating of each."""
 
@@ -52,7 +52,7 @@ def export_feedback(context: typer.Context, output: Output = None) -> None:
     _export(context, read, output)
 
 
-@votes.command("export")
+@votes.command("export", short_help=_("Write every vote, a line each."))
 def export_votes(context: typer.Context, output: Output = None) -> None:
     """Write every vote: the models, the one preferred (null for a tie), whether it was blind."""
 

@@ -36,7 +36,7 @@ Names = Annotated[
 ]
 
 
-@models.command("list")
+@models.command("list", short_help=_("Show the models that can be chosen."))
 def list_models(
     context: typer.Context,
     installed: Annotated[
@@ -86,7 +86,7 @@ def show(context: typer.Context, name: Name) -> None:
         typer.echo()
 
 
-@models.command()
+@models.command(short_help=_("Download models, or what is missing of them."))
 def pull(context: typer.Context, names: Names) -> None:
     """Download models; a pull that was interrupted goes on where it ended."""
     run = invocation(context)

@@ -68,14 +68,23 @@ def test_a_model_that_is_not_there_is_refused_with_those_that_are(
     assert "smollm2-360m is not installed" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("wrong", [["--ways", "nothing"], ["--n", "0"], ["--n", "many"]])
-def test_a_wrong_argument_ends_with_the_usage(
-    capsys: pytest.CaptureFixture[str], wrong: Sequence[str]
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--ways", "nothing"], "must be of: generate,"),
+        (["--n", "0"], "must be numbers from 1 to 256"),
+        (["--n", "many"], "must be numbers from 1 to 256"),
+    ],
+)
+def test_a_wrong_argument_ends_with_the_usage_and_what_is_right(
+    capsys: pytest.CaptureFixture[str], wrong: Sequence[str], told: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         bench.main(wrong)
     assert ended.value.code == 2
-    assert "usage: fireside bench" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "usage: fireside bench" in said
+    assert told in said
 
 
 def test_a_way_that_fails_says_why() -> None:

@@ -309,6 +309,23 @@ def test_the_page_about_configuration_is_what_the_settings_say(
     assert page == written, "run: fireside config --reference > docs/configuration.md"
 
 
+@pytest.mark.parametrize(
+    "words", [["--help"], ["models", "--help"], ["feedback", "--help"], ["votes", "--help"]]
+)
+def test_the_help_says_of_each_command_all_that_it_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = run(capsys, *words).out
+    assert "Commands:" in said
+    assert "..." not in said.partition("Commands:")[2]
+
+
+def test_flags_are_shown_without_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--raw  " in run(capsys, "chat", "--help").out
+    assert "<" not in run(capsys, "chat", "--help").out
+
+
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys)
     assert "Commands" in said.out + said.err
