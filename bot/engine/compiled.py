@@ -83,6 +83,87 @@ def at(address, like, shape):
     return numba.carray(pointer(address, like), shape)
 
 
+_FLAGS = ("contract", "reassoc", "nsz")
+
+
+def _pieces(size):
+    """The vectors that so many numbers consist of: where each begins, and its lanes."""
+    begin = 0
+    for lanes in (16, 8, 4, 2, 1):
+        while size - begin >= lanes:
+            yield begin, lanes
+            begin += lanes
+
+
+def _place(builder, address, begin, element, lanes):
+    """Where a vector begins, some elements behind an address."""
+    lane = _F32 if element == types.float32 else _I16
+    place = builder.add(address, ir.IntType(64)(begin * element.bitwidth // 8))
+    return builder.inttoptr(place, ir.VectorType(lane, lanes).as_pointer())
+
+
+def _loaded(builder, address, begin, element, lanes):
+    """A vector of what is stored, as fp32."""
+    place = _place(builder, address, begin, element, lanes)
+    vector = builder.load(place, align=element.bitwidth // 8)
+    if element == types.float32:
+        return vector
+    wide = ir.VectorType(_I32, lanes)
+    shifted = builder.shl(builder.zext(vector, wide), ir.Constant(wide, [16] * lanes))
+    return builder.bitcast(shifted, ir.VectorType(_F32, lanes))
+
+
+def _halves_added(builder, vector):
+    lanes = vector.type.count // 2
+    indices = ir.VectorType(_I32, lanes)
+    low, high = (
+        builder.shuffle_vector(vector, vector, ir.Constant(indices, [*half]))
+        for half in (range(lanes), range(lanes, 2 * lanes))
+    )
+    return builder.fadd(low, high, flags=_FLAGS)
+
+
+@intrinsic(prefer_literal=True)
+def dot(_context, numbers, states, like, size):
+    """The product of so many fp32 numbers and states, each at an address; the states are stored as
+    in an array. In vectors written out, because compilers leave what is no power of two to loops.
+    """
+
+    def generate(_ctx, builder, _signature, args):
+        sums = {lanes: ir.Constant(ir.VectorType(_F32, lanes), [0.0] * lanes)
+                for lanes in (16, 8, 4, 2, 1)}  # fmt: skip
+        for begin, lanes in _pieces(size.literal_value):
+            number = _loaded(builder, args[0], begin, types.float32, lanes)
+            state = _loaded(builder, args[1], begin, like.dtype, lanes)
+            product = builder.fmul(number, state, flags=_FLAGS)
+            sums[lanes] = builder.fadd(product, sums[lanes], flags=_FLAGS)
+        for lanes in (16, 8, 4, 2):
+            half = _halves_added(builder, sums[lanes])
+            sums[lanes // 2] = builder.fadd(half, sums[lanes // 2], flags=_FLAGS)
+        return builder.extract_element(sums[1], _I32(0))
+
+    return types.float32(types.intp, types.intp, like, size), generate
+
+
+@intrinsic(prefer_literal=True)
+def add_scaled(_context, numbers, weight, states, like, size):
+    """Add to so many fp32 numbers the states times a weight; written like `dot`."""
+
+    def generate(ctx, builder, _signature, args):
+        for begin, lanes in _pieces(size.literal_value):
+            number = _loaded(builder, args[0], begin, types.float32, lanes)
+            state = _loaded(builder, args[2], begin, like.dtype, lanes)
+            scale = ir.Constant(ir.VectorType(_F32, lanes), ir.Undefined)
+            for lane in range(lanes):
+                scale = builder.insert_element(scale, args[1], _I32(lane))
+            product = builder.fmul(state, scale, flags=_FLAGS)
+            place = _place(builder, args[0], begin, types.float32, lanes)
+            builder.store(builder.fadd(product, number, flags=_FLAGS), place, align=4)
+        return ctx.get_dummy_value()
+
+    return types.void(types.intp, types.float32, types.intp, like, size), generate
+
+
 @intrinsic
 def _float_of_bits(_context, bits):
     def cast(_ctx, builder, _signature, args):

@@ -18,11 +18,14 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from bot.engine import compiled as compiled_parts
 from bot.engine.compiled import (
     FASTMATH,
     IS_KEPT,
+    add_scaled,
     at,
     compiled,
+    dot,
     exponential,
     number,
     part,
@@ -97,7 +100,10 @@ def _attend_one(
     """One token's heads `first` to `last`: q and out [heads, group, size], keys and values
     [capacity, heads, size] from `start` to `end`.
     """
-    group, farthest = q.shape[1], bias.shape[1] - 1
+    heads, group, farthest = q.shape[0], q.shape[1], bias.shape[1] - 1
+    head_bytes, number_bytes = out.itemsize * size, 4 * size
+    query_at, sums_at = query.ctypes.data, sums.ctypes.data
+    keys_at, values_at = keys.ctypes.data, values.ctypes.data
     for head in range(first, last):
         for g in range(group):
             for i in range(size):
@@ -107,10 +113,9 @@ def _attend_one(
     for j in range(start, end):
         for head in range(first, last):
             for g in range(group):
-                product = _ZERO
-                for i in range(size):
-                    product += query[head, g, i] * number(keys[j, head, i])
-                scores[head, g, j] = product
+                key_at = keys_at + head_bytes * (j * heads + head)
+                own_at = query_at + number_bytes * (head * group + g)
+                scores[head, g, j] = dot(own_at, key_at, out, size)
     for head in range(first, last):
         for g in range(group):
             if farthest >= 0:
@@ -120,9 +125,9 @@ def _attend_one(
     for j in range(start, end):
         for head in range(first, last):
             for g in range(group):
-                weight = scores[head, g, j]
-                for i in range(size):
-                    sums[head, g, i] += weight * number(values[j, head, i])
+                value_at = values_at + head_bytes * (j * heads + head)
+                own_at = sums_at + number_bytes * (head * group + g)
+                add_scaled(own_at, scores[head, g, j], value_at, out, size)
     for head in range(first, last):
         for g in range(group):
             for i in range(size):
@@ -150,9 +155,7 @@ def _attend(entry, work, threads, given, keys, values, slots, ends, window, scal
 
 
 class Attention:
-    """The kernel for heads of a size and states stored so. A size that is known when it is compiled
-    makes it twice as fast.
-    """
+    """The kernel for heads of a size and states stored so."""
 
     def __init__(self, size: int, stored: type[np.generic]) -> None:
         self._entry = _parallel_entry()
@@ -193,8 +196,13 @@ def attention(size: int, stored: type[np.generic]) -> Attention:
 
 def _callback(size: int, stored: type[np.generic]) -> Any:
     """What each thread does, as C sees it."""
+    # A kept kernel is compiled anew when the file changed that it stands in; this one is made of
+    # another file's parts as well.
+    written = Path(compiled_parts.__file__).stat().st_mtime_ns
 
     def work(task):
+        if written == 0:
+            return
         t = numba.carray(task, (_ITEMS,))
         tokens, slot_count, capacity, heads, group, parts = t[1], t[2], t[3], t[4], t[5], t[6]
         like = np.empty(0, stored)
