@@ -16,7 +16,7 @@ from bot.engine.encoder_decoder_batch import EncoderDecoderBatch
 from bot.engine.families import BATCHED_MODEL_TYPES, ModelKind
 from bot.engine.one_by_one import OneByOne
 from bot.engine.padded_causal import PaddedCausal
-from bot.engine.padded_decoder import PaddedDecoder
+from bot.engine.padded_encoder_decoder import PaddedEncoderDecoder
 from bot.engine.prefixes import Prefix
 from bot.engine.self_test import agrees_with_single_rows
 from bot.engine.slot_batch import SlotBatch
@@ -97,18 +97,18 @@ def _padded(checkpoint: Checkpoint) -> SlotBatch:
     """Through transformers' modules."""
     if checkpoint.blueprint.feed.kind is ModelKind.DECODER_ONLY:
         return CausalBatch(checkpoint, PaddedCausal)
-    return EncoderDecoderBatch(checkpoint, PaddedDecoder)
+    return EncoderDecoderBatch(checkpoint, PaddedEncoderDecoder)
 
 
 def _fused(checkpoint: Checkpoint) -> SlotBatch:
     """Through compiled kernels."""
     # Imported here: they bring numba, which not every model is computed with.
     from bot.engine.fused_causal import FusedCausal
-    from bot.engine.fused_decoder import FusedDecoder
+    from bot.engine.fused_encoder_decoder import FusedEncoderDecoder
 
     if checkpoint.blueprint.feed.kind is ModelKind.DECODER_ONLY:
         return CausalBatch(checkpoint, FusedCausal)
-    return EncoderDecoderBatch(checkpoint, FusedDecoder)
+    return EncoderDecoderBatch(checkpoint, FusedEncoderDecoder)
 
 
 def _scales_by_length(checkpoint: Checkpoint) -> bool:

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
-from bot.engine.forward_pass import Fed, ForwardPass
+from bot.engine.forward_pass import EncoderDecoderPass, Fed
 from bot.engine.prefixes import Prefix
 from bot.engine.slot_batch import SlotBatch
 from bot.engine.slot_cache import LayerContent, SlotCache
@@ -37,7 +37,7 @@ class EncoderDecoderBatch(SlotBatch):
     def __init__(
         self,
         checkpoint: Checkpoint,
-        make_pass: Callable[[Checkpoint, SlotCache, SlotCache], ForwardPass],
+        make_pass: Callable[[Checkpoint, SlotCache, SlotCache], EncoderDecoderPass],
     ) -> None:
         self._cross_attentions = CROSS_ATTENTIONS[checkpoint.model.config.model_type](
             checkpoint.model
@@ -100,23 +100,16 @@ class EncoderDecoderBatch(SlotBatch):
 
     def _encode(self, sources: Sequence[Sequence[int]]) -> Sequence[Sequence[LayerContent]]:
         """What each source gives the decoder's layers to attend to."""
-        device = self._checkpoint.blueprint.device
-        longest = max(len(source) for source in sources)
-        ids = [[*source, *[0] * (longest - len(source))] for source in sources]
-        seen = [[1] * len(source) + [0] * (longest - len(source)) for source in sources]
-        encoder = self._checkpoint.model.get_encoder()
-        encoded = cast("torch.Tensor", encoder(
-            input_ids=torch.tensor(ids, device=device),
-            attention_mask=torch.tensor(seen, device=device) if len(sources) > 1 else None,
-        ).last_hidden_state)  # fmt: skip
+        encoded = self._pass.encode(sources)
+        states, lengths = torch.cat([*encoded]), [len(source) for source in sources]
         layers = [
-            tuple(project(encoded).unflatten(-1, (-1, each.head_size))
-                  for project in (each.keys, each.values))
+            [project(states).unflatten(-1, (-1, each.head_size)).split(lengths)
+             for project in (each.keys, each.values)]
             for each in self._cross_attentions
         ]  # fmt: skip
         return [
-            [(keys[index, : len(source)], values[index, : len(source)]) for keys, values in layers]
-            for index, source in enumerate(sources)
+            [(keys[index], values[index]) for keys, values in layers]
+            for index in range(len(sources))
         ]
 
     @override

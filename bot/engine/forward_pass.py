@@ -27,3 +27,11 @@ class ForwardPass(Protocol):
     def forward(self, feeds: Sequence[Fed]) -> Sequence[torch.Tensor]:
         """Feed rows, each at most once; logits [kept, vocabulary] of each, fp32."""
         ...
+
+
+class EncoderDecoderPass(ForwardPass, Protocol):
+    """How tokens go through a model with an encoder: what is fed is fed to the decoder."""
+
+    def encode(self, sources: Sequence[Sequence[int]]) -> Sequence[torch.Tensor]:
+        """What the encoder makes of each source, [tokens, size]."""
+        ...

@@ -38,6 +38,8 @@ PROBE_REPEATS = 15
 SHARED_INPUT = {
     "self_attn": ("q_proj", "k_proj", "v_proj"),
     "SelfAttention": ("q", "k", "v"),
+    "encoder_attn": ("k_proj", "v_proj"),
+    "EncDecAttention": ("k", "v"),
     "mlp": ("gate_proj", "up_proj"),
     "DenseReluDense": ("wi_0", "wi_1"),
 }

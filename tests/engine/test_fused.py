@@ -20,7 +20,7 @@ from bot.engine.compiled import add_norm
 from bot.engine.decoding import Row
 from bot.engine.encoder_decoder_batch import EncoderDecoderBatch
 from bot.engine.fused_causal import FusedCausal
-from bot.engine.fused_decoder import FusedDecoder
+from bot.engine.fused_encoder_decoder import FusedEncoderDecoder
 from bot.engine.slot_batch import SlotBatch
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY
@@ -41,7 +41,7 @@ def checkpoint_of(
 
 def is_fused(batch: object) -> bool:
     assert isinstance(batch, CausalBatch | EncoderDecoderBatch)
-    return isinstance(batch._pass, FusedCausal | FusedDecoder)  # pyright: ignore[reportPrivateUsage]
+    return isinstance(batch._pass, FusedCausal | FusedEncoderDecoder)  # pyright: ignore[reportPrivateUsage]
 
 
 def own_logits(checkpoint: Checkpoint, row: Row) -> torch.Tensor:
@@ -167,7 +167,7 @@ def test_kernels_that_fail_or_give_something_else_are_done_without_and_it_is_log
     break_: Callable[[Callable[..., None]], Callable[..., None]],
     reason: str,
 ) -> None:
-    module = "bot.engine.fused_causal" if name == "smollm" else "bot.engine.fused_decoder"
+    module = "bot.engine.fused_causal" if name == "smollm" else "bot.engine.fused_encoder_decoder"
     checkpoint = checkpoint_of(entries, name, monkeypatch, packs=False)
     assert is_fused(batch_for(checkpoint))
     monkeypatch.setattr(f"{module}.add_norm", break_(add_norm))

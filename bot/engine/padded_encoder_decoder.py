@@ -1,4 +1,4 @@
-"""An encoder-decoder's decoder through transformers' modules: T5's and Blenderbot's.
+"""T5's and Blenderbot's forward passes through transformers' modules.
 
 They place a whole batch at one position; two of their instances' methods are replaced so that each
 row has its own. Outside a pass of ours they do what they did.
@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from typing_extensions import override
 
 from bot.engine.checkpoint import Checkpoint
-from bot.engine.forward_pass import Fed, ForwardPass
+from bot.engine.forward_pass import EncoderDecoderPass, Fed
 from bot.engine.slot_cache import SlotCache, hiding
 
 
@@ -27,7 +27,7 @@ class Positions:
     current: torch.Tensor | None = None
 
 
-class PaddedDecoder(ForwardPass):
+class PaddedEncoderDecoder(EncoderDecoderPass):
     """The first rows, all as wide as the widest, beside what the encoder gave them."""
 
     is_ragged = False
@@ -42,6 +42,18 @@ class PaddedDecoder(ForwardPass):
         # The decoder asks only whether there is an encoder's output: what it holds is in the cache.
         size, device = checkpoint.model.config.hidden_size, checkpoint.blueprint.device
         self._stand_in = torch.zeros((1, 1, size), dtype=self._dtype, device=device)
+
+    @override
+    def encode(self, sources: Sequence[Sequence[int]]) -> Sequence[torch.Tensor]:
+        device = self._stand_in.device
+        longest = max(len(source) for source in sources)
+        ids = [[*source, *[0] * (longest - len(source))] for source in sources]
+        seen = [[1] * len(source) + [0] * (longest - len(source)) for source in sources]
+        encoded = cast("torch.Tensor", self._model.get_encoder()(
+            input_ids=torch.tensor(ids, device=device),
+            attention_mask=torch.tensor(seen, device=device) if len(sources) > 1 else None,
+        ).last_hidden_state)  # fmt: skip
+        return [own[: len(source)] for own, source in zip(encoded, sources, strict=True)]
 
     @override
     def forward(self, feeds: Sequence[Fed]) -> Sequence[torch.Tensor]:
