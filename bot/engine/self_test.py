@@ -14,9 +14,10 @@ from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.slot_batch import SlotBatch
 
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.02}
-"""Largest difference of logits, as a share of the largest logit. In bf16 the kernels round where
-modules do not and the other way round: with random weights either is up to 0.19 from fp32."""
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
+"""Largest norm of the difference between logits, as a share of theirs. In bf16 whoever rounds at
+other places gives others: those of trained models and of usual random weights are 0.01 to 0.04 from
+fp32 either way, what is computed wrongly is 1 from it or more."""
 
 GREEDY = SamplingParameters(temperature=0, max_tokens=16)
 
@@ -62,6 +63,6 @@ def _is_close(checkpoint: Checkpoint, row: Row) -> bool:
         else:
             output = checkpoint.model(input_ids=history)
     expected = cast("torch.Tensor", output.logits[0, -1]).float()
-    worst = float((row.logits - expected).abs().max())
+    difference = float((row.logits - expected).norm())
     tolerance = TOLERANCE.get(checkpoint.blueprint.dtype, 0.1)
-    return worst <= tolerance * float(expected.abs().max())
+    return difference <= tolerance * float(expected.norm())
