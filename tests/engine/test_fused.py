@@ -64,7 +64,7 @@ def feed(batch: SlotBatch, steps: int) -> list[tuple[Row, torch.Tensor]]:
             assert row.logits is not None
             told.append((row, row.logits))
             expected = own_logits(batch.checkpoint, row)
-            torch.testing.assert_close(row.logits, expected, atol=1e-3, rtol=1e-3)
+            assert float((row.logits - expected).norm() / expected.norm()) < 1e-3
             row.history.append((7 * len(row.history) + step) % size)
     return told
 
