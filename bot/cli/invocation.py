@@ -1,5 +1,6 @@
 """What every command needs: the settings, the catalogue, and logging as configured."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,7 +57,8 @@ class Invocation:
         return list(found.values())
 
     def start_log(self, *, is_server: bool) -> None:
-        """Log as configured; where people talk only warnings, unless a level was chosen."""
+        """Log as configured; where people talk only warnings, and in the midst of what a terminal
+        draws only errors, unless a level was chosen: who asked is told of the rest."""
         # Imported here: see `loaded`.
         from config.loading import DEFAULT
         from config.logging import configure
@@ -64,7 +66,7 @@ class Invocation:
         settings, origins = self.loaded.settings, self.loaded.origins
         level = settings.log_level
         if not is_server and origins["log_level"] == DEFAULT:
-            level = "WARNING"
+            level = "ERROR" if sys.stdout.isatty() and sys.stderr.isatty() else "WARNING"
         configure(
             "DEBUG" if self.is_debug else level,
             is_json=settings.log_format == "json",

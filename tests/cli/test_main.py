@@ -348,3 +348,19 @@ def test_the_chat_speaks_in_log_lines_only_when_asked(
     main(["chat"])
     main(["chat", "--debug"])
     assert levels == ["WARNING", "INFO", "INFO", "DEBUG"]
+
+
+def test_no_warning_breaks_into_what_a_terminal_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    levels: list[str] = []
+
+    def configure(level: str, **_options: object) -> None:
+        levels.append(level)
+
+    monkeypatch.setattr("config.logging.configure", configure)
+    monkeypatch.setattr(app, "chat", raising(StoreUnavailable("x")))
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    main(["chat"])
+    monkeypatch.setenv("FIRESIDE_LOG_LEVEL", "warning")
+    main(["chat"])
+    assert levels == ["ERROR", "WARNING"]
