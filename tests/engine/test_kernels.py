@@ -70,8 +70,8 @@ class Attention(nn.Module):
 def test_layers_that_share_their_input_are_one_product(
     has_bias: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = nn.ModuleDict({"self_attn": Attention(has_bias), "encoder_attn": Attention(has_bias)})
-    own, other = (model[name] for name in ("self_attn", "encoder_attn"))
+    model = nn.ModuleDict({"self_attn": Attention(has_bias), "attention": Attention(has_bias)})
+    own, other = (model[name] for name in ("self_attn", "attention"))
     names = ("q_proj", "k_proj", "v_proj")
     plain = [getattr(own, name) for name in names]
     with torch.inference_mode():
