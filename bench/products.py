@@ -18,13 +18,13 @@ import torch
 from bench.checkpoints import make
 from bench.loaded import loaded
 from bench.rows import join, make_rows, step
+from bot.engine import kernels
 from bot.engine.batch import Batch, batch_for
 from bot.engine.checkpoint import Checkpoint
-from bot.engine.kernels import PackedLinear
 
 STEPS = 30
 COUNTS = (1, 16)
-Product = tuple[PackedLinear, torch.Tensor]
+Product = Callable[[], torch.Tensor]
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def _measured(checkpoint: Checkpoint, batch: Batch, count: int) -> str:
     """A line of the table."""
     rows = make_rows(checkpoint, count)
     join(batch, rows)
-    products = _products(checkpoint, batch)
+    products = _products(batch)
     step_s, alone_s = _medians_s(lambda: step(batch), lambda: _multiply(products))
     for row in rows:
         batch.leave(row)
@@ -51,28 +51,30 @@ def _measured(checkpoint: Checkpoint, batch: Batch, count: int) -> str:
     return f"| {count} | {len(products)} | {shown} |"
 
 
-def _products(checkpoint: Checkpoint, batch: Batch) -> list[Product]:
+def _products(batch: Batch) -> list[Product]:
     """The packed products of one step, with what each was given."""
-    seen: list[Product] = []
+    found: list[Product] = []
+    multiply = kernels._multiply  # pyright: ignore[reportPrivateUsage]
 
-    def note(layer: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        assert isinstance(layer, PackedLinear)
-        seen.append((layer, given[0].clone()))
+    def noted(
+        states: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        given = states.clone()
+        found.append(lambda: multiply(given, packed, bias))
+        return multiply(states, packed, bias)
 
-    packed = [each for each in checkpoint.model.modules() if isinstance(each, PackedLinear)]
-    hooks = [layer.register_forward_pre_hook(note) for layer in packed]
+    kernels._multiply = noted  # pyright: ignore[reportPrivateUsage]
     try:
         step(batch)
     finally:
-        for hook in hooks:
-            hook.remove()
-    return seen
+        kernels._multiply = multiply  # pyright: ignore[reportPrivateUsage]
+    return found
 
 
 def _multiply(products: list[Product]) -> None:
     with torch.inference_mode():
-        for layer, states in products:
-            layer(states)
+        for product in products:
+            product()
 
 
 def _medians_s(*works: Callable[[], object]) -> list[float]:
