@@ -52,19 +52,8 @@ class CausalBatch(SlotBatch):
         return common
 
     @override
-    def _prefill(self) -> Sequence[Row]:
-        return self._run(0, self._next_chunks())
-
-    @override
-    def _decode(self, rows: int) -> Sequence[Row]:
-        return self._run(rows, ())
-
-    @override
-    def _decode_and_prefill(self, rows: int) -> Sequence[Row]:
-        return self._run(rows, self._next_chunks())
-
-    def _run(self, decoding: int, chunks: Sequence[Fed]) -> Sequence[Row]:
-        """One forward pass of the first rows and of prompts' chunks; who has logits now."""
+    def _forward(self, decoding: int, *, prefills: bool) -> Sequence[Row]:
+        chunks = self._next_chunks() if prefills else ()
         guesses = self._guesses(self._rows[:decoding])
         steps = [
             Fed(slot, [*self._next_ids(slot, 1), *guess], 1 + len(guess))

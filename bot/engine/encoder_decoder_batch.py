@@ -70,6 +70,9 @@ class EncoderDecoderBatch(SlotBatch):
         return len(row.source)
 
     @override
+    def _forward(self, decoding: int, *, prefills: bool) -> Sequence[Row]:
+        return self._prefill() if prefills else self._decode(decoding)
+
     def _prefill(self) -> Sequence[Row]:
         """Encode prompts, the shortest first; a row's first token comes of its first step."""
         slots = self._next_sources()
@@ -112,7 +115,6 @@ class EncoderDecoderBatch(SlotBatch):
             for index in range(len(sources))
         ]
 
-    @override
     def _decode(self, rows: int) -> Sequence[Row]:
         self.fed = self._rows[:rows]
         guesses = self._guesses(self.fed)

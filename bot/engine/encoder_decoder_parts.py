@@ -8,18 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.functional import gelu
 
 from bot.engine.compiled import GELU, multiply_gated
 from bot.engine.compiled_attention import NO_BIAS, Floats
-from bot.engine.kernels import joined
+from bot.engine.kernels import Product, joined
 from bot.engine.padded_encoder_decoder import distance_biases
-from bot.engine.workspace import Room, numbers
-
-Product = Callable[[torch.Tensor], torch.Tensor]
-"""States [tokens, size] to others."""
+from bot.engine.workspace import NOTHING, Room, numbers
 
 Norm = tuple[Floats, Floats]
 """Weight and bias; RMS norm has an empty bias."""
@@ -128,7 +124,7 @@ def _t5_layer(layers: Any) -> Layer:
 
 
 def _rms(module: Any) -> Norm:
-    return numbers(module.weight), np.empty(0, np.float32)
+    return numbers(module.weight), NOTHING
 
 
 def _of_blenderbot(model: Any) -> Parts:

@@ -6,7 +6,7 @@ stand one after another, whichever row they are of: there is no padding.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # transformers' modules are untyped; what leaves this module is typed.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import add
 from typing import Any, cast
@@ -20,19 +20,15 @@ from bot.engine.checkpoint import Checkpoint
 from bot.engine.compiled import SILU, add_norm, multiply_gated, rotate, store
 from bot.engine.compiled_attention import NO_WINDOW, Floats, Integers, attention
 from bot.engine.forward_pass import Fed, ForwardPass
-from bot.engine.kernels import joined
+from bot.engine.kernels import Product, joined
 from bot.engine.slot_cache import LayerContent, SlotCache, hiding
-from bot.engine.workspace import Workspace, numbers, seen
+from bot.engine.workspace import NOTHING, Workspace, numbers, seen
 
 LONG = 16
 """So many tokens of one row attend together."""
 
 TURNS_STEP = 512
 """The table of rotations grows by so many positions."""
-
-Product = Callable[[torch.Tensor], torch.Tensor]
-
-NOTHING: Floats = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,6 @@ PROBE_SHAPE = (1536, 576)
 PROBE_ROWS = 8
 PROBE_REPEATS = 15
 
-
 SHARED_INPUT = {
     "self_attn": ("q_proj", "k_proj", "v_proj"),
     "SelfAttention": ("q", "k", "v"),
@@ -44,6 +43,9 @@ SHARED_INPUT = {
     "DenseReluDense": ("wi_0", "wi_1"),
 }
 """Layers of one module, by its name, that are given the same: they are one product."""
+
+Product = Callable[[torch.Tensor], torch.Tensor]
+"""States [..., in features] to [..., out features]."""
 
 
 class PackedLinear(nn.Module):
@@ -115,7 +117,7 @@ def pack(model: nn.Module, on_piece: Callable[[float], None]) -> bool:
     return True
 
 
-def joined(layers: Sequence[nn.Module]) -> Callable[[torch.Tensor], torch.Tensor]:
+def joined(layers: Sequence[nn.Module]) -> Product:
     """What gives several layers' outputs for the same states one behind the other."""
     first = layers[0]
     if len(layers) == 1:

@@ -148,10 +148,10 @@ class SlotBatch(ABC):
         self.fed = ()
         for slot in range(self._decoding):
             self._undo_guesses(slot)
+        decodes = self._has_decoded or self._takes_both
+        prefills = waiting and (not self._has_decoded or self._takes_both)
         with torch.inference_mode():
-            if self._takes_both and waiting and self._decoding:
-                return self._decode_and_prefill(self._decoding)
-            return self._decode(self._decoding) if self._has_decoded else self._prefill()
+            return self._forward(self._decoding if decodes else 0, prefills=prefills)
 
     @abstractmethod
     def bytes_with(self, rows: int, prompt_tokens: int, answer_tokens: int) -> int:
@@ -162,16 +162,10 @@ class SlotBatch(ABC):
         """Prepare the newest row; how many tokens a prefix saved."""
 
     @abstractmethod
-    def _prefill(self) -> Sequence[Row]:
-        """One forward pass for rows that are not decoding yet."""
-
-    @abstractmethod
-    def _decode(self, rows: int) -> Sequence[Row]:
-        """One forward pass of the first rows."""
-
-    def _decode_and_prefill(self, rows: int) -> Sequence[Row]:
-        """Both in one pass, where `_takes_both` says that it can be."""
-        raise NotImplementedError
+    def _forward(self, decoding: int, *, prefills: bool) -> Sequence[Row]:
+        """One forward pass of the first rows, or for rows that are not decoding yet; for both where
+        a pass takes both.
+        """
 
     @abstractmethod
     def _kept(self, slot: int, tokens: int | None) -> Prefix | None:

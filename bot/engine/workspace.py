@@ -4,9 +4,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from bot.engine.compiled_attention import Floats, States
+
+NOTHING: Floats = np.empty(0, np.float32)
+"""The weight of a norm, or its bias, that a model has not."""
 
 ROOMS = 32
 """For so many different numbers of tokens is room kept."""
