@@ -40,7 +40,7 @@ async def test_running_out_of_memory_ends_one_answer_and_is_told(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(CausalBatch, "_prefill", exhausted)
+        patch.setattr(CausalBatch, "_next_chunks", exhausted)
         answer = await read(engine, request_for("smollm", "hello"))
     assert "memory ran out" in (answer.finished.error or "")
     assert (await read(engine, request_for("smollm", "hello"))).finished.error is None
@@ -70,7 +70,7 @@ async def test_logits_that_are_not_numbers_and_other_failures_are_told(
         patch.setattr(CausalBatch, "step", nan)
         answer = await read(engine, request_for("smollm", "hello"))
         assert "not a number" in (answer.finished.error or "")
-        patch.setattr(CausalBatch, "_prefill", secret)
+        patch.setattr(CausalBatch, "_next_chunks", secret)
         answer = await read(engine, request_for("smollm", "hello"))
         assert "Something went wrong" in (answer.finished.error or "")
     assert "ValueError" in caplog.text
