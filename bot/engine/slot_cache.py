@@ -17,11 +17,16 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 from typing_extensions import override
 
+from bot.engine.memory import populate
+
 CAPACITY_STEP = 64
 """Slots grow by whole steps of this many tokens."""
 
 SLOT_STEP = 16
 """On the CPU so many slots are made at once."""
+
+POPULATED_AHEAD = 32
+"""Memory for so many tokens of a row is asked for together."""
 
 LayerContent = tuple[torch.Tensor, torch.Tensor]
 """Keys and values of one row in one layer, each [tokens, heads, head size]."""
@@ -185,6 +190,12 @@ class SlotLayer(CacheLayerMixin):
         for stored, given in zip(self._stored, content, strict=True):
             stored[slot, :length] = given[:length]
 
+    def populate(self, slot: int, start: int, end: int) -> None:
+        """Have memory for a slot's tokens from `start` to `end`."""
+        for stored in self._stored or ():
+            room = stored[slot, start:end]
+            populate(room.data_ptr(), room.numel() * room.element_size())
+
     @property
     def slot_bytes(self) -> int:
         """What one slot takes when it is full."""
@@ -216,6 +227,7 @@ class SlotCache(Cache):
         self._device = device
         self._slots, self._capacity = 0, 0
         self._slot_step = SLOT_STEP if device.type == "cpu" else 1
+        self._populated: dict[int, int] = {}
         self.lengths: list[int] = []
         self._used = 0
 
@@ -251,6 +263,7 @@ class SlotCache(Cache):
         for layer in self._layers:  # one after another: no more than one is there twice
             layer.resize(slots, capacity, self.lengths)
         self._slots, self._capacity = slots, capacity
+        self._populated.clear()
 
     def open(self) -> int:
         """A new, empty slot, numbered after all others."""
@@ -293,6 +306,7 @@ class SlotCache(Cache):
         """Give the memory back. No slot may be open."""
         assert not self.lengths
         self._slots, self._capacity, self._used = 0, 0, 0
+        self._populated.clear()
         for layer in self._layers:
             layer.release()
 
@@ -323,6 +337,16 @@ class SlotCache(Cache):
     def contents(self, like: torch.Tensor) -> Sequence[LayerContent]:
         """Each layer's keys and values, for states like these [heads, head size]."""
         return [layer.content(like) for layer in self._layers]
+
+    def populate(self, slots: Sequence[int], ends: Sequence[int]) -> None:
+        """Have memory for these slots' first tokens, so many each, and for some behind them."""
+        for slot, end in zip(slots, ends, strict=True):
+            start = self._populated.get(slot, 0)
+            if end > start:
+                until = min(self._capacity, end + POPULATED_AHEAD)
+                for layer in self._layers:
+                    layer.populate(slot, start, until)
+                self._populated[slot] = until
 
     def finish(self, slots: Sequence[int], counts: Sequence[int]) -> None:
         """The planned pass was computed: the rows are that much longer."""
