@@ -1,4 +1,4 @@
-"""`python -m bench.products MODEL [FOLDER]`: how much of a decode step its matrix products take.
+"""`python -m bench.products MODEL [FOLDER] [--bits 8]`: what a decode step's matrix products take.
 
 By the clock, with as many threads as torch takes: run it on a machine that does nothing else. The
 products of one step are done again by themselves, one after another with the same inputs; what a
@@ -6,7 +6,7 @@ step takes beyond that is norms, attention, caches and the way between them. FOL
 weights.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,9 +29,15 @@ Product = Callable[[], torch.Tensor]
 
 def main() -> None:
     """Measure one model and print a table."""
-    name, *folder = sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="python -m bench.products", description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--bits", type=int, choices=(4, 8))
+    asked = parser.parse_args()
+    name: str = asked.model
     with tempfile.TemporaryDirectory() as scratch:
-        checkpoint = loaded(name, make(name, Path(folder[0] if folder else scratch)))
+        folder = make(name, Path(asked.folder or scratch))
+        checkpoint = loaded(name, folder, bits=asked.bits)
     batch = batch_for(checkpoint)
     print(f"| {name}, {checkpoint.kernel}: rows | products | a step | its products alone | share |")
     print("|---|---|---|---|---|")
@@ -56,12 +62,10 @@ def _products(batch: Batch) -> list[Product]:
     found: list[Product] = []
     multiply = kernels._multiply  # pyright: ignore[reportPrivateUsage]
 
-    def noted(
-        states: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
+    def noted(product: kernels.Product, states: torch.Tensor) -> torch.Tensor:
         given = states.clone()
-        found.append(lambda: multiply(given, packed, bias))
-        return multiply(states, packed, bias)
+        found.append(lambda: product(given))
+        return multiply(product, states)
 
     kernels._multiply = noted  # pyright: ignore[reportPrivateUsage]
     try:

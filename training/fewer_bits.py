@@ -1,19 +1,28 @@
 """What fewer bits a weight cost the embedded model: its held-out bits per character."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
+from bot.engine.byte_states import reduce_to_bytes
 from bot.engine.quantization import quantize
 from training.likelihood import held_out_text, model_bits
 from training.model import load_model
 from training.prepared import load_split
 from training.tokenizer import load_tokenizer
 
-WEIGHT_BITS = (None, 8, 4)
-"""None leaves the weights as they are."""
+WAYS: Mapping[str, Callable[[nn.Module, torch.dtype], object]] = {
+    "": lambda _model, _dtype: None,
+    ", 8 bits": lambda model, _dtype: quantize(cast("PreTrainedModel", model), 8),
+    ", 8 bits and states of 8 bits": lambda model, dtype: reduce_to_bytes(
+        cast("PreTrainedModel", model), dtype, lambda _share: None
+    ),
+    ", 4 bits": lambda model, _dtype: quantize(cast("PreTrainedModel", model), 4),
+}
 
 
 def fewer_bits(work: Path, builtin: Path) -> dict[str, float]:
@@ -22,11 +31,10 @@ def fewer_bits(work: Path, builtin: Path) -> dict[str, float]:
     text = held_out_text(load_split(work).held_out, load_tokenizer(folder))
     found: dict[str, float] = {}
     for dtype in (torch.float32, torch.bfloat16):
-        for bits in WEIGHT_BITS:
+        for way, reduce in WAYS.items():
             model = load_model(folder)
             cast("nn.Module", model).to(dtype)
-            if bits is not None:
-                quantize(model, bits)
-            name = str(dtype).removeprefix("torch.") + (f", {bits} bits" if bits else "")
+            reduce(model, dtype)
+            name = str(dtype).removeprefix("torch.") + way
             found[name] = model_bits(model, text)
     return found

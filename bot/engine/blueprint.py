@@ -99,6 +99,11 @@ class Blueprint:
         is_known = self.config.model_type in COMPILED_MODEL_TYPES
         return is_known and self.device.type == "cpu" and not self.is_exact
 
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether its states may become bytes as its weights do."""
+        return self.entry.weight_bits == 8 and self.device.type == "cpu" and not self.is_exact
+
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""
         return self.row_bytes_per_token * (prompt_tokens + answer_tokens)

@@ -5,6 +5,7 @@ Only the engine's worker thread imports this module: it imports torch and transf
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # transformers' loading functions are untyped; what leaves this module is typed.
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,13 @@ from transformers.utils import logging as transformers_logging
 
 from bot.conversation import Role, Turn
 from bot.engine.blueprint import Blueprint, gguf_arguments
+from bot.engine.byte_states import (
+    bears_bytes,
+    has_bytes,
+    keep_states,
+    multiplies_bytes,
+    reduce_to_bytes,
+)
 from bot.engine.families import ModelKind
 from bot.engine.kernels import pack
 from bot.engine.quantization import quantize
@@ -31,8 +39,14 @@ from bot.engine.tokenizer import ModelTokenizer, TemplateRefused
 from bot.engine.weights import DamagedCheckpoint, Weights
 from config.catalogue import Family
 
+logger = logging.getLogger(__name__)
+
 READING_SHARE = 0.2
 """How much of the work reading is where the weights are reduced afterwards."""
+
+TEXT = """The sun is about four and a half billion years old. How old is the moon, and who says so?
+Rocks that were brought back tell: some elements decay at a rate that is known."""
+"""What a model is tried with."""
 
 PIECES = "Loading weights"
 """What transformers calls the loop over a checkpoint's tensors in its progress bar."""
@@ -93,6 +107,9 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
         kernel=kernel,
     )
     _warm_up(checkpoint)
+    if has_bytes(model) and not bears_bytes(model, lambda: _logits_of_text(checkpoint)):
+        logger.warning("%s keeps its states whole: bytes change what it says", blueprint.entry.name)
+        keep_states(model)
     return checkpoint
 
 
@@ -139,8 +156,17 @@ def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreT
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
     if bits is not None:
-        quantize(model, bits, blueprint.dtype, lambda share: on_piece(read + share * (1 - read)))
+        _reduce(model, blueprint, lambda share: on_piece(read + share * (1 - read)))
     return cast("PreTrainedModel", model.eval().to(blueprint.device))
+
+
+def _reduce(
+    model: PreTrainedModel, blueprint: Blueprint, on_piece: Callable[[float], None]
+) -> None:
+    """Leave fewer bits of the weights, and of the states what the processor multiplies fastest."""
+    takes_bytes = blueprint.takes_bytes and multiplies_bytes()
+    if not takes_bytes or not reduce_to_bytes(model, blueprint.dtype, on_piece):
+        quantize(model, blueprint.entry.weight_bits or 8, blueprint.dtype, on_piece)
 
 
 def _unpacked(weights: Weights) -> dict[str, object]:
@@ -186,6 +212,15 @@ def _warm_up(checkpoint: Checkpoint) -> None:
         logits = checkpoint.model(input_ids=ids, **extra).logits
     if not bool(torch.isfinite(logits).all()):
         raise DamagedCheckpoint("its weights are not numbers")
+
+
+def _logits_of_text(checkpoint: Checkpoint) -> torch.Tensor:
+    """Logits after each token of a text."""
+    ids = torch.tensor([checkpoint.tokenizer.encode(TEXT)])
+    if checkpoint.start_id is None:
+        return checkpoint.model(input_ids=ids).logits
+    said = torch.cat([torch.tensor([[checkpoint.start_id]]), ids], dim=1)
+    return checkpoint.model(input_ids=ids, decoder_input_ids=said).logits
 
 
 @contextmanager

@@ -165,7 +165,9 @@ def add_scaled(_context, numbers, weight, states, like, size):
 
 
 @intrinsic
-def _float_of_bits(_context, bits):
+def float_of_bits(_context, bits):
+    """The fp32 number whose bits an integer has."""
+
     def cast(_ctx, builder, _signature, args):
         return builder.bitcast(args[0], _F32)
 
@@ -188,7 +190,7 @@ def exponential(x):
     whole = np.int32(z + (_HALF if z > 0 else -_HALF))
     f = z - np.float32(whole)
     series = _ONE + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
-    return series * _float_of_bits(np.int32((whole + np.int32(127)) << np.int32(23)))
+    return series * float_of_bits(np.int32((whole + np.int32(127)) << np.int32(23)))
 
 
 @compiled

@@ -6,7 +6,6 @@ cores. `compiled` says how the kernels see states.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false, reportCallIssue=false, reportPrivateImportUsage=false
 # numba infers types; what stands in a kernel is not Python's.
 
-import ctypes
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
 from bot.engine import compiled as compiled_parts
 from bot.engine.compiled import (
@@ -32,6 +29,7 @@ from bot.engine.compiled import (
     pointer,
     stored_in,
 )
+from bot.engine.compiled_threads import fork, parallel_entry, take
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -45,37 +43,6 @@ _ITEMS = 20
 """Numbers that describe a task."""
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
-
-
-@intrinsic
-def _take(_context, counter):
-    """The number at an address, counted up for whoever comes next."""
-
-    def count(_ctx, builder, _signature, args):
-        return builder.atomic_rmw("add", args[0], ir.IntType(64)(1), "monotonic")
-
-    return types.int64(types.CPointer(types.int64)), count
-
-
-@intrinsic
-def _fork(_context, entry, work, task, threads):
-    """Let so many threads of OpenMP call `work(task)`: what a compiler makes of a parallel region,
-    GOMP_parallel(work, task, threads, 0).
-    """
-
-    def call(ctx, builder, _signature, args):
-        address = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [address, address, ir.IntType(32), ir.IntType(32)])
-        given = [
-            builder.inttoptr(args[1], address),
-            builder.bitcast(args[2], address),
-            builder.trunc(args[3], ir.IntType(32)),
-            ir.IntType(32)(0),
-        ]
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), given)
-        return ctx.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.CPointer(types.int64), types.intp), call
 
 
 @part
@@ -151,14 +118,14 @@ def _attend(entry, work, threads, given, keys, values, slots, ends, window, scal
     task[15], task[16], task[17] = bias.ctypes.data, bias.shape[0], bias.shape[1]
     task[18] = window
     task[19:].view(np.float64)[0] = scaling
-    _fork(entry, work, pointer(task.ctypes.data, task), threads)
+    fork(entry, work, pointer(task.ctypes.data, task), threads)
 
 
 class Attention:
     """The kernel for heads of a size and states stored so."""
 
     def __init__(self, size: int, stored: type[np.generic]) -> None:
-        self._entry = _parallel_entry()
+        self._entry = parallel_entry()
         self._callback = _callback(size, stored)
         self._address = self._callback.address
 
@@ -218,7 +185,7 @@ def _callback(size: int, stored: type[np.generic]) -> Any:
         sums = np.empty((heads, group, size), np.float32)
         scores = np.empty((heads, group, t[7]), np.float32)
         while True:
-            item = _take(task)
+            item = take(task)
             if item >= tokens * parts:
                 break
             token, share = item // parts, item % parts
@@ -232,9 +199,3 @@ def _callback(size: int, stored: type[np.generic]) -> Any:
 
     signature = types.void(types.CPointer(types.int64))
     return numba.cfunc(signature, fastmath=FASTMATH, cache=IS_KEPT, error_model="numpy")(work)
-
-
-def _parallel_entry() -> int:
-    """Where OpenMP's runtime that torch brought is entered."""
-    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
-    return ctypes.cast(library.GOMP_parallel, ctypes.c_void_p).value or 0

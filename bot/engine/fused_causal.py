@@ -143,6 +143,7 @@ class FusedCausal(ForwardPass):
         hidden.states.zero_()
         states = embedding(plan.ids, self._embeddings)
         contents = self._cache.contents(self._keys)
+        self._cache.populate(plan.slots.tolist(), (plan.positions + 1).tolist())
         for layer, content in zip(self._layers, contents, strict=True):
             cached = keys, values = seen(content[0]), seen(content[1])
             norm, qk_norms = layer.attention_norm, (layer.query_norm, layer.key_norm)

@@ -84,6 +84,7 @@ class FusedEncoderDecoder(EncoderDecoderPass):
         ends, lengths = at_positions + 1, np.array([self._encoded.lengths[slot] for slot in slots])
         states = decoder.embed(torch.tensor(ids), torch.tensor(positions), room.hidden.states)
         said, encoded = (cache.contents(self._keys) for cache in (self._said, self._encoded))
+        self._said.populate(slots, ends.tolist())
         for layer, own, other in zip(decoder.layers, said, encoded, strict=True):
             add_norm(hidden, states.data_ptr(), *layer.norm, parts.epsilon, normed.seen)
             states = layer.queries_keys_values(normed.states)

@@ -1,8 +1,9 @@
 """Kernels: linear layers in the form that this machine multiplies fastest.
 
-On CPUs with bf16 instructions oneDNN's prepacked weights take about the same time for sixteen rows
-as for one. The packing calls are private to torch: they are tested on every shape when a model is
-loaded, and what fails stays as it was.
+In bf16 that is oneDNN's prepacked weights, whose matrix instructions take about the same time for
+sixteen rows as for one, or, on CPUs without those, our own compiled product. The packing calls are
+private to torch: whatever packs is tested on every shape when a model is loaded, and what fails
+stays as it was.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -10,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import cast
 
 import torch
@@ -31,8 +32,12 @@ NO_KERNEL = (RuntimeError, NotImplementedError, AttributeError)
 PROBE_SHAPE = (1536, 576)
 """Rows and columns of the matrix that is timed once in each process."""
 
-PROBE_ROWS = 8
+PROBE_ROWS = (1, 16, 64)
 PROBE_REPEATS = 15
+
+LEEWAY = 1.1
+"""So much longer may our own product take where oneDNN's is measured beside it: most of what it
+gains, memory that is read ahead and a shorter way to it, a small probe does not show."""
 
 SHARED_INPUT = {
     "self_attn": ("q_proj", "k_proj", "v_proj"),
@@ -47,26 +52,42 @@ SHARED_INPUT = {
 Product = Callable[[torch.Tensor], torch.Tensor]
 """States [..., in features] to [..., out features]."""
 
+Pack = Callable[[torch.Tensor, torch.Tensor | None], Product]
+"""Lays out weights [out features, in features], and a bias."""
+
+
+Group = tuple[nn.Module, tuple[str, ...]]
+"""A module and the names of those of its layers that are packed together."""
+
 
 class PackedLinear(nn.Module):
-    """Linear layers whose weights are laid out for oneDNN, one behind the other. It only infers."""
+    """Linear layers whose weights are laid out one behind the other. It only infers."""
 
-    def __init__(self, *linears: nn.Linear) -> None:
+    def __init__(self, pack: Pack, *linears: nn.Linear) -> None:
         super().__init__()
         self.in_features = linears[0].in_features
         self.out_features = sum(linear.out_features for linear in linears)
         with torch.inference_mode():
-            self._packed = _pack(_joined([linear.weight for linear in linears]))
             biases = [bias for bias in map(_bias, linears) if bias is not None]
-            self._bias = _joined(biases) if biases else None
-        # Some modules look at their layers' precision.
+            weight = _joined([linear.weight for linear in linears])
+            self._product = pack(weight, _joined(biases) if biases else None)
         self.weight = torch.empty(0, dtype=linears[0].weight.dtype)
+        """Empty: some modules look at their layers' precision."""
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @override
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """States [..., in features] to [..., out features]."""
-        return _multiply(states, self._packed, self._bias)
+        return _multiply(self._product, states)
+
+    @property
+    def product(self) -> Product:
+        """How it multiplies."""
+        return self._product
+
+    def multiply_by(self, product: Product) -> None:
+        """Multiply another way from now on."""
+        self._product = product
 
     def between(self, first: int, last: int, states: torch.Tensor) -> torch.Tensor:
         """The outputs from `first` to `last`. They are computed together, until the last is asked
@@ -100,17 +121,14 @@ def pack(model: nn.Module, on_piece: Callable[[float], None]) -> bool:
 
     All or none: every shape is compared with the plain product first.
     """
-    found = [
-        (parent, names)
-        for path, parent in model.named_modules()
-        for names in _packable(path.rpartition(".")[2], parent)
-    ]
-    by_shape = {_shape(layers): layers for layers in (_layers(*each) for each in found)}
-    if not found or not all(map(_agrees, by_shape.values())):
+    pack_one = fastest_bf16() or by_onednn
+    found = grouped(model, lambda layer: layer.weight.dtype is torch.bfloat16)
+    shapes = by_shape(found)
+    if not found or not all(_agrees(pack_one, layers) for layers in shapes):
         return False
-    by_shape.clear()
+    shapes.clear()
     for index, (parent, names) in enumerate(found):
-        _replace(parent, names)
+        replace(pack_one, parent, names)
         # Nothing holds what it was any more, so that no layer is there twice.
         trim()
         on_piece((index + 1) / len(found))
@@ -130,38 +148,106 @@ def joined(layers: Sequence[nn.Module]) -> Product:
     return lambda states: torch.cat([layer.forward(states) for layer in layers], dim=-1)
 
 
-@cache
 def is_packed_bf16_faster() -> bool:
-    """Whether this machine multiplies packed bf16 faster than fp32: measured once a process.
+    """Whether this machine multiplies bf16 faster than fp32, in one form or another."""
+    return fastest_bf16() is not None
+
+
+@cache
+def fastest_bf16() -> Pack | None:
+    """How this machine multiplies bf16 fastest: measured once a process; None where fp32 is faster.
 
     With one thread, in turn, and the best of many: so that it holds on a busy machine too.
     """
-    if not torch.backends.mkldnn.is_available():
-        return False
     weight = torch.randn(PROBE_SHAPE, generator=torch.Generator().manual_seed(1))
-    states = torch.randn((PROBE_ROWS, PROBE_SHAPE[1]))
+    ways = {pack: _tried(pack, weight) for pack in (by_onednn, by_compiled)}
+    products = {pack: product for pack, product in ways.items() if product is not None}
+    if not products:
+        logger.warning("packed bf16 does not work here")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            packed, halves = _pack(weight.to(torch.bfloat16)), states.to(torch.bfloat16)
-            fast, plain = _shortest_s(
-                lambda: _multiply(halves, packed, None), lambda: functional.linear(states, weight)
-            )
-    except NO_KERNEL as error:
-        logger.warning("packed bf16 does not work here: %s", type(error).__name__)
-        return False
+            plain, *taken = _shares(weight, [*products.values()])
     finally:
         torch.set_num_threads(threads)
-    return fast < plain
+    shares = dict(zip(products, taken, strict=True))
+    if by_onednn in shares and by_compiled in shares:
+        is_own = shares[by_compiled] <= LEEWAY * shares[by_onednn]
+        del shares[by_onednn if is_own else by_compiled]
+    return next((pack for pack, share in shares.items() if share < plain), None)
 
 
-def _packable(own_name: str, module: nn.Module) -> Iterator[tuple[str, ...]]:
-    """The names of a module's layers that can be packed, those together that share their input."""
+def by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
+    """Weights as oneDNN wants them; torch's private calls raise where it cannot be."""
+    if not torch.backends.mkldnn.is_available():
+        raise NotImplementedError("oneDNN")
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
+
+    def multiply(states: torch.Tensor) -> torch.Tensor:
+        product = torch.ops.mkldnn._linear_pointwise.default(states, packed, bias, "none", [], "")
+        return cast("torch.Tensor", product)
+
+    return multiply
+
+
+def by_compiled(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
+    """Weights as our own kernel wants them."""
+    # Imported here: it brings numba.
+    from bot.engine.compiled_product import Bf16Product
+
+    return Bf16Product(weight, bias)
+
+
+def _tried(pack: Pack, weight: torch.Tensor) -> Product | None:
+    """A product that works here."""
+    try:
+        with torch.inference_mode():
+            product = pack(weight.to(torch.bfloat16), None)
+            product(weight.new_zeros((1, weight.shape[1]), dtype=torch.bfloat16))
+    except NO_KERNEL as error:
+        logger.info("%s does not work here: %s", pack.__name__, type(error).__name__)
+        return None
+    return product
+
+
+def _shares(weight: torch.Tensor, products: Sequence[Product]) -> Sequence[float]:
+    """What fp32 and each product takes for a few rows and for many, to what fp32 takes, summed."""
+    sums = [0.0] * (len(products) + 1)
+    for rows in PROBE_ROWS:
+        states = torch.randn((rows, weight.shape[1]))
+        halves = states.to(torch.bfloat16)
+        plain, *others = _shortest_s(
+            lambda states=states: functional.linear(states, weight),
+            *(partial(product, halves) for product in products),
+        )
+        for index, taken in enumerate((plain, *others)):
+            sums[index] += taken / plain
+    return sums
+
+
+def grouped(model: nn.Module, is_taken: Callable[[nn.Linear], bool]) -> list[Group]:
+    """A model's linear layers that are to be packed, those together that share their input."""
+    return [
+        (parent, names)
+        for path, parent in model.named_modules()
+        for names in _grouped(path.rpartition(".")[2], parent, is_taken)
+    ]
+
+
+def by_shape(groups: Sequence[Group]) -> list[Sequence[nn.Linear]]:
+    """One group's layers for each shape that there is."""
+    shapes = {_shape(layers): layers for layers in (_layers(*group) for group in groups)}
+    return [*shapes.values()]
+
+
+def _grouped(
+    own_name: str, module: nn.Module, is_taken: Callable[[nn.Linear], bool]
+) -> Iterator[tuple[str, ...]]:
     names = [
         name
         for name, child in module.named_children()
-        if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16
+        if type(child) is nn.Linear and is_taken(child)
     ]
     sharing = SHARED_INPUT.get(own_name, ())
     if (
@@ -173,9 +259,13 @@ def _packable(own_name: str, module: nn.Module) -> Iterator[tuple[str, ...]]:
     yield from ((name,) for name in names)
 
 
-def _replace(parent: nn.Module, names: Sequence[str]) -> None:
+def replace(
+    pack_one: Pack, parent: nn.Module, names: Sequence[str], dtype: torch.dtype | None = None
+) -> None:
+    """Put packed layers in the place of a group's own, as if they were of a precision."""
     layers = _layers(parent, names)
-    whole = PackedLinear(*layers)
+    whole = PackedLinear(pack_one, *layers)
+    whole.weight = whole.weight.to(dtype)
     first = 0
     for name, layer in zip(names, layers, strict=True):
         setattr(parent, name, whole if len(names) == 1 else PackedPart(whole, layer, first))
@@ -190,13 +280,13 @@ def _shape(layers: Sequence[nn.Linear]) -> tuple[object, ...]:
     return (*(layer.weight.shape for layer in layers), _bias(layers[0]) is None)
 
 
-def _agrees(layers: Sequence[nn.Linear]) -> bool:
+def _agrees(pack_one: Pack, layers: Sequence[nn.Linear]) -> bool:
     inputs = layers[0].in_features
     states = torch.linspace(-1, 1, 3 * inputs).to(torch.bfloat16).view(3, inputs)
     try:
         with torch.inference_mode():
             expected = torch.cat([layer(states) for layer in layers], dim=-1).float()
-            given = PackedLinear(*layers)(states).float()
+            given = PackedLinear(pack_one, *layers)(states).float()
     except NO_KERNEL as error:
         logger.warning("plain bf16 instead of packed: %s", type(error).__name__)
         return False
@@ -215,15 +305,8 @@ def _joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     return tensors[0].detach() if len(tensors) == 1 else torch.cat([*tensors]).detach()
 
 
-def _pack(weight: torch.Tensor) -> torch.Tensor:
-    return cast("torch.Tensor", torch.ops.mkldnn._reorder_linear_weight(weight.contiguous()))
-
-
-def _multiply(
-    states: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
-    product = torch.ops.mkldnn._linear_pointwise.default(states, packed, bias, "none", [], "")
-    return cast("torch.Tensor", product)
+def _multiply(product: Product, states: torch.Tensor) -> torch.Tensor:
+    return product(states)
 
 
 def _shortest_s(*calls: Callable[[], object]) -> list[float]:

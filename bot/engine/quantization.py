@@ -1,19 +1,23 @@
 """Weights of 8 or 4 bits: the linear layers of a loaded model in half or a third of the memory.
 
-Weights alone are quantised, activations never, so that a row's answer does not depend on the rows
-beside it. The output layer and the embeddings stay as they are: they choose the words, and mostly
-share their weights. Only the engine's worker imports this module: it imports torch.
+The output layer and the embeddings stay as they are: they choose the words, and mostly share their
+weights. Only the engine's worker imports this module: it imports torch.
 
-8 bits: symmetric, one scale an output. 4 bits: groups of 32 inputs, each with a scale and a middle.
-For few rows torch's own kernels read the packed weights (those that torch.compile and torchao use);
-for many rows, and where there is no kernel, a layer's weights are unpacked and multiplied as usual.
+8 bits: symmetric, one scale an output. Where the processor multiplies bytes the states become bytes
+as well, with a scale of each row's own, so that an answer does not depend on those beside it; a
+model that this takes too far from its weights alone is left with whole states.
+
+4 bits: groups of 32 inputs, each with a scale and a middle, and whole states. For few rows, and so
+for 8 bits with whole states, torch's own kernels read the packed weights (those that torch.compile
+and torchao use); for many rows, and where there is no kernel, a layer's weights are unpacked and
+multiplied as usual.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # torch's kernels are private and untyped; what leaves this module is typed.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import nn
@@ -56,9 +60,14 @@ class QuantizedLinear(nn.Module, ABC):
 
     def __init__(self, layer: nn.Linear, dtype: torch.dtype | None = None) -> None:
         super().__init__()
+        self._begin(layer.weight, layer.bias, dtype)
+
+    def _begin(
+        self, like: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype | None
+    ) -> None:
         self.weight: torch.Tensor
-        self.register_buffer("weight", layer.weight.detach().new_empty(0, dtype=dtype))
-        self.bias = layer.bias
+        self.register_buffer("weight", like.detach().new_empty(0, dtype=dtype))
+        self.bias = bias
         self.has_kernel = False
 
     @override
@@ -67,9 +76,8 @@ class QuantizedLinear(nn.Module, ABC):
         rows = hidden.reshape(-1, hidden.shape[-1])
         is_few = rows.shape[0] <= self.kernel_rows and rows.device.type == "cpu"
         multiplied = self.by_kernel(rows) if is_few and self.has_kernel else self.unpacked(rows)
-        bias = cast("torch.Tensor | None", self.bias)
-        if bias is not None:
-            multiplied = multiplied + bias
+        if self.bias is not None:
+            multiplied = multiplied + self.bias
         return multiplied.view(*hidden.shape[:-1], -1)
 
     @abstractmethod
@@ -100,12 +108,29 @@ class Int8Linear(QuantizedLinear):
 
     def __init__(self, layer: nn.Linear, dtype: torch.dtype | None = None) -> None:
         super().__init__(layer, dtype)
-        numbers, scales = zip(*map(_eight_bits, _few_rows(layer.weight)), strict=True)
+        self._keep(*in_eight_bits(layer.weight))
+
+    @classmethod
+    def of(
+        cls,
+        quantized: torch.Tensor,
+        scale: torch.Tensor,
+        bias: torch.Tensor | None,
+        dtype: torch.dtype,
+    ) -> Self:
+        """A layer of weights that have 8 bits already."""
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        made._begin(scale, bias, dtype)
+        made._keep(quantized, scale)
+        return made
+
+    def _keep(self, quantized: torch.Tensor, scale: torch.Tensor) -> None:
         self.quantized: torch.Tensor
         self.scale: torch.Tensor
-        self.register_buffer("quantized", torch.cat(numbers))
-        self.register_buffer("scale", torch.cat(scales).to(self.weight.dtype))
-        self.has_kernel = self.agrees(layer.in_features)
+        self.register_buffer("quantized", quantized)
+        self.register_buffer("scale", scale.to(self.weight.dtype))
+        self.has_kernel = self.agrees(quantized.shape[1])
 
     @override
     def by_kernel(self, rows: torch.Tensor) -> torch.Tensor:
@@ -182,9 +207,14 @@ def quantize(
         trim()
         on_piece(1 - len(found) / count)
     if dtype is not None:
-        for whole in model.state_dict(keep_vars=True).values():
-            if whole.is_floating_point():
-                whole.data = whole.data.to(dtype)
+        bring_to(model, dtype)
+
+
+def bring_to(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """What stays whole of a model computes in a precision as well."""
+    for whole in model.state_dict(keep_vars=True).values():
+        if whole.is_floating_point():
+            whole.data = whole.data.to(dtype)
 
 
 def quantized_bytes(config: PretrainedConfig, elements: int, itemsize: int, bits: int) -> int:
@@ -195,6 +225,12 @@ def quantized_bytes(config: PretrainedConfig, elements: int, itemsize: int, bits
     # A scale and a middle for each group; the scale of each output is too little to count.
     bytes_each = 1.0 if bits == 8 else 0.5 + 2 * itemsize / GROUP
     return int(kept * itemsize + (elements - kept) * bytes_each)
+
+
+def in_eight_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights [out, in] as whole numbers, and the scale of each output."""
+    numbers, scales = zip(*map(_eight_bits, _few_rows(weight)), strict=True)
+    return torch.cat(numbers), torch.cat(scales)
 
 
 def _few_rows(weight: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -1,7 +1,7 @@
 """Packed linear layers: the products of plain ones, chosen by measurement, with a way back."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import torch
@@ -14,8 +14,12 @@ from bot.engine.batch import batch_for
 from bot.engine.blueprint import read_blueprint
 from bot.engine.checkpoint import load_checkpoint
 from bot.engine.kernels import (
+    Pack,
     PackedLinear,
     PackedPart,
+    Product,
+    by_compiled,
+    by_onednn,
     is_packed_bf16_faster,
     joined,
     pack,
@@ -38,13 +42,17 @@ def ignore(_fraction: float) -> None:
     pass
 
 
+@pytest.mark.parametrize("way", [by_onednn, by_compiled])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("shape", [(48,), (1, 48), (3, 5, 48), (16, 1, 48)])
-def test_a_packed_layer_gives_the_plain_layers_product(bias: bool, shape: tuple[int, ...]) -> None:
+def test_a_packed_layer_gives_the_plain_layers_product(
+    way: Pack, bias: bool, shape: tuple[int, ...]
+) -> None:
     plain = linear(bias)
     states = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
     with torch.inference_mode():
-        torch.testing.assert_close(PackedLinear(plain)(states), plain(states), atol=2e-2, rtol=2e-2)
+        found = PackedLinear(way, plain)(states)
+        torch.testing.assert_close(found, plain(states), atol=2e-2, rtol=2e-2)
 
 
 def test_packing_replaces_every_bf16_layer_and_tells_how_far_it_is() -> None:
@@ -84,11 +92,9 @@ def test_layers_that_share_their_input_are_one_product(
     multiply = kernels._multiply  # pyright: ignore[reportPrivateUsage]
     products: list[int] = []
 
-    def counted(
-        states: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
+    def counted(product: Product, states: torch.Tensor) -> torch.Tensor:
         products.append(1)
-        return multiply(states, packed, bias)
+        return multiply(product, states)
 
     monkeypatch.setattr(kernels, "_multiply", counted)
     for seed in (1, 2):
@@ -123,10 +129,8 @@ def test_a_kernel_that_gives_something_else_leaves_the_layers_plain_and_is_logge
 ) -> None:
     multiply = kernels._multiply  # pyright: ignore[reportPrivateUsage]
 
-    def wrong(
-        states: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
-        return multiply(states, packed, bias) * 1.1
+    def wrong(product: Product, states: torch.Tensor) -> torch.Tensor:
+        return multiply(product, states) * 1.1
 
     model = nn.Sequential(linear(False))
     monkeypatch.setattr(kernels, "_multiply", wrong)
@@ -136,19 +140,76 @@ def test_a_kernel_that_gives_something_else_leaves_the_layers_plain_and_is_logge
     assert "plain bf16 instead of packed" in caplog.text
 
 
-def test_a_torch_without_the_kernel_leaves_the_layers_plain_and_is_logged(
+@pytest.fixture
+def measured_anew() -> Iterator[None]:
+    """What this machine is fastest with is measured in the test, and again after it."""
+    kernels.fastest_bf16.cache_clear()
+    yield
+    kernels.fastest_bf16.cache_clear()
+
+
+def missing(_weight: torch.Tensor, _bias: torch.Tensor | None) -> Product:
+    raise AttributeError("no such operator")
+
+
+@pytest.mark.usefixtures("measured_anew")
+def test_a_machine_without_kernels_leaves_the_layers_plain_and_it_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def missing(_weight: torch.Tensor) -> torch.Tensor:
-        raise AttributeError("no such operator")
-
-    monkeypatch.setattr(kernels, "_pack", missing)
+    for way in ("by_onednn", "by_compiled"):
+        monkeypatch.setattr(kernels, way, missing)
     with caplog.at_level(logging.WARNING):
         assert not pack(nn.Sequential(linear(False)), ignore)
-        is_packed_bf16_faster.cache_clear()
         assert not is_packed_bf16_faster()
-        is_packed_bf16_faster.cache_clear()
     assert "packed bf16 does not work here" in caplog.text
+
+
+def taking(times: Mapping[int, float]) -> Pack:
+    """A way to multiply that takes so long for so many rows, to what fp32 takes."""
+
+    def multiply(states: torch.Tensor) -> torch.Tensor:
+        return states * times[max(1, states.shape[0])]
+
+    def pack_one(_weight: torch.Tensor, _bias: torch.Tensor | None) -> Product:
+        return multiply
+
+    return pack_one
+
+
+FAST = {1: 0.3, 16: 0.4, 64: 0.5}
+GOOD_FOR_FEW = {1: 0.2, 16: 0.5, 64: 1.6}
+SLOW = {1: 1.2, 16: 1.1, 64: 1.0}
+
+
+@pytest.mark.usefixtures("measured_anew")
+@pytest.mark.parametrize(
+    ("onednn", "compiled", "chosen"),
+    [
+        (FAST, FAST, "by_compiled"),
+        (FAST, GOOD_FOR_FEW, "by_onednn"),
+        (SLOW, FAST, "by_compiled"),
+        (SLOW, SLOW, None),
+        (FAST, None, "by_onednn"),
+        (None, GOOD_FOR_FEW, "by_compiled"),
+        (None, SLOW, None),
+    ],
+)
+def test_what_takes_the_least_for_few_rows_and_many_multiplies(
+    onednn: Mapping[int, float] | None,
+    compiled: Mapping[int, float] | None,
+    chosen: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, times in (("by_onednn", onednn), ("by_compiled", compiled)):
+        monkeypatch.setattr(kernels, name, missing if times is None else taking(times))
+
+    def told(plain: Callable[[], object], *others: Callable[[], torch.Tensor]) -> list[float]:
+        # The way multiplies by what it takes.
+        return [1.0, *(float((other() / other.args[0]).nanmean()) for other in others)]  # pyright: ignore[reportFunctionMemberAccess]
+
+    monkeypatch.setattr(kernels, "_shortest_s", told)
+    found = kernels.fastest_bf16()
+    assert found is (None if chosen is None else getattr(kernels, chosen))
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -20,5 +20,8 @@ def test_eight_bits_cost_less_than_one_percent_and_four_less_than_ten(tmp_path: 
     assert 0 < whole < 5
     assert abs(found["float32, 8 bits"] / whole - 1) < 0.01
     assert abs(found["bfloat16, 8 bits"] / whole - 1) < 0.02
+    for dtype in ("float32", "bfloat16"):
+        assert abs(found[f"{dtype}, 8 bits and states of 8 bits"] / whole - 1) < 0.02
+        assert found[f"{dtype}, 8 bits and states of 8 bits"] != found[f"{dtype}, 8 bits"]
     assert found["float32, 4 bits"] != found["float32, 8 bits"]
     assert abs(found["float32, 4 bits"] / whole - 1) < 0.1
