@@ -7,6 +7,7 @@ there, and a run that was interrupted goes on where it stopped.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print tables. Returns the exit code."""
     given = _parser().parse_args(arguments)
     console = Console()
+    # The ways' own programs read it.
+    os.environ["BENCH_STAGGER_S"] = str(given.stagger)
     results = Results(given.results)
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -116,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"`all`, or with commas between: {', '.join(WAYS)}",
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each way")
+    parser.add_argument(
+        "--stagger", type=float, default=0.01, help="seconds between two arrivals, 0.01 if not said"
+    )
     parser.add_argument("--scenarios", action="store_true", help="growing chats, crowds, loading")
     parser.add_argument("--results", type=Path, help="keep what was measured in this file")
     parser.add_argument("--weights", type=Path, help="keep random weights in this folder")

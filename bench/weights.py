@@ -2,24 +2,23 @@
 
 The formats take turns, so that all of them see the same machine. The fastest of many short rounds
 is shown, because on a busy machine the others measure its neighbours, and beside it the ratio to
-packed bf16, the fastest format with whole weights. The error is the difference of the
+bf16 as oneDNN packs it. The error is the difference of the
 outputs to those of 32 bits, as a share of their norm, with normally distributed weights.
 """
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# torch's kernels are private and untyped.
 
 import argparse
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
 
 import torch
 from torch import nn
 
+from bot.engine.byte_states import ByteProduct
+from bot.engine.kernels import by_compiled, by_onednn
 from bot.engine.quantization import Int4Linear, Int8Linear
 
 ROWS = (1, 4, 16, 64, 256)
-BASE = "bf16, packed"
+BASE = "bf16, oneDNN"
 ROUNDS = 100
 
 Multiply = Callable[[torch.Tensor], torch.Tensor]
@@ -30,17 +29,14 @@ def formats(layer: nn.Linear) -> Mapping[str, tuple[Multiply, torch.dtype]]:
     whole = nn.Linear(layer.in_features, layer.out_features, bias=False, dtype=torch.bfloat16)
     with torch.no_grad():
         whole.weight.copy_(layer.weight)
-    operations = cast("Any", torch.ops.mkldnn)
-    packed = operations._reorder_linear_weight(whole.weight.detach(), ROWS[0])
-
-    def by_packed(rows: torch.Tensor) -> torch.Tensor:
-        return operations._linear_pointwise(rows, packed, None, "none", [], "")
-
+    weight = whole.weight.detach()
     return {
         "fp32": (layer, torch.float32),
         "bf16, plain": (whole, torch.bfloat16),
-        BASE: (by_packed, torch.bfloat16),
+        BASE: (by_onednn(weight, None), torch.bfloat16),
+        "bf16, our own": (by_compiled(weight, None), torch.bfloat16),
         "8 bits": (Int8Linear(whole), torch.bfloat16),
+        "8 bits, states too": (ByteProduct(weight, None), torch.bfloat16),
         "4 bits": (Int4Linear(whole), torch.bfloat16),
     }
 

@@ -4,14 +4,16 @@ Standard library only: other servers' environments import it too.
 """
 
 import math
+import os
 import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 ANSWER_TOKENS = 48
-STAGGER_S = 0.05
-"""Between the arrivals of two questions."""
+STAGGER_S = float(os.environ.get("BENCH_STAGGER_S", "0.01"))
+"""Between the arrivals of two questions: so little that small models have not answered the first
+when the last comes."""
 
 QUESTION = "tell me a little about the place where you live and what you like to do there"
 
