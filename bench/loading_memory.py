@@ -9,9 +9,11 @@ import sys
 import threading
 from pathlib import Path
 
+import torch
+
 from bench.checkpoints import make
 from bench.loaded import loaded
-from bot.engine.kernels import is_packed_bf16_faster
+from bot.engine.kernels import is_packed_faster
 from bot.engine.memory import return_freed_memory
 
 INTERVAL_S = 0.002
@@ -23,7 +25,8 @@ def main() -> None:
     name, folder, *rest = sys.argv[1:]
     weights = make(name, Path(folder))
     bits = next((int(word) for word in rest if word.isdigit()), None)
-    is_packed_bf16_faster()
+    for dtype in (torch.bfloat16, torch.float32):
+        is_packed_faster(dtype)
     return_freed_memory()
     before = own_bytes()
     highest, is_over = before, threading.Event()

@@ -1,6 +1,7 @@
-"""`python -m bench.weights`: what fewer bits a weight cost and gain, one layer at a time.
+"""`python -m bench.weights`: what fewer bits a weight cost and gain, in layers of one size.
 
-The formats take turns, so that all of them see the same machine. The fastest of many short rounds
+There are more layers than caches hold, as in a model: each is read from memory. The formats take
+turns, so that all of them see the same machine. The fastest of many short rounds
 is shown, because on a busy machine the others measure its neighbours, and beside it the ratio to
 bf16 as oneDNN packs it. The error is the difference of the
 outputs to those of 32 bits, as a share of their norm, with normally distributed weights.
@@ -8,7 +9,7 @@ outputs to those of 32 bits, as a share of their norm, with normally distributed
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -19,7 +20,8 @@ from bot.engine.quantization import Int4Linear, Int8Linear
 
 ROWS = (1, 4, 16, 64, 256)
 BASE = "bf16, oneDNN"
-ROUNDS = 100
+ROUNDS = 20
+LAYERS = 16
 
 Multiply = Callable[[torch.Tensor], torch.Tensor]
 
@@ -50,17 +52,18 @@ def error(multiply: Multiply, dtype: torch.dtype, layer: nn.Linear) -> float:
 
 
 def times_us(
-    ways: Mapping[str, tuple[Multiply, torch.dtype]], inputs: int, count: int
+    layers: Sequence[Mapping[str, tuple[Multiply, torch.dtype]]], inputs: int, count: int
 ) -> Mapping[str, float]:
-    """Microseconds for so many rows: the fastest round, the formats in turn."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    """Microseconds a layer for so many rows: the fastest round, the formats in turn."""
+    taken: dict[str, list[float]] = {name: [] for name in layers[0]}
     for _round in range(ROUNDS):
-        for name, (multiply, dtype) in ways.items():
+        for name, times in taken.items():
+            _multiply, dtype = layers[0][name]
             rows = torch.randn(count, inputs).to(dtype)
-            multiply(rows)
             began_s = time.perf_counter()
-            multiply(rows)
-            taken[name].append((time.perf_counter() - began_s) * 1e6)
+            for ways in layers:
+                ways[name][0](rows)
+            times.append((time.perf_counter() - began_s) * 1e6 / len(layers))
     return {name: min(values) for name, values in taken.items()}
 
 
@@ -69,21 +72,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.weights", description=__doc__)
     parser.add_argument("--outputs", type=int, default=3072)
     parser.add_argument("--inputs", type=int, default=1024)
+    parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with torch.inference_mode():
-        layer = nn.Linear(arguments.inputs, arguments.outputs, bias=False)
-        layer.weight.copy_(torch.randn_like(layer.weight) * arguments.inputs**-0.5)
-        ways = formats(layer)
+        layers: list[nn.Linear] = []
+        for _ in range(arguments.layers):
+            layers.append(nn.Linear(arguments.inputs, arguments.outputs, bias=False))
+            layers[-1].weight.copy_(torch.randn_like(layers[-1].weight) * arguments.inputs**-0.5)
+        ways = list(map(formats, layers))
         columns = [times_us(ways, arguments.inputs, count) for count in ROWS]
         print(f"| weights | {' | '.join(f'{count} rows' for count in ROWS)} | error |")
         print("|---" * (len(ROWS) + 2) + "|")
-        for name, (multiply, dtype) in ways.items():
+        for name, (multiply, dtype) in ways[0].items():
             cells = [
                 f"{column[name]:.0f} µs ({column[name] / column[BASE]:.2f})" for column in columns
             ]
-            print(f"| {name} | {' | '.join(cells)} | {error(multiply, dtype, layer):.4f} |")
+            print(f"| {name} | {' | '.join(cells)} | {error(multiply, dtype, layers[0]):.4f} |")
 
 
 if __name__ == "__main__":

@@ -75,9 +75,9 @@ def batch_for(checkpoint: Checkpoint) -> Batch:
     blueprint = checkpoint.blueprint
     if blueprint.config.model_type not in BATCHED_MODEL_TYPES or _scales_by_length(checkpoint):
         return OneByOne(checkpoint)
-    ways = [_padded]
+    ways = [by_modules]
     if blueprint.is_compiled:
-        ways.insert(0, _fused)
+        ways.insert(0, by_kernels)
     for make in ways:
         try:
             batch = make(checkpoint)
@@ -88,19 +88,19 @@ def batch_for(checkpoint: Checkpoint) -> Batch:
             raise
         except Exception as error:
             reason = f"{type(error).__name__} in the self-test"
-        instead = "answers one question at a time" if make is _padded else "does without kernels"
+        instead = "answers one question at a time" if make is by_modules else "does without kernels"
         logger.warning("%s %s: %s", blueprint.entry.name, instead, reason)
     return OneByOne(checkpoint)
 
 
-def _padded(checkpoint: Checkpoint) -> SlotBatch:
+def by_modules(checkpoint: Checkpoint) -> SlotBatch:
     """Through transformers' modules."""
     if checkpoint.blueprint.feed.kind is ModelKind.DECODER_ONLY:
         return CausalBatch(checkpoint, PaddedCausal)
     return EncoderDecoderBatch(checkpoint, PaddedEncoderDecoder)
 
 
-def _fused(checkpoint: Checkpoint) -> SlotBatch:
+def by_kernels(checkpoint: Checkpoint) -> SlotBatch:
     """Through compiled kernels."""
     # Imported here: they bring numba, which not every model is computed with.
     from bot.engine.fused_causal import FusedCausal

@@ -14,7 +14,7 @@ from transformers import AutoConfig, PretrainedConfig
 from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
 from bot.engine.families import FEEDS, FamilyFeed, ModelKind
-from bot.engine.kernels import is_packed_bf16_faster
+from bot.engine.kernels import is_packed_faster
 from bot.engine.prompt import Window
 from bot.engine.quantization import SCRATCH_BYTES, quantized_bytes
 from bot.engine.weights import DamagedCheckpoint, Weights, inspect_weights
@@ -90,14 +90,13 @@ class Blueprint:
     @property
     def packs(self) -> bool:
         """Whether its linear layers are laid out for this CPU."""
-        is_half = self.device.type == "cpu" and self.dtype is torch.bfloat16
-        return is_half and is_packed_bf16_faster()
+        return _is_packed(self.dtype, self.device)
 
     @property
     def is_compiled(self) -> bool:
         """Whether compiled kernels compute what stands between its products."""
         is_known = self.config.model_type in COMPILED_MODEL_TYPES
-        return is_known and self.device.type == "cpu" and not self.is_exact
+        return is_known and self.device.type == "cpu"
 
     @property
     def takes_bytes(self) -> bool:
@@ -139,7 +138,7 @@ def choose_dtype(weights: Weights, device: torch.device, *, exact: bool) -> torc
         return torch.float32
     if device.type != "cpu":
         return stored
-    if is_packed_bf16_faster():
+    if is_packed_faster(torch.bfloat16):
         return torch.bfloat16
     is_small = stored is torch.float32 or weights.elements * 4 <= SMALL_BYTES
     return torch.float32 if is_small else torch.bfloat16
@@ -196,11 +195,15 @@ def _weight_bytes(
         whole = quantized_bytes(config, elements, dtype.itemsize, entry.weight_bits)
     else:
         whole = elements * dtype.itemsize
-    is_packed = device.type == "cpu" and dtype is torch.bfloat16 and is_packed_bf16_faster()
-    if not is_packed or not getattr(config, "tie_word_embeddings", True):
+    if not _is_packed(dtype, device) or not getattr(config, "tie_word_embeddings", True):
         return whole
     rows = _int_or_none(config, "vocab_size") or 0
     return whole + rows * (_int_or_none(config, "hidden_size") or 0) * dtype.itemsize
+
+
+def _is_packed(dtype: torch.dtype, device: torch.device) -> bool:
+    is_known = device.type == "cpu" and dtype in (torch.bfloat16, torch.float32)
+    return is_known and is_packed_faster(dtype)
 
 
 def gguf_arguments(weights: Weights) -> dict[str, str]:

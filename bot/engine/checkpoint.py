@@ -93,7 +93,9 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
     half = 0.5 if is_packing else 1.0
     model = _load_model(blueprint, lambda fraction: on_piece(fraction * half))
     kernel = blueprint.kernel
-    if is_packing and pack(model, lambda fraction: on_piece(half + fraction * half)):
+    if is_packing and pack(
+        model, blueprint.dtype, lambda fraction: on_piece(half + fraction * half)
+    ):
         kernel = f"packed {kernel}"
     embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
     if tokenizer.size > embeddings.num_embeddings:

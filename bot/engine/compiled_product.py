@@ -34,7 +34,6 @@ from bot.engine.compiled_threads import fork, parallel_entry, take
 from bot.engine.compiled_tile import (
     ARITHMETICS,
     VECTORS,
-    WIDENED,
     Arithmetic,
     Numbers,
     arithmetic_for,
@@ -50,6 +49,9 @@ _SHARES = 4
 
 _DISTANCE = 4096
 """So many bytes ahead of what is multiplied are weights fetched."""
+
+_UNIT = 4
+"""Bytes of what a step takes of an output, but for weights that are widened."""
 
 _MIDDLE = 128
 """What makes a weight a byte without a sign."""
@@ -96,18 +98,23 @@ class CompiledProduct(ABC):
     def _laid_out(self, weight: torch.Tensor) -> torch.Tensor:
         """[blocks, steps, outputs of a block, inputs of a step]; missing outputs are zeros."""
         each, block = self._arithmetic.inputs, self._arithmetic.block
-        missing = self._blocks * block - self._outputs
-        if missing:
-            weight = torch.cat([weight, weight.new_zeros((missing, self._inputs))])
-        return weight.view(self._blocks, block, -1, each).transpose(1, 2).contiguous()
+        steps = self._inputs // each
+        laid = weight.new_empty((self._blocks, steps, block, each))
+        # What a step takes of an output moves as one number.
+        unit = np.int32 if each * weight.itemsize == _UNIT else np.int16
+        given, out = (
+            tensor.view(torch.uint8).numpy().view(unit) for tensor in (weight.contiguous(), laid)
+        )
+        _lay_out(given, out.reshape(self._blocks, steps, block))
+        return laid
 
     def _padded(self, values: Floats) -> Floats:
         missing = self._blocks * self._arithmetic.block - self._outputs
         return np.concatenate([values, np.zeros(missing, np.float32)]) if missing else values
 
 
-class Bf16Product(CompiledProduct):
-    """Weights as they are."""
+class FloatProduct(CompiledProduct):
+    """Weights as they are, in bf16 or fp32, and states like them."""
 
     def __init__(
         self,
@@ -115,14 +122,15 @@ class Bf16Product(CompiledProduct):
         bias: torch.Tensor | None,
         arithmetic: Arithmetic | None = None,
     ) -> None:
-        arithmetic = arithmetic or arithmetic_for(Numbers.BF16)
+        is_half = weight.dtype is torch.bfloat16
+        arithmetic = arithmetic or arithmetic_for(Numbers.BF16 if is_half else Numbers.FP32)
         super().__init__(weight, bias, arithmetic)
         self._weights = self._laid_out(weight)
-        self._work = _work(arithmetic, np.uint16)
+        self._work = _work(arithmetic, np.uint16 if is_half else np.float32)
 
     @override
     def _multiply(self, rows: torch.Tensor, out: torch.Tensor) -> None:
-        states = rows.float() if self._arithmetic is WIDENED else rows
+        states = rows.float() if self._arithmetic.takes_fp32 else rows
         _share(
             parallel_entry(), self._work.address, torch.get_num_threads(),
             self._arithmetic.tiles[-1], states.data_ptr(), self._inputs * states.itemsize,
@@ -142,8 +150,8 @@ class Int8Product(CompiledProduct):
         arithmetic: Arithmetic | None = None,
     ) -> None:
         super().__init__(whole, bias, arithmetic or arithmetic_for(Numbers.INT8))
-        shifted = (whole.to(torch.int16) + _MIDDLE).to(torch.uint8)
-        self._weights = self._laid_out(shifted)
+        # The highest bit turned over: 128 more.
+        self._weights = self._laid_out(whole.view(torch.uint8) ^ _MIDDLE)
         self._scales = self._padded(numbers(scale))
 
     @property
@@ -151,7 +159,7 @@ class Int8Product(CompiledProduct):
         """The weights as they were given."""
         block = self._arithmetic.block
         rows = self._weights.transpose(1, 2).reshape(self._blocks * block, self._inputs)
-        return (rows[: self._outputs].to(torch.int16) - _MIDDLE).to(torch.int8)
+        return (rows[: self._outputs] ^ _MIDDLE).view(torch.int8)
 
     @override
     def _multiply(self, rows: torch.Tensor, out: torch.Tensor) -> None:
@@ -169,6 +177,18 @@ class Int8Product(CompiledProduct):
             self._inputs // self._arithmetic.inputs, self._weights.data_ptr(), self._blocks,
             self._bias, self._scales, scales, sums, out.data_ptr(),
         )  # fmt: skip
+
+
+@compiled
+def _lay_out(weights, out):
+    """Weights [outputs, steps] into blocks [blocks, steps, outputs of a block]."""
+    outputs = weights.shape[0]
+    blocks, steps, block = out.shape
+    for own in range(blocks):
+        for step in range(steps):
+            for i in range(block):
+                row = own * block + i
+                out[own, step, i] = weights[row, step] if row < outputs else 0
 
 
 @compiled

@@ -18,7 +18,9 @@ from typing_extensions import override
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _F32 = ir.FloatType()
-_FLAGS = ("contract", "reassoc", "nsz")
+_FUSED = ("contract",)
+"""Products may be fused with sums. These stay in order, so that a row's sums are the same whichever
+rows are beside it."""
 
 OTHER_PROCESSOR = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 """Variables that have numba compile for another processor than this one."""
@@ -33,6 +35,7 @@ VECTORS = 2
 class Numbers(Enum):
     """What weights are kept as."""
 
+    FP32 = "fp32"
     BF16 = "bf16"
     INT8 = "int8"
 
@@ -61,7 +64,12 @@ class Arithmetic:
     @property
     def step_bytes(self) -> int:
         """What a vector's weights take for a step."""
-        return self.lanes * self.inputs * (1 if self.numbers is Numbers.INT8 else 2)
+        return self.lanes * self.inputs * _BYTES[self.numbers]
+
+    @property
+    def takes_fp32(self) -> bool:
+        """Whether states are given in fp32: one of them is what is spread for a step."""
+        return self.inputs == 1
 
     @property
     def is_here(self) -> bool:
@@ -76,8 +84,11 @@ PAIRS = Arithmetic("pairs", Numbers.BF16, 16, 2, (1, 2, 4, 8), frozenset({"avx51
 """VDPBF16PS: sixteen sums of two products."""
 
 WIDENED = Arithmetic("widened", Numbers.BF16, 8, 1, (1, 2, 4), frozenset({"avx2", "fma"}))
-"""Weights become fp32 in a register, for processors without bf16: half the memory is read. States
-are given in fp32."""
+"""Weights become fp32 in a register, for processors without bf16: half the memory is read."""
+
+WHOLE = Arithmetic("whole", Numbers.FP32, 16, 1, (1, 2, 4, 8), frozenset({"avx512f"}))
+SHORT_WHOLE = Arithmetic("short whole", Numbers.FP32, 8, 1, (1, 2, 4), frozenset({"avx2", "fma"}))
+"""Fused products and sums of fp32, sixteen or eight at a time."""
 
 BYTES = Arithmetic("bytes", Numbers.INT8, 16, 4, (1, 2, 4, 8), frozenset({"avx512vnni"}))
 """VPDPBUSD: sixteen sums of four products of a byte without a sign and one with it."""
@@ -85,8 +96,10 @@ BYTES = Arithmetic("bytes", Numbers.INT8, 16, 4, (1, 2, 4, 8), frozenset({"avx51
 SHORT_BYTES = Arithmetic("short bytes", Numbers.INT8, 8, 4, (1, 2, 4), frozenset({"avxvnni"}))
 """The same in vectors of eight, for processors without AVX-512."""
 
-ARITHMETICS = (PAIRS, WIDENED, BYTES, SHORT_BYTES)
+ARITHMETICS = (PAIRS, WIDENED, WHOLE, SHORT_WHOLE, BYTES, SHORT_BYTES)
 """All of them; of those for the same numbers the faster one first."""
+
+_BYTES = {Numbers.FP32: 4, Numbers.BF16: 2, Numbers.INT8: 1}
 
 _STATE_BYTES = 4
 """What a row's states take for a step."""
@@ -138,7 +151,7 @@ def _loop(builder, arithmetic, rows, args):
     meanwhile `pace` bytes a step are fetched from memory, beginning at `ahead`.
     """
     states, stride, last, weights, steps, ahead, pace, sums = args
-    vector = ir.VectorType(_F32 if arithmetic.numbers is Numbers.BF16 else _I32, arithmetic.lanes)
+    vector = ir.VectorType(_I32 if arithmetic.numbers is Numbers.INT8 else _F32, arithmetic.lanes)
     begins = []
     for row in range(rows):
         is_there = builder.icmp_signed("<", _I64(row), last)
@@ -190,7 +203,8 @@ def _weights(builder, arithmetic, address, offset):
     """A vector of weights, as what the instruction wants."""
     place = builder.add(address, _I64(offset))
     if arithmetic is not WIDENED:
-        whole = ir.VectorType(_I32, arithmetic.lanes)
+        number = _F32 if arithmetic.numbers is Numbers.FP32 else _I32
+        whole = ir.VectorType(number, arithmetic.lanes)
         return builder.load(builder.inttoptr(place, whole.as_pointer()), align=4)
     halves = ir.VectorType(_I16, arithmetic.lanes)
     loaded = builder.load(builder.inttoptr(place, halves.as_pointer()), align=2)
@@ -202,7 +216,7 @@ def _weights(builder, arithmetic, address, offset):
 
 def _spread(builder, arithmetic, address):
     """A step's states of one row, in every lane."""
-    kind = _F32 if arithmetic is WIDENED else _I32
+    kind = _F32 if arithmetic.takes_fp32 else _I32
     value = builder.load(builder.inttoptr(address, kind.as_pointer()), align=2)
     return _in_all(builder, value, arithmetic.lanes)
 
@@ -218,9 +232,9 @@ def _in_all(builder, value, lanes):
 def _added(builder, arithmetic, sums, weights, states):
     """The sums with a step's products added."""
     lanes = arithmetic.lanes
-    if arithmetic is WIDENED:
-        product = builder.fmul(weights, states, flags=_FLAGS)
-        return builder.fadd(product, sums, flags=_FLAGS)
+    if arithmetic.takes_fp32:
+        product = builder.fmul(weights, states, flags=_FUSED)
+        return builder.fadd(product, sums, flags=_FUSED)
     if arithmetic.numbers is Numbers.BF16:
         given = ir.VectorType(_BFloat(), 2 * lanes)
         name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}"

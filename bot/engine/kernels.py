@@ -1,9 +1,9 @@
 """Kernels: linear layers in the form that this machine multiplies fastest.
 
-In bf16 that is oneDNN's prepacked weights, whose matrix instructions take about the same time for
-sixteen rows as for one, or, on CPUs without those, our own compiled product. The packing calls are
-private to torch: whatever packs is tested on every shape when a model is loaded, and what fails
-stays as it was.
+In fp32 that is our own compiled product. In bf16 it is oneDNN's prepacked weights, whose matrix
+instructions take about the same time for sixteen rows as for one, or, on CPUs without those, our
+own again. The packing calls are private to torch: whatever packs is tested on every shape when a
+model is loaded, and what fails stays as it was.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -23,7 +23,7 @@ from bot.engine.memory import trim
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 0.02
+TOLERANCE = {torch.bfloat16: 0.02, torch.float32: 1e-4}
 """Largest difference to the plain product, as a share of its largest value: bf16 has 8 bits."""
 
 NO_KERNEL = (RuntimeError, NotImplementedError, AttributeError)
@@ -116,13 +116,13 @@ class PackedPart(nn.Module):
         return self.whole.between(self.first, self.first + self.out_features, states)
 
 
-def pack(model: nn.Module, on_piece: Callable[[float], None]) -> bool:
-    """Replace a model's bf16 linear layers by packed ones; whether it was done.
+def pack(model: nn.Module, dtype: torch.dtype, on_piece: Callable[[float], None]) -> bool:
+    """Replace a model's linear layers of a precision by packed ones; whether it was done.
 
     All or none: every shape is compared with the plain product first.
     """
-    pack_one = fastest_bf16() or by_onednn
-    found = grouped(model, lambda layer: layer.weight.dtype is torch.bfloat16)
+    pack_one = fastest(dtype) or by_onednn
+    found = grouped(model, lambda layer: layer.weight.dtype is dtype)
     shapes = by_shape(found)
     if not found or not all(_agrees(pack_one, layers) for layers in shapes):
         return False
@@ -148,27 +148,30 @@ def joined(layers: Sequence[nn.Module]) -> Product:
     return lambda states: torch.cat([layer.forward(states) for layer in layers], dim=-1)
 
 
-def is_packed_bf16_faster() -> bool:
-    """Whether this machine multiplies bf16 faster than fp32, in one form or another."""
-    return fastest_bf16() is not None
+def is_packed_faster(dtype: torch.dtype) -> bool:
+    """Whether this machine multiplies packed weights of a precision faster than plain fp32."""
+    return fastest(dtype) is not None
 
 
 @cache
-def fastest_bf16() -> Pack | None:
-    """How this machine multiplies bf16 fastest: measured once a process; None where fp32 is faster.
+def fastest(dtype: torch.dtype) -> Pack | None:
+    """How this machine multiplies in a precision fastest, measured once a process; None where plain
+    fp32 is faster.
 
     With one thread, in turn, and the best of many: so that it holds on a busy machine too.
     """
     weight = torch.randn(PROBE_SHAPE, generator=torch.Generator().manual_seed(1))
-    ways = {pack: _tried(pack, weight) for pack in (by_onednn, by_compiled)}
-    products = {pack: product for pack, product in ways.items() if product is not None}
+    ways = (by_onednn, by_compiled) if dtype is torch.bfloat16 else (by_compiled,)
+    tried = {pack: _tried(pack, weight.to(dtype)) for pack in ways}
+    products = {pack: product for pack, product in tried.items() if product is not None}
     if not products:
-        logger.warning("packed bf16 does not work here")
+        logger.warning("packed %s does not work here", str(dtype).removeprefix("torch."))
+        return None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            plain, *taken = _shares(weight, [*products.values()])
+            plain, *taken = _shares(weight, dtype, [*products.values()])
     finally:
         torch.set_num_threads(threads)
     shares = dict(zip(products, taken, strict=True))
@@ -194,32 +197,34 @@ def by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
 def by_compiled(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
     """Weights as our own kernel wants them."""
     # Imported here: it brings numba.
-    from bot.engine.compiled_product import Bf16Product
+    from bot.engine.compiled_product import FloatProduct
 
-    return Bf16Product(weight, bias)
+    return FloatProduct(weight, bias)
 
 
 def _tried(pack: Pack, weight: torch.Tensor) -> Product | None:
     """A product that works here."""
     try:
         with torch.inference_mode():
-            product = pack(weight.to(torch.bfloat16), None)
-            product(weight.new_zeros((1, weight.shape[1]), dtype=torch.bfloat16))
+            product = pack(weight, None)
+            product(weight.new_zeros((1, weight.shape[1])))
     except NO_KERNEL as error:
         logger.info("%s does not work here: %s", pack.__name__, type(error).__name__)
         return None
     return product
 
 
-def _shares(weight: torch.Tensor, products: Sequence[Product]) -> Sequence[float]:
+def _shares(
+    weight: torch.Tensor, dtype: torch.dtype, products: Sequence[Product]
+) -> Sequence[float]:
     """What fp32 and each product takes for a few rows and for many, to what fp32 takes, summed."""
     sums = [0.0] * (len(products) + 1)
     for rows in PROBE_ROWS:
         states = torch.randn((rows, weight.shape[1]))
-        halves = states.to(torch.bfloat16)
+        given = states.to(dtype)
         plain, *others = _shortest_s(
             lambda states=states: functional.linear(states, weight),
-            *(partial(product, halves) for product in products),
+            *(partial(product, given) for product in products),
         )
         for index, taken in enumerate((plain, *others)):
             sums[index] += taken / plain
@@ -281,19 +286,19 @@ def _shape(layers: Sequence[nn.Linear]) -> tuple[object, ...]:
 
 
 def _agrees(pack_one: Pack, layers: Sequence[nn.Linear]) -> bool:
-    inputs = layers[0].in_features
-    states = torch.linspace(-1, 1, 3 * inputs).to(torch.bfloat16).view(3, inputs)
+    inputs, dtype = layers[0].in_features, layers[0].weight.dtype
+    states = torch.linspace(-1, 1, 3 * inputs).to(dtype).view(3, inputs)
     try:
         with torch.inference_mode():
             expected = torch.cat([layer(states) for layer in layers], dim=-1).float()
             given = PackedLinear(pack_one, *layers)(states).float()
     except NO_KERNEL as error:
-        logger.warning("plain bf16 instead of packed: %s", type(error).__name__)
+        logger.warning("plain layers instead of packed: %s", type(error).__name__)
         return False
     worst = float((expected - given).abs().max())
-    if worst <= TOLERANCE * float(expected.abs().max()):
+    if worst <= TOLERANCE[dtype] * float(expected.abs().max()):
         return True
-    logger.warning("plain bf16 instead of packed: %s differs", tuple(layers[0].weight.shape))
+    logger.warning("plain layers instead of packed: %s differs", tuple(layers[0].weight.shape))
     return False
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from bot.engine.blueprint import Blueprint
+from bot.engine.byte_states import multiplies_bytes
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.prefixes import Prefix
@@ -31,7 +32,9 @@ def pass_tokens(blueprint: Blueprint) -> int:
     never where rows must be exact: sums of several tokens differ in their last digits.
     """
     is_flat = blueprint.device.type != "cpu" or blueprint.packs
-    is_free = is_flat and not blueprint.is_exact and blueprint.entry.weight_bits is None
+    is_whole = blueprint.entry.weight_bits is None
+    is_free = is_flat and not blueprint.is_exact
+    is_free = is_free and (is_whole or (blueprint.takes_bytes and multiplies_bytes()))
     return PASS_TOKENS if is_free else 1
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 
-from bot.engine.batch import batch_for
+from bot.engine.batch import batch_for, by_modules
 from bot.engine.blueprint import COMPILED_MODEL_TYPES, read_blueprint
 from bot.engine.causal_batch import CausalBatch
 from bot.engine.checkpoint import Checkpoint, load_checkpoint
@@ -23,6 +23,7 @@ from bot.engine.padded_causal import PaddedCausal
 from bot.engine.self_test import agrees_with_single_rows
 from bot.engine.slot_batch import SlotBatch
 from tests.checkpoints import TINY
+from tests.engine.engines import packed
 
 SMALL = {
     "hidden_size": 64,
@@ -92,8 +93,9 @@ def test_rows_see_no_further_than_their_architectures_window(
 ) -> None:
     options = WINDOW[model_type]
     checkpoint = checkpoint_of(model_type, options, checkpoints["smollm"], tmp_path / "model")
-    batch = batch_for(checkpoint)
+    batch = by_modules(checkpoint)
     assert isinstance(batch, CausalBatch)
+    assert agrees_with_single_rows(checkpoint, batch)
     # The test can fail: without the window it does.
     forward = batch._pass  # pyright: ignore[reportPrivateUsage]
     assert isinstance(forward, PaddedCausal)
@@ -108,7 +110,7 @@ def test_compiled_kernels_see_no_further_than_their_architectures_window(
     monkeypatch: pytest.MonkeyPatch,
     model_type: str,
 ) -> None:
-    monkeypatch.setattr("bot.engine.blueprint.is_packed_bf16_faster", lambda: False)
+    monkeypatch.setattr("bot.engine.blueprint.is_packed_faster", packed(if_any=False))
     smollm, options = checkpoints["smollm"], WINDOW.get(model_type, {})
     checkpoint = checkpoint_of(model_type, options, smollm, tmp_path / "model", exact=False)
     batch = batch_for(checkpoint)
@@ -142,6 +144,7 @@ def test_a_model_that_disagrees_with_its_batch_answers_one_question_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr("bot.engine.blueprint.COMPILED_MODEL_TYPES", frozenset[str]())
     checkpoint = checkpoint_of("llama", {}, checkpoints["smollm"], tmp_path / "model")
     monkeypatch.setattr(
         "bot.engine.slot_cache.Pass.position_ids", property(lambda self: self.positions * 0)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bot.engine.compiled_product import Bf16Product, Int8Product
-from bot.engine.compiled_tile import ARITHMETICS, Arithmetic, Numbers, arithmetic_for
+from bot.engine.compiled_product import FloatProduct, Int8Product
+from bot.engine.compiled_tile import ARITHMETICS, BYTES, Arithmetic, Numbers, arithmetic_for
 
+FP32 = [each for each in ARITHMETICS if each.numbers is Numbers.FP32 and each.is_here]
 BF16 = [each for each in ARITHMETICS if each.numbers is Numbers.BF16 and each.is_here]
 INT8 = [each for each in ARITHMETICS if each.numbers is Numbers.INT8 and each.is_here]
 INPUTS = 40
@@ -34,23 +35,38 @@ def name(arithmetic: Arithmetic) -> str:
     return arithmetic.name
 
 
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 0.01}
+
+
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("arithmetic", BF16, ids=name)
+@pytest.mark.parametrize("arithmetic", [*FP32, *BF16], ids=name)
 @pytest.mark.parametrize("outputs", [1, 32, 50, 300])
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 9, 21])
 @pytest.mark.parametrize("has_bias", [False, True])
-def test_bf16(arithmetic: Arithmetic, outputs: int, rows: int, has_bias: bool) -> None:
-    weight, states = (
-        each.to(torch.bfloat16) for each in (drawn(outputs, INPUTS), drawn(rows, INPUTS))
-    )
-    bias = drawn(outputs).to(torch.bfloat16) if has_bias else None
+def test_fp32_and_bf16(arithmetic: Arithmetic, outputs: int, rows: int, has_bias: bool) -> None:
+    dtype = torch.bfloat16 if arithmetic.numbers is Numbers.BF16 else torch.float32
+    weight, states = (drawn(count, INPUTS).to(dtype) for count in (outputs, rows))
+    bias = drawn(outputs).to(dtype) if has_bias else None
     expected = torch.nn.functional.linear(
-        states.float(), weight.float(), None if bias is None else bias.float()
+        states.double(), weight.double(), None if bias is None else bias.double()
     )
     with torch.inference_mode():
-        found = Bf16Product(weight, bias, arithmetic)(states)
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), expected, rtol=0.01, atol=0.01)
+        found = FloatProduct(weight, bias, arithmetic)(states)
+    assert found.dtype == dtype
+    tolerance = TOLERANCE[dtype]
+    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("arithmetic", [*FP32, *BF16], ids=name)
+def test_a_row_is_what_it_is_alone(arithmetic: Arithmetic) -> None:
+    """To the last bit: sums are in the same order whichever rows are beside it."""
+    dtype = torch.bfloat16 if arithmetic.numbers is Numbers.BF16 else torch.float32
+    product = FloatProduct(drawn(70, INPUTS).to(dtype), None, arithmetic)
+    states = drawn(17, INPUTS, seed=2).to(dtype)
+    with torch.inference_mode():
+        alone = torch.cat([product(row[None]) for row in states])
+        for count in (2, 3, 6, 9, 17):
+            assert torch.equal(product(states[:count]), alone[:count])
 
 
 @pytest.mark.usefixtures("threads")
@@ -109,7 +125,7 @@ def test_whole_weights_can_be_had_back(arithmetic: Arithmetic) -> None:
 @pytest.mark.parametrize("arithmetic", BF16, ids=name)
 def test_states_of_any_form_are_taken(arithmetic: Arithmetic) -> None:
     weight = drawn(32, INPUTS).to(torch.bfloat16)
-    product = Bf16Product(weight, None, arithmetic)
+    product = FloatProduct(weight, None, arithmetic)
     states = drawn(INPUTS, 6).to(torch.bfloat16).T
     with torch.inference_mode():
         assert torch.equal(product(states), product(states.contiguous()))
@@ -119,7 +135,7 @@ def test_states_of_any_form_are_taken(arithmetic: Arithmetic) -> None:
 
 def test_inputs_that_do_not_divide_are_refused() -> None:
     with pytest.raises(NotImplementedError, match="7 inputs"):
-        Int8Product(torch.ones(32, 7, dtype=torch.int8), torch.ones(32), None, ARITHMETICS[2])
+        Int8Product(torch.ones(32, 7, dtype=torch.int8), torch.ones(32), None, BYTES)
 
 
 def test_a_processor_is_not_asked_for_what_it_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +150,9 @@ def test_a_processor_is_not_asked_for_what_it_has_not(monkeypatch: pytest.Monkey
 def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
     script = (
         "import torch\n"
-        "from bot.engine.compiled_product import Bf16Product\n"
+        "from bot.engine.compiled_product import FloatProduct\n"
         "weight = torch.ones(32, 40, dtype=torch.bfloat16)\n"
-        "assert Bf16Product(weight, None)(weight[:3])[0, 0] == 40\n"
+        "assert FloatProduct(weight, None)(weight[:3])[0, 0] == 40\n"
     )
     kept: list[set[Path]] = []
     for _process in range(2):

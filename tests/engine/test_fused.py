@@ -3,7 +3,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
@@ -25,7 +24,7 @@ from bot.engine.self_test import TOLERANCE
 from bot.engine.slot_batch import SlotBatch
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY
-from tests.engine.engines import folder_of
+from tests.engine.engines import folder_of, packed
 
 GREEDY = SamplingParameters(temperature=0, max_tokens=200)
 NAMES = sorted(TINY)
@@ -34,7 +33,7 @@ NAMES = sorted(TINY)
 def checkpoint_of(
     entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch, *, packs: bool
 ) -> Checkpoint:
-    monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: packs)
+    monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=packs))
     entry = entries[name]
     blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=False)
     return load_checkpoint(blueprint, lambda _share: None)
@@ -80,8 +79,6 @@ def test_every_architecture_that_has_kernels_is_computed_with_them(
     checkpoint = checkpoint_of(entries, name, monkeypatch, packs=packs)
     assert checkpoint.blueprint.config.model_type in COMPILED_MODEL_TYPES
     assert is_fused(batch_for(checkpoint))
-    exact = replace(checkpoint, blueprint=replace(checkpoint.blueprint, is_exact=True))
-    assert not is_fused(batch_for(exact))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,8 +2,8 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # `generate` is untyped.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +13,7 @@ import torch
 
 from bot.conversation import Role, Turn
 from bot.engine.base import GenerationRequest, SamplingParameters
-from bot.engine.batch import Batch, batch_for
+from bot.engine.batch import Batch, batch_for, by_modules
 from bot.engine.blueprint import read_blueprint
 from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
@@ -40,12 +40,29 @@ class Loaded:
     def __init__(self, entries: Mapping[str, ModelEntry]) -> None:
         self._entries = entries
         self.checkpoint = cache(self._load)
+        self.reference = cache(self._load_plain)
 
     def _load(self, name: str) -> Checkpoint:
         entry = self._entries[name]
         assert entry.folder is not None
         blueprint = read_blueprint(entry, entry.folder, torch.device("cpu"), exact=True)
         return load_checkpoint(blueprint, lambda _fraction: None)
+
+    def _load_plain(self, name: str) -> Checkpoint:
+        """With transformers' own layers and products."""
+        checkpoint = self.checkpoint(name)
+        model = type(checkpoint.model).from_pretrained(
+            checkpoint.blueprint.folder, dtype=torch.float32
+        )
+        return replace(checkpoint, model=cast("Any", model).eval())
+
+
+WAYS: Mapping[str, Callable[[Checkpoint], Batch]] = {
+    "kernels": batch_for,
+    "modules": by_modules,
+    "one by one": OneByOne,
+}
+"""How rows go through a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +131,20 @@ def test_rows_of_the_known_families_go_through_their_model_together(
 
 
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize("way", WAYS)
 def test_greedy_tokens_and_every_steps_logits_are_those_of_generate(
-    loaded: Loaded, name: str, one_by_one: bool
+    loaded: Loaded, name: str, way: str
 ) -> None:
     checkpoint = loaded.checkpoint(name)
-    batch = OneByOne(checkpoint) if one_by_one else batch_for(checkpoint)
+    batch = WAYS[way](checkpoint)
     ties = 0
     for text in PROMPTS[:10]:
         request = request_for(name, text)
-        mine, reference = ours(checkpoint, request, batch), theirs(checkpoint, request)
+        mine, reference = ours(checkpoint, request, batch), theirs(loaded.reference(name), request)
         for step, (token, expected) in enumerate(zip(mine.tokens, reference.tokens, strict=True)):
+            # Sums in another order: weights drawn wide make more of it than usual ones.
             torch.testing.assert_close(
-                mine.logits[step], reference.logits[step], atol=2e-3, rtol=1e-3
+                mine.logits[step], reference.logits[step], atol=5e-3, rtol=1e-3
             )
             if token != expected:
                 assert is_tie(reference.logits[step])
@@ -143,7 +161,9 @@ def test_penalised_greedy_tokens_are_those_of_generate(loaded: Loaded, name: str
     )
     for text in PROMPTS[:6]:
         request = request_for(name, text, sampling)
-        reference = theirs(checkpoint, request, repetition_penalty=1.3, no_repeat_ngram_size=2)
+        reference = theirs(
+            loaded.reference(name), request, repetition_penalty=1.3, no_repeat_ngram_size=2
+        )
         assert ours(checkpoint, request).tokens == reference.tokens
 
 
@@ -163,20 +183,20 @@ async def test_the_streamed_answer_is_the_decoding_of_generates_tokens(
     checkpoint = loaded.checkpoint(name)
     for text in PROMPTS[:4]:
         request = request_for(name, text)
-        tokens = [token for token in theirs(checkpoint, request).tokens if token >= 0]
+        tokens = [token for token in theirs(loaded.reference(name), request).tokens if token >= 0]
         answer = await read(engine, request)
         assert answer.text == checkpoint.tokenizer.decode(tokens).lstrip()
         assert answer.finished.usage.generated_tokens == len(tokens)
 
 
 @pytest.mark.parametrize("name", ["llama", "smollm", "qwen3"])
-@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_prompt_fed_in_chunks_gives_the_logits_of_one_fed_whole(
-    loaded: Loaded, name: str, one_by_one: bool, monkeypatch: pytest.MonkeyPatch
+    loaded: Loaded, name: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = loaded.checkpoint(name)
     request = request_for(name, " ".join(PROMPTS[:3]))
-    make = OneByOne if one_by_one else batch_for
+    make = WAYS[way]
     whole = ours(checkpoint, request, make(checkpoint))
     monkeypatch.setattr("bot.engine.one_by_one.PREFILL_CHUNK", 7)
     monkeypatch.setattr("bot.engine.causal_batch.ALONE_CHUNK", 7)
@@ -187,12 +207,10 @@ def test_a_prompt_fed_in_chunks_gives_the_logits_of_one_fed_whole(
 
 
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.parametrize("one_by_one", [False, True])
-def test_a_forked_row_goes_on_as_if_it_were_alone(
-    loaded: Loaded, name: str, one_by_one: bool
-) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_forked_row_goes_on_as_if_it_were_alone(loaded: Loaded, name: str, way: str) -> None:
     checkpoint = loaded.checkpoint(name)
-    batch = OneByOne(checkpoint) if one_by_one else batch_for(checkpoint)
+    batch = WAYS[way](checkpoint)
     prompt = prompt_for(checkpoint, request_for(name, PROMPTS[0]))
     first, second = (Row(checkpoint, prompt.ids, GREEDY) for _ in range(2))
     batch.join(first)
@@ -243,4 +261,4 @@ def test_a_whole_conversation_is_answered_like_generate_does(loaded: Loaded, nam
         )
     )
     request = GenerationRequest(name, turns, GREEDY)
-    assert ours(checkpoint, request).tokens == theirs(checkpoint, request).tokens
+    assert ours(checkpoint, request).tokens == theirs(loaded.reference(name), request).tokens

@@ -20,7 +20,7 @@ from bot.engine.kernels import (
     Product,
     by_compiled,
     by_onednn,
-    is_packed_bf16_faster,
+    is_packed_faster,
     joined,
     pack,
 )
@@ -28,7 +28,7 @@ from bot.engine.memory import return_freed_memory
 from bot.engine.slot_batch import SlotBatch
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY
-from tests.engine.engines import folder_of
+from tests.engine.engines import folder_of, packed
 
 
 def linear(bias: bool, dtype: torch.dtype = torch.bfloat16) -> nn.Linear:
@@ -58,11 +58,11 @@ def test_a_packed_layer_gives_the_plain_layers_product(
 def test_packing_replaces_every_bf16_layer_and_tells_how_far_it_is() -> None:
     model = nn.Sequential(linear(False), nn.Sequential(linear(True)), linear(True, torch.float32))
     told: list[float] = []
-    assert pack(model, told.append)
+    assert pack(model, torch.bfloat16, told.append)
     assert isinstance(model[0], PackedLinear)
     assert type(model[2]) is nn.Linear
     assert told == [0.5, 1.0]
-    assert not pack(nn.Sequential(linear(True, torch.float32)), ignore)
+    assert not pack(nn.Sequential(linear(True, torch.float32)), torch.bfloat16, ignore)
 
 
 class Attention(nn.Module):
@@ -85,7 +85,7 @@ def test_layers_that_share_their_input_are_one_product(
     with torch.inference_mode():
         for weight, layer in enumerate(plain):
             layer.weight.mul_(1 + weight)
-    assert pack(model, ignore)
+    assert pack(model, torch.bfloat16, ignore)
     assert all(isinstance(getattr(other, name), PackedLinear) for name in names)
     parts = [getattr(own, name) for name in names]
     assert all(isinstance(part, PackedPart) for part in parts)
@@ -120,7 +120,7 @@ def test_no_layer_is_there_twice_for_longer_than_it_is_packed() -> None:
     taken: list[int] = []
     return_freed_memory()
     before = own_bytes()
-    assert pack(model, lambda _share: taken.append(own_bytes() - before))
+    assert pack(model, torch.bfloat16, lambda _share: taken.append(own_bytes() - before))
     assert max(taken) < 4 * 1024 * 2048 * torch.bfloat16.itemsize
 
 
@@ -135,17 +135,17 @@ def test_a_kernel_that_gives_something_else_leaves_the_layers_plain_and_is_logge
     model = nn.Sequential(linear(False))
     monkeypatch.setattr(kernels, "_multiply", wrong)
     with caplog.at_level(logging.WARNING):
-        assert not pack(model, ignore)
+        assert not pack(model, torch.bfloat16, ignore)
     assert type(model[0]) is nn.Linear
-    assert "plain bf16 instead of packed" in caplog.text
+    assert "plain layers instead of packed" in caplog.text
 
 
 @pytest.fixture
 def measured_anew() -> Iterator[None]:
     """What this machine is fastest with is measured in the test, and again after it."""
-    kernels.fastest_bf16.cache_clear()
+    kernels.fastest.cache_clear()
     yield
-    kernels.fastest_bf16.cache_clear()
+    kernels.fastest.cache_clear()
 
 
 def missing(_weight: torch.Tensor, _bias: torch.Tensor | None) -> Product:
@@ -159,9 +159,9 @@ def test_a_machine_without_kernels_leaves_the_layers_plain_and_it_is_logged(
     for way in ("by_onednn", "by_compiled"):
         monkeypatch.setattr(kernels, way, missing)
     with caplog.at_level(logging.WARNING):
-        assert not pack(nn.Sequential(linear(False)), ignore)
-        assert not is_packed_bf16_faster()
-    assert "packed bf16 does not work here" in caplog.text
+        assert not pack(nn.Sequential(linear(False)), torch.bfloat16, ignore)
+        assert not is_packed_faster(torch.bfloat16)
+    assert "packed bfloat16 does not work here" in caplog.text
 
 
 def taking(times: Mapping[int, float]) -> Pack:
@@ -208,7 +208,7 @@ def test_what_takes_the_least_for_few_rows_and_many_multiplies(
         return [1.0, *(float((other() / other.args[0]).nanmean()) for other in others)]  # pyright: ignore[reportFunctionMemberAccess]
 
     monkeypatch.setattr(kernels, "_shortest_s", told)
-    found = kernels.fastest_bf16()
+    found = kernels.fastest(torch.bfloat16)
     assert found is (None if chosen is None else getattr(kernels, chosen))
 
 
@@ -216,14 +216,14 @@ def test_what_takes_the_least_for_few_rows_and_many_multiplies(
 def test_a_packed_model_goes_through_its_batch_as_through_itself(
     entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: True)
+    monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=True))
     entry = entries[name]
     blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=False)
     loaded = load_checkpoint(blueprint, ignore)
     assert loaded.kernel == "packed bf16"
     assert isinstance(batch_for(loaded), SlotBatch)
     exact = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=True)
-    assert load_checkpoint(exact, ignore).kernel == "fp32"
+    assert load_checkpoint(exact, ignore).kernel == "packed fp32"
     sizes = blueprint.weight_bytes, exact.weight_bytes
     assert sizes[0] < sizes[1]
 
@@ -234,9 +234,9 @@ def test_the_size_that_is_told_covers_the_matrix_that_is_packed_beside_its_embed
     entry = entries["smollm"]
     sizes: list[int] = []
     for is_faster in (True, False):
-        monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda is_faster=is_faster: is_faster)
+        monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=is_faster))
         blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=False)
         sizes.append(blueprint.weight_bytes)
-    packed, plain = sizes
+    smaller, plain = sizes
     vocabulary = blueprint.config.vocab_size * blueprint.config.hidden_size
-    assert packed == plain // 2 + 2 * vocabulary
+    assert smaller == plain // 2 + 2 * vocabulary

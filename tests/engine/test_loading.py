@@ -44,6 +44,7 @@ from tests.engine.engines import (
     folder_of,
     in_worker,
     load_tensors,
+    packed,
     read,
     request_for,
     save_tensors,
@@ -74,7 +75,7 @@ async def test_one_load_however_many_ask(engine: TransformersEngine) -> None:
     resident = engine.resident()[0]
     assert resident.weight_bytes > 0
     assert resident.cache_bytes > 0
-    assert resident.kernel == "fp32"
+    assert resident.kernel == "packed fp32"
 
 
 async def test_unloading_waits_for_running_answers_and_frees_the_model(
@@ -256,7 +257,7 @@ def test_on_a_cpu_slow_in_bf16_a_small_checkpoint_in_half_precision_runs_in_fp32
 ) -> None:
     from bot.engine import blueprint as opening
 
-    monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: False)
+    monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=False))
     folder = Path(shutil.copytree(checkpoints["smollm"], tmp_path / "copy"))
     tensors = load_tensors(folder / "model.safetensors")
     halves = {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}
@@ -268,7 +269,7 @@ def test_on_a_cpu_slow_in_bf16_a_small_checkpoint_in_half_precision_runs_in_fp32
     assert opening.choose_dtype(large, cpu, exact=False) is torch.bfloat16
     assert opening.choose_dtype(large, cpu, exact=True) is torch.float32
     assert opening.choose_dtype(large, torch.device("cuda"), exact=False) is torch.bfloat16
-    monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: True)
+    monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=True))
     assert opening.choose_dtype(small.weights, cpu, exact=False) is torch.bfloat16
 
 

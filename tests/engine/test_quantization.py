@@ -10,6 +10,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from bench.loading_memory import own_bytes
+from bot.engine import blueprint as opening
 from bot.engine import quantization
 from bot.engine.blueprint import read_blueprint
 from bot.engine.checkpoint import load_checkpoint
@@ -23,7 +24,7 @@ from bot.engine.quantization import (
     quantize,
 )
 from tests.checkpoints import PROMPTS, TINY
-from tests.engine.engines import MakeEngine
+from tests.engine.engines import MakeEngine, packed
 from tests.engine.reading import read, request_for
 
 LOSS: dict[type[QuantizedLinear], float] = {Int8Linear: 0.01, Int4Linear: 0.12}
@@ -175,15 +176,17 @@ async def test_a_model_of_every_family_answers_with_fewer_bits(
         assert (await read(engine, request_for(key, PROMPTS[0]))).finished.error is None
     whole, reduced = engine.resident()
     assert reduced.weight_bytes < whole.weight_bytes
-    assert (whole.kernel, reduced.kernel) == ("fp32", f"fp32, {bits}-bit weights")
+    assert whole.kernel == "packed fp32"
+    assert reduced.kernel == f"packed fp32, {bits}-bit weights"
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("name", ["llama", "smollm"])
 def test_the_memory_is_what_was_reckoned_with(
-    checkpoints: Mapping[str, Path], name: str, bits: int
+    checkpoints: Mapping[str, Path], name: str, bits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where heads are small: what 4 bits cannot hold takes 8, so that it may be a fifth more."""
+    monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=False))
     entry = TINY[name].entry(checkpoints[name], weight_bits=bits)
     blueprint = read_blueprint(entry, checkpoints[name], torch.device("cpu"), exact=True)
     model = load_checkpoint(blueprint, lambda _share: None).model

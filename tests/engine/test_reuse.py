@@ -18,7 +18,7 @@ from bot.engine.generation import prompt_for
 from bot.engine.transformers_engine import TransformersEngine
 from config.catalogue import ModelEntry
 from tests.checkpoints import PROMPTS, TINY
-from tests.engine.engines import GREEDY, folder_of, read, request_for
+from tests.engine.engines import GREEDY, folder_of, packed, read, request_for
 
 PERSONA = Turn(Role.SYSTEM, " ".join(PROMPTS[10:14]))
 
@@ -66,7 +66,7 @@ def loaded(
     entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> Checkpoint:
     """In fp32, but not exact."""
-    monkeypatch.setattr(opening, "is_packed_bf16_faster", lambda: False)
+    monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=False))
     blueprint = read_blueprint(
         entries[name], folder_of(entries[name]), torch.device("cpu"), exact=False
     )

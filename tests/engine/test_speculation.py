@@ -10,6 +10,7 @@ from typing_extensions import override
 from bot.engine.base import SamplingParameters
 from bot.engine.batch import batch_for
 from bot.engine.blueprint import Blueprint, read_blueprint
+from bot.engine.byte_states import multiplies_bytes
 from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
 from bot.engine.generation import prompt_for
@@ -17,7 +18,7 @@ from bot.engine.slot_batch import SlotBatch, pass_tokens
 from bot.engine.speculation import LONGEST_REST, PASS_TOKENS, PromptLookup, guesses_a_row
 from config.catalogue import ModelEntry
 from tests.checkpoints import PROMPTS, TINY
-from tests.engine.engines import MakeEngine, folder_of, in_worker, passes, read, request_for
+from tests.engine.engines import MakeEngine, folder_of, in_worker, packed, passes, read, request_for
 
 
 def test_what_followed_the_last_tokens_before_is_guessed() -> None:
@@ -184,7 +185,7 @@ def set_pass_tokens(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
 async def test_an_answer_its_trace_and_its_usage_are_the_same_with_guesses(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("bot.engine.blueprint.is_packed_bf16_faster", lambda: False)
+    monkeypatch.setattr("bot.engine.blueprint.is_packed_faster", packed(if_any=False))
     steps: list[int] = []
     told: list[object] = []
     for tokens in (1, PASS_TOKENS):
@@ -216,9 +217,12 @@ def test_rows_that_must_be_exact_or_pay_for_each_token_guess_nothing(
         return pass_tokens(read_blueprint(changed, folder_of(entry), where, exact=exact))
 
     for is_flat in (True, False):
-        monkeypatch.setattr("bot.engine.blueprint.is_packed_bf16_faster", lambda it=is_flat: it)
+        monkeypatch.setattr("bot.engine.blueprint.is_packed_faster", packed(if_any=is_flat))
         assert tokens(exact=False) == (PASS_TOKENS if is_flat else 1)
         assert tokens(exact=True) == 1
-        assert tokens(exact=False, bits=8) == 1
+        is_flat_in_bytes = is_flat and multiplies_bytes()
+        assert tokens(exact=False, bits=8) == (PASS_TOKENS if is_flat_in_bytes else 1)
+        assert tokens(exact=True, bits=8) == 1
+        assert tokens(exact=False, bits=4) == 1
     assert tokens(exact=False, device="cuda") == PASS_TOKENS
     assert tokens(exact=True, device="cuda") == 1
