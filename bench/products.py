@@ -1,9 +1,9 @@
-"""`python -m bench.products MODEL [FOLDER] [--bits 8]`: what a decode step's matrix products take.
+"""`python -m bench.products MODEL [FOLDER]`: what a decode step's matrix products take.
 
 By the clock, with as many threads as torch takes: run it on a machine that does nothing else. The
 products of one step are done again by themselves, one after another with the same inputs; what a
 step takes beyond that is norms, attention, caches and the way between them. FOLDER keeps random
-weights.
+weights. `--bits 8` and `--exact` load them so.
 """
 
 import argparse
@@ -33,11 +33,12 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--bits", type=int, choices=(4, 8))
+    parser.add_argument("--exact", action="store_true")
     asked = parser.parse_args()
     name: str = asked.model
     with tempfile.TemporaryDirectory() as scratch:
         folder = make(name, Path(asked.folder or scratch))
-        checkpoint = loaded(name, folder, bits=asked.bits)
+        checkpoint = loaded(name, folder, exact=asked.exact, bits=asked.bits)
     batch = batch_for(checkpoint)
     print(f"| {name}, {checkpoint.kernel}: rows | products | a step | its products alone | share |")
     print("|---|---|---|---|---|")
