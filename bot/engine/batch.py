@@ -4,7 +4,7 @@ Only the engine's worker thread imports this module.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -20,6 +20,7 @@ from bot.engine.padded_encoder_decoder import PaddedEncoderDecoder
 from bot.engine.prefixes import Prefix
 from bot.engine.self_test import agrees_with_single_rows
 from bot.engine.slot_batch import SlotBatch
+from bot.errors import EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,9 @@ class Batch(Protocol):
         ...
 
 
-def batch_for(checkpoint: Checkpoint) -> Batch:
-    """The batch for a model: all rows in one pass where it is known and tested to be right.
+def batch_for(checkpoint: Checkpoint, between_passes: Callable[[], None] = lambda: None) -> Batch:
+    """The batch for a model: all rows in one pass where it is known and tested to be right. Between
+    the passes of the test `between_passes` is called.
 
     Rotary positions that are scaled by the length seen so far would make rows depend on each other.
     """
@@ -81,10 +83,10 @@ def batch_for(checkpoint: Checkpoint) -> Batch:
     for make in ways:
         try:
             batch = make(checkpoint)
-            if agrees_with_single_rows(checkpoint, batch):
+            if agrees_with_single_rows(checkpoint, batch, between_passes):
                 return batch
             reason = "its logits differ from those of single rows"
-        except (torch.OutOfMemoryError, MemoryError):
+        except (torch.OutOfMemoryError, MemoryError, EngineUnavailable):
             raise
         except Exception as error:
             reason = f"{type(error).__name__} in the self-test"

@@ -241,7 +241,9 @@ class ModelMemory:
 
         try:
             checkpoint = load_checkpoint(blueprint, take_piece)
-            loaded = LoadedModel(checkpoint, batch_for(checkpoint))
+            # Tried out last: nearly everything is done.
+            batch = batch_for(checkpoint, between_passes=lambda: take_piece(1.0))
+            loaded = LoadedModel(checkpoint, batch)
             resident = Resident(loaded, blueprint.weight_bytes, blueprint.full_row_bytes)
             self.residency.admit(name, resident)
             self._tell_loading(1.0)

@@ -5,6 +5,7 @@ each whole text without any cache.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -24,31 +25,36 @@ GREEDY = SamplingParameters(temperature=0, max_tokens=16)
 PROMPTS = ((3, 5, 7, 9, 4, 6, 8), (6, 3, 8))
 
 
-def agrees_with_single_rows(checkpoint: Checkpoint, batch: SlotBatch) -> bool:
+def agrees_with_single_rows(
+    checkpoint: Checkpoint, batch: SlotBatch, between_passes: Callable[[], None] = lambda: None
+) -> bool:
     """Feed two rows together and compare every row's logits."""
     size = checkpoint.tokenizer.size
     rows = [Row(checkpoint, [token % size for token in prompt], GREEDY) for prompt in PROMPTS]
     batch.join(rows[0])
-    _step_until(batch, rows[0], [])
+    while rows[0] not in _step(batch, [], between_passes):
+        pass
     batch.join(rows[1])
     compared: list[bool] = []
-    _step_until(batch, rows[1], compared)
+    while rows[1] not in _step(batch, compared, between_passes):
+        pass
     for _ in range(3):
-        for row in batch.step():
-            compared.append(_is_close(checkpoint, row))
-            row.history.append(len(row.history) % size)
+        _step(batch, compared, between_passes)
     for row in rows:
         batch.leave(row)
     return all(compared)
 
 
-def _step_until(batch: SlotBatch, awaited: Row, compared: list[bool]) -> None:
-    has_come = False
-    while not has_come:
-        for row in batch.step():
-            compared.append(_is_close(batch.checkpoint, row))
-            row.history.append(len(row.history) % batch.checkpoint.tokenizer.size)
-            has_come = has_come or row is awaited
+def _step(
+    batch: SlotBatch, compared: list[bool], between_passes: Callable[[], None]
+) -> Sequence[Row]:
+    """One pass; whether the logits of each of its rows are right."""
+    rows = batch.step()
+    for row in rows:
+        between_passes()
+        compared.append(_is_close(batch.checkpoint, row))
+        row.history.append(len(row.history) % batch.checkpoint.tokenizer.size)
+    return rows
 
 
 def _is_close(checkpoint: Checkpoint, row: Row) -> bool:

@@ -22,6 +22,7 @@ from bot.engine.fused_causal import FusedCausal
 from bot.engine.fused_encoder_decoder import FusedEncoderDecoder
 from bot.engine.self_test import TOLERANCE
 from bot.engine.slot_batch import SlotBatch
+from bot.errors import EngineUnavailable
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY
 from tests.engine.engines import folder_of, packed
@@ -188,3 +189,19 @@ def test_a_window_far_beyond_the_table_of_rotations_is_reached(
     assert isinstance(batch, SlotBatch)
     batch.join(Row(checkpoint, list(range(3, 12)), GREEDY))
     assert len(feed(batch, 12)) == 12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_others_go_on_between_the_passes_of_the_self_test(
+    entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = checkpoint_of(entries, name, monkeypatch, packs=False)
+    passes: list[None] = []
+    assert is_fused(batch_for(checkpoint, lambda: passes.append(None)))
+    assert len(passes) >= 7
+
+    def shut_down() -> None:
+        raise EngineUnavailable("it shuts down")
+
+    with pytest.raises(EngineUnavailable):
+        batch_for(checkpoint, shut_down)
