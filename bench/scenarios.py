@@ -8,9 +8,11 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -22,6 +24,10 @@ from bench.workload import QUESTION, percentile
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest, SamplingParameters
 from bot.engine.transformers_engine import TransformersEngine
+
+if TYPE_CHECKING:
+    from bot.engine.decoding import Row
+    from bot.engine.slot_batch import SlotBatch
 
 TURNS = 10
 LONG_ANSWERS = 15
@@ -111,8 +117,8 @@ async def residency(given: Arguments) -> Mapping[str, float]:
     loaded_mib = _resident_mib()
     lags_s: list[float] = []
     watch = asyncio.create_task(watch_lag(lags_s))
-    gaps: list[float] = []
-    neighbour = asyncio.create_task(_gaps(engine, _long("one", 1), gaps))
+    passes_s = time_passes()
+    neighbour = asyncio.create_task(answered(engine, _long("one", 1)))
     await asyncio.sleep(SETTLE_S)
     began_s = time.perf_counter()
     await engine.load("two")
@@ -128,7 +134,9 @@ async def residency(given: Arguments) -> Mapping[str, float]:
     await engine.close()
     return {
         "load_beside_an_answer": load_s,
-        "longest_gap_of_the_neighbour": max(gaps, default=0.0),
+        "longest_gap_of_the_neighbour": max(
+            (later - one for one, later in pairwise(passes_s)), default=0.0
+        ),
         "lag_max_while_loading_ms": 1000 * max(lags_s, default=0.0),
         "first_token_after_a_switch": switched.first_s - switched.asked_s,
         "first_token_without_one": stayed.first_s - stayed.asked_s,
@@ -137,14 +145,25 @@ async def residency(given: Arguments) -> Mapping[str, float]:
     }
 
 
-async def _gaps(engine: Engine, asked: GenerationRequest, gaps: list[float]) -> None:
-    last_s = None
-    async with engine.stream(asked) as stream:
-        async for _event in stream:
-            now_s = time.perf_counter()
-            if last_s is not None:
-                gaps.append(now_s - last_s)
-            last_s = now_s
+def time_passes() -> Sequence[float]:
+    """When each pass of the model ends that has the next one; those of others do not count.
+
+    What is said is no measure: random weights may say what is no text for a while.
+    """
+    # Imported here: the engine's worker must be the first to import torch.
+    from bot.engine.slot_batch import SlotBatch
+
+    step, first, times_s = SlotBatch.step, set[int](), list[float]()
+
+    def timed(self: "SlotBatch") -> "Sequence[Row]":
+        rows = step(self)
+        first.update([] if first else [id(self)])
+        if id(self) in first:
+            times_s.append(time.perf_counter())
+        return rows
+
+    SlotBatch.step = timed
+    return times_s
 
 
 def _resident_mib() -> float:
