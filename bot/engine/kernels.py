@@ -39,6 +39,10 @@ LEEWAY = 1.1
 """So much longer may our own product take where oneDNN's is measured beside it: most of what it
 gains, memory that is read ahead and a shorter way to it, a small probe does not show."""
 
+HALF_LEEWAY = 1.2
+"""So much longer may bf16 take than fp32 in the probe, which lies in a cache: whole models do not,
+and half the bytes come twice as fast."""
+
 SHARED_INPUT = {
     "self_attn": ("q_proj", "k_proj", "v_proj"),
     "SelfAttention": ("q", "k", "v"),
@@ -178,7 +182,8 @@ def fastest(dtype: torch.dtype) -> Pack | None:
     if by_onednn in shares and by_compiled in shares:
         is_own = shares[by_compiled] <= LEEWAY * shares[by_onednn]
         del shares[by_onednn if is_own else by_compiled]
-    return next((pack for pack, share in shares.items() if share < plain), None)
+    most = plain * (HALF_LEEWAY if dtype is torch.bfloat16 else 1)
+    return next((pack for pack, share in shares.items() if share < most), None)
 
 
 def by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from bot.engine import byte_states, checkpoint
+from bot.engine import blueprint as opening
+from bot.engine import byte_states, checkpoint, self_test
 from bot.engine.batch import batch_for
 from bot.engine.blueprint import read_blueprint
 from bot.engine.byte_states import ByteProduct, bears_bytes, has_bytes, reduce_to_bytes
@@ -18,6 +19,7 @@ from bot.engine.kernels import PackedLinear, PackedPart
 from bot.engine.quantization import Int8Linear
 from bot.engine.slot_batch import SlotBatch
 from tests.checkpoints import TINY
+from tests.engine.engines import packed
 from tests.engine.test_quantization import layer, lost, rows
 
 
@@ -56,11 +58,14 @@ def test_little_is_lost(dtype: torch.dtype, has_bias: bool) -> None:
 
 
 @pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("is_half", [False, True])
 def test_models_of_every_architecture_go_through_their_batch(
-    checkpoints: Mapping[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
+    checkpoints: Mapping[str, Path], name: str, is_half: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=is_half))
     # Weights that are drawn wide make much of little.
     monkeypatch.setattr(byte_states, "LOGITS_TOLERANCE", 10)
+    monkeypatch.setattr(self_test, "BYTES_TOLERANCE", 0.5)
     made = loaded(checkpoints, name)
     assert has_bytes(made.model)
     assert kinds(made.model) == {ByteProduct}

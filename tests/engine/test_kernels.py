@@ -178,7 +178,8 @@ def taking(times: Mapping[int, float]) -> Pack:
 
 FAST = {1: 0.3, 16: 0.4, 64: 0.5}
 GOOD_FOR_FEW = {1: 0.2, 16: 0.5, 64: 1.6}
-SLOW = {1: 1.2, 16: 1.1, 64: 1.0}
+LEVEL = {1: 0.9, 16: 1.2, 64: 1.3}
+SLOW = {1: 1.3, 16: 1.3, 64: 1.3}
 
 
 @pytest.mark.usefixtures("measured_anew")
@@ -191,6 +192,7 @@ SLOW = {1: 1.2, 16: 1.1, 64: 1.0}
         (SLOW, SLOW, None),
         (FAST, None, "by_onednn"),
         (None, GOOD_FOR_FEW, "by_compiled"),
+        (None, LEVEL, "by_compiled"),
         (None, SLOW, None),
     ],
 )
