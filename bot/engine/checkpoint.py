@@ -8,7 +8,7 @@ Only the engine's worker thread imports this module: it imports torch and transf
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -109,9 +109,12 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
         kernel=kernel,
     )
     _warm_up(checkpoint)
-    if has_bytes(model) and not bears_bytes(model, lambda: _logits_of_text(checkpoint)):
-        logger.warning("%s keeps its states whole: bytes change what it says", blueprint.entry.name)
-        keep_states(model)
+    if not has_bytes(model):
+        return checkpoint
+    if bears_bytes(model, lambda: _logits_of_text(checkpoint)):
+        return replace(checkpoint, kernel=f"{kernel} and states")
+    logger.warning("%s keeps its states whole: bytes change what it says", blueprint.entry.name)
+    keep_states(model)
     return checkpoint
 
 

@@ -68,6 +68,7 @@ def test_models_of_every_architecture_go_through_their_batch(
     monkeypatch.setattr(self_test, "BYTES_TOLERANCE", 0.5)
     made = loaded(checkpoints, name)
     assert has_bytes(made.model)
+    assert made.kernel.endswith("8-bit weights and states")
     assert kinds(made.model) == {ByteProduct}
     assert isinstance(batch_for(made), SlotBatch)
 
