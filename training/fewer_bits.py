@@ -34,7 +34,8 @@ def fewer_bits(work: Path, builtin: Path) -> dict[str, float]:
         for way, reduce in WAYS.items():
             model = load_model(folder)
             cast("nn.Module", model).to(dtype)
-            reduce(model, dtype)
+            if reduce(model, dtype) is False:
+                continue  # this processor does not multiply bytes
             name = str(dtype).removeprefix("torch.") + way
             found[name] = model_bits(model, text)
     return found

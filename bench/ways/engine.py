@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.checkpoints import entry_for
 from bench.event_loop import watch_lag
@@ -18,6 +18,9 @@ from bench.workload import ANSWER_TOKENS, STAGGER_S, Answered, Measured, measure
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, Finished, GenerationRequest, SamplingParameters
 from bot.engine.transformers_engine import TransformersEngine
+
+if TYPE_CHECKING:
+    from bot.engine.blueprint import Blueprint
 
 WEIGHT_BITS: Mapping[str, Literal[4, 8]] = {"8 bits": 8, "4 bits": 4}
 
@@ -50,7 +53,10 @@ def guess_nothing() -> None:
     """
     from bot.engine import slot_batch
 
-    slot_batch.pass_tokens = lambda blueprint: 1
+    def one(blueprint: "Blueprint", *, in_bytes: bool) -> int:
+        return 1
+
+    slot_batch.pass_tokens = one
 
 
 def request(model: str, number: int, turns: tuple[Turn, ...] = ()) -> GenerationRequest:

@@ -84,8 +84,19 @@ class Blueprint:
         if self.entry.weight_bits is None:
             return self.weight_bytes
         if self.weights.is_safetensors:
-            return self.weight_bytes + SCRATCH_BYTES
+            joined = (
+                self._joined_weights * (self.stored_dtype.itemsize + 2) if self.takes_bytes else 0
+            )
+            return self.weight_bytes + max(SCRATCH_BYTES, joined)
         return self.weight_bytes + self.weights.stored_bytes * self.dtype.itemsize // 2
+
+    @property
+    def _joined_weights(self) -> int:
+        """How many weights an MLP's layers have that share their input: those are joined first, and
+        are there as bytes twice."""
+        sizes = [_int_or_none(self.config, name) for name in ("d_ff", "intermediate_size")]
+        inner = max((size for size in sizes if size is not None), default=0)
+        return 2 * inner * (_int_or_none(self.config, "hidden_size") or 0)
 
     @property
     def packs(self) -> bool:

@@ -111,10 +111,10 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
     _warm_up(checkpoint)
     if not has_bytes(model):
         return checkpoint
-    if bears_bytes(model, lambda: _logits_of_text(checkpoint)):
+    if bears_bytes(model, lambda: _logits_of_text(checkpoint), lambda: on_piece(1.0)):
         return replace(checkpoint, kernel=f"{kernel} and states")
     logger.warning("%s keeps its states whole: bytes change what it says", blueprint.entry.name)
-    keep_states(model)
+    keep_states(model, lambda: on_piece(1.0))
     return checkpoint
 
 
@@ -161,17 +161,17 @@ def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreT
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
     if bits is not None:
-        _reduce(model, blueprint, lambda share: on_piece(read + share * (1 - read)))
+        _reduce(model, blueprint, bits, lambda share: on_piece(read + share * (1 - read)))
     return cast("PreTrainedModel", model.eval().to(blueprint.device))
 
 
 def _reduce(
-    model: PreTrainedModel, blueprint: Blueprint, on_piece: Callable[[float], None]
+    model: PreTrainedModel, blueprint: Blueprint, bits: int, on_piece: Callable[[float], None]
 ) -> None:
     """Leave fewer bits of the weights, and of the states what the processor multiplies fastest."""
     takes_bytes = blueprint.takes_bytes and multiplies_bytes()
     if not takes_bytes or not reduce_to_bytes(model, blueprint.dtype, on_piece):
-        quantize(model, blueprint.entry.weight_bits or 8, blueprint.dtype, on_piece)
+        quantize(model, bits, blueprint.dtype, on_piece)
 
 
 def _unpacked(weights: Weights) -> dict[str, object]:

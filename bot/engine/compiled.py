@@ -10,7 +10,9 @@ is first called with a type, and kept on disk for the next process where the dis
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportUnknownLambdaType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false, reportCallIssue=false, reportPrivateImportUsage=false
 # numba infers types; what stands in a kernel is not Python's.
 
+import hashlib
 import math
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -32,6 +34,15 @@ def _is_kept() -> bool:
 
 
 IS_KEPT = _is_kept()
+
+VERSION = int.from_bytes(
+    hashlib.sha256(
+        b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("compiled*.py")))
+    ).digest()[:7]
+)
+"""Changes with any of the kernels' files. A kept kernel is compiled anew when the file changed that
+it stands in; one that is made of other files' parts as well names this too."""
+
 compiled = numba.njit(fastmath=FASTMATH, nogil=True, cache=IS_KEPT, error_model="numpy")
 part = numba.njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 

@@ -7,7 +7,6 @@ cores. `compiled` says how the kernels see states.
 # numba infers types; what stands in a kernel is not Python's.
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -15,10 +14,10 @@ import numpy as np
 import torch
 from numba.core import types
 
-from bot.engine import compiled as compiled_parts
 from bot.engine.compiled import (
     FASTMATH,
     IS_KEPT,
+    VERSION,
     add_scaled,
     at,
     compiled,
@@ -119,6 +118,8 @@ def _attend(entry, work, threads, given, keys, values, slots, ends, window, scal
     task[18] = window
     task[19:].view(np.float64)[0] = scaling
     fork(entry, work, pointer(task.ctypes.data, task), threads)
+    # Read once more, so that it is not freed before.
+    return task[0]
 
 
 class Attention:
@@ -163,12 +164,10 @@ def attention(size: int, stored: type[np.generic]) -> Attention:
 
 def _callback(size: int, stored: type[np.generic]) -> Any:
     """What each thread does, as C sees it."""
-    # A kept kernel is compiled anew when the file changed that it stands in; this one is made of
-    # another file's parts as well.
-    written = Path(compiled_parts.__file__).stat().st_mtime_ns
+    version = VERSION
 
     def work(task):
-        if written == 0:
+        if version == 0:  # named, so that it tells kept kernels apart
             return
         t = numba.carray(task, (_ITEMS,))
         tokens, slot_count, capacity, heads, group, parts = t[1], t[2], t[3], t[4], t[5], t[6]

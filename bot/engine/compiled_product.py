@@ -9,7 +9,6 @@ that a row's result does not depend on the rows beside it.
 
 from abc import ABC, abstractmethod
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -18,11 +17,10 @@ import torch
 from numba.core import types
 from typing_extensions import override
 
-from bot.engine import compiled as compiled_parts
-from bot.engine import compiled_tile
 from bot.engine.compiled import (
     FASTMATH,
     IS_KEPT,
+    VERSION,
     at,
     compiled,
     float_of_bits,
@@ -56,6 +54,9 @@ _UNIT = 4
 _MIDDLE = 128
 """What makes a weight a byte without a sign."""
 
+_TURNED = -0x7F7F7F80
+"""The highest bit of each of four bytes: 128 more."""
+
 NO_SUMS = np.empty(0, np.int32)
 """The sums of rows that are not bytes."""
 
@@ -67,6 +68,9 @@ _ZERO, _HALF, _MOST = np.float32(0), np.float32(0.5), np.float32(127)
 
 class CompiledProduct(ABC):
     """Weights [out, in], laid out, and a bias [out]."""
+
+    dtypes: tuple[torch.dtype, ...]
+    """What states may be."""
 
     def __init__(
         self, weight: torch.Tensor, bias: torch.Tensor | None, arithmetic: Arithmetic
@@ -86,6 +90,8 @@ class CompiledProduct(ABC):
         rows = states.reshape(-1, self._inputs)
         width = self._blocks * self._arithmetic.block
         out = rows.new_empty((rows.shape[0], width))
+        if rows.dtype not in self.dtypes:
+            raise RuntimeError(f"states are {rows.dtype}, not of {self.dtypes}")
         if rows.shape[0]:
             self._multiply(rows.contiguous(), out)
         if width != self._outputs:
@@ -95,8 +101,10 @@ class CompiledProduct(ABC):
     @abstractmethod
     def _multiply(self, rows: torch.Tensor, out: torch.Tensor) -> None: ...
 
-    def _laid_out(self, weight: torch.Tensor) -> torch.Tensor:
-        """[blocks, steps, outputs of a block, inputs of a step]; missing outputs are zeros."""
+    def _laid_out(self, weight: torch.Tensor, turned: int = 0) -> torch.Tensor:
+        """[blocks, steps, outputs of a block, inputs of a step]; missing outputs are zeros. Some
+        bits of each step may be turned over.
+        """
         each, block = self._arithmetic.inputs, self._arithmetic.block
         steps = self._inputs // each
         laid = weight.new_empty((self._blocks, steps, block, each))
@@ -105,7 +113,7 @@ class CompiledProduct(ABC):
         given, out = (
             tensor.view(torch.uint8).numpy().view(unit) for tensor in (weight.contiguous(), laid)
         )
-        _lay_out(given, out.reshape(self._blocks, steps, block))
+        _lay_out(given, unit(turned), out.reshape(self._blocks, steps, block))
         return laid
 
     def _padded(self, values: Floats) -> Floats:
@@ -125,6 +133,7 @@ class FloatProduct(CompiledProduct):
         is_half = weight.dtype is torch.bfloat16
         arithmetic = arithmetic or arithmetic_for(Numbers.BF16 if is_half else Numbers.FP32)
         super().__init__(weight, bias, arithmetic)
+        self.dtypes = (weight.dtype,)
         self._weights = self._laid_out(weight)
         self._work = _work(arithmetic, np.uint16 if is_half else np.float32)
 
@@ -142,6 +151,8 @@ class FloatProduct(CompiledProduct):
 class Int8Product(CompiledProduct):
     """Weights in whole numbers [out, in] with a scale [out] of each output."""
 
+    dtypes = (torch.bfloat16, torch.float32)
+
     def __init__(
         self,
         whole: torch.Tensor,
@@ -150,8 +161,7 @@ class Int8Product(CompiledProduct):
         arithmetic: Arithmetic | None = None,
     ) -> None:
         super().__init__(whole, bias, arithmetic or arithmetic_for(Numbers.INT8))
-        # The highest bit turned over: 128 more.
-        self._weights = self._laid_out(whole.view(torch.uint8) ^ _MIDDLE)
+        self._weights = self._laid_out(whole.view(torch.uint8), _TURNED)
         self._scales = self._padded(numbers(scale))
 
     @property
@@ -180,7 +190,7 @@ class Int8Product(CompiledProduct):
 
 
 @compiled
-def _lay_out(weights, out):
+def _lay_out(weights, turned, out):
     """Weights [outputs, steps] into blocks [blocks, steps, outputs of a block]."""
     outputs = weights.shape[0]
     blocks, steps, block = out.shape
@@ -188,7 +198,7 @@ def _lay_out(weights, out):
         for step in range(steps):
             for i in range(block):
                 row = own * block + i
-                out[own, step, i] = weights[row, step] if row < outputs else 0
+                out[own, step, i] = turned ^ (weights[row, step] if row < outputs else 0)
 
 
 @compiled
@@ -227,15 +237,14 @@ def _share(entry, work, threads, most, states, stride, rows, steps, weights, blo
     task[9], task[10] = bias.ctypes.data, bias.size
     task[11], task[12], task[13] = scales.ctypes.data, row_scales.ctypes.data, row_sums.ctypes.data
     fork(entry, work, pointer(task.ctypes.data, task), threads)
+    # Read once more, so that it is not freed before.
+    return task[0]
 
 
 @cache
 def _work(arithmetic: Arithmetic, stored: type[np.generic]) -> Any:
     """What each thread does, as C sees it, for states stored so."""
-    # A kept kernel is compiled anew when the file changed that it stands in; this one is made of
-    # other files' parts as well.
-    files = (compiled_parts.__file__, compiled_tile.__file__ or "")
-    written = sum(Path(file).stat().st_mtime_ns for file in files)
+    version = VERSION
     *_, most = arithmetic.tiles
     kind = ARITHMETICS.index(arithmetic)
     block, is_whole = arithmetic.block, arithmetic.numbers is Numbers.INT8
@@ -243,7 +252,7 @@ def _work(arithmetic: Arithmetic, stored: type[np.generic]) -> Any:
     step_bytes = VECTORS * arithmetic.step_bytes
 
     def work(task):
-        if written == 0:
+        if version == 0:  # named, so that it tells kept kernels apart
             return
         t = numba.carray(task, (_ITEMS,))
         rows, steps, blocks, stride, share = t[1], t[2], t[3], t[4], t[5]

@@ -7,12 +7,11 @@ the processor's choice: `Arithmetic`.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportUnknownLambdaType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false, reportCallIssue=false, reportPrivateImportUsage=false
 # numba infers types; what stands in a kernel is not Python's.
 
-import os
 from dataclasses import dataclass
 from enum import Enum
 
 from llvmlite import binding, ir
-from numba.core import types
+from numba.core import config, types
 from numba.extending import intrinsic
 from typing_extensions import override
 
@@ -22,8 +21,8 @@ _FUSED = ("contract",)
 """Products may be fused with sums. These stay in order, so that a row's sums are the same whichever
 rows are beside it."""
 
-OTHER_PROCESSOR = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
-"""Variables that have numba compile for another processor than this one."""
+OTHER = ("CPU_NAME", "CPU_FEATURES")
+"""Settings that have numba compile for another processor than this one."""
 
 _LINE = 64
 """Bytes that come from memory together."""
@@ -74,7 +73,7 @@ class Arithmetic:
     @property
     def is_here(self) -> bool:
         """Whether this processor has them, and kernels are compiled for no other."""
-        if any(name in os.environ for name in OTHER_PROCESSOR):
+        if not getattr(config, "ENABLE_AVX", True) or any(getattr(config, each) for each in OTHER):
             return False
         found = binding.get_host_cpu_features()
         return all(found.get(feature, False) for feature in self.features)

@@ -1,9 +1,9 @@
 """Kernels: linear layers in the form that this machine multiplies fastest.
 
-In fp32 that is our own compiled product. In bf16 it is oneDNN's prepacked weights, whose matrix
-instructions take about the same time for sixteen rows as for one, or, on CPUs without those, our
-own again. The packing calls are private to torch: whatever packs is tested on every shape when a
-model is loaded, and what fails stays as it was.
+In fp32 that is our own compiled product. In bf16 it is our own too, or oneDNN's prepacked weights
+where those are faster: matrix instructions take about the same time for sixteen rows as for one.
+oneDNN's packing is a private call of torch's: whatever packs is tested on every shape when a model
+is loaded, and what fails stays as it was.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -27,7 +27,7 @@ TOLERANCE = {torch.bfloat16: 0.02, torch.float32: 1e-4}
 """Largest difference to the plain product, as a share of its largest value: bf16 has 8 bits."""
 
 NO_KERNEL = (RuntimeError, NotImplementedError, AttributeError)
-"""What torch's private calls raise where this machine or version has them not."""
+"""What is raised where this machine or version has no such product."""
 
 PROBE_SHAPE = (1536, 576)
 """Rows and columns of the matrix that is timed once in each process."""
@@ -125,10 +125,10 @@ def pack(model: nn.Module, dtype: torch.dtype, on_piece: Callable[[float], None]
 
     All or none: every shape is compared with the plain product first.
     """
-    pack_one = fastest(dtype) or by_onednn
+    pack_one = fastest(dtype)
     found = grouped(model, lambda layer: layer.weight.dtype is dtype)
     shapes = by_shape(found)
-    if not found or not all(_agrees(pack_one, layers) for layers in shapes):
+    if pack_one is None or not found or not all(_agrees(pack_one, layers) for layers in shapes):
         return False
     shapes.clear()
     for index, (parent, names) in enumerate(found):
@@ -153,24 +153,27 @@ def joined(layers: Sequence[nn.Module]) -> Product:
 
 
 def is_packed_faster(dtype: torch.dtype) -> bool:
-    """Whether this machine multiplies packed weights of a precision faster than plain fp32."""
+    """Whether weights of a precision are packed here rather than multiplied as plain fp32."""
     return fastest(dtype) is not None
 
 
 @cache
 def fastest(dtype: torch.dtype) -> Pack | None:
-    """How this machine multiplies in a precision fastest, measured once a process; None where plain
-    fp32 is faster.
+    """How this machine multiplies in a precision; None where nothing is better than plain fp32.
 
-    With one thread, in turn, and the best of many: so that it holds on a busy machine too.
+    In fp32 that is our own product wherever it works, so that sums are the same in each process.
+    In bf16 it is measured once a process: with one thread, in turn, and the best of many, so that
+    it holds on a busy machine too.
     """
     weight = torch.randn(PROBE_SHAPE, generator=torch.Generator().manual_seed(1))
-    ways = (by_onednn, by_compiled) if dtype is torch.bfloat16 else (by_compiled,)
+    is_half = dtype is torch.bfloat16
+    ways = (by_compiled, by_onednn) if is_half else (by_compiled,)
     tried = {pack: _tried(pack, weight.to(dtype)) for pack in ways}
     products = {pack: product for pack, product in tried.items() if product is not None}
     if not products:
         logger.warning("packed %s does not work here", str(dtype).removeprefix("torch."))
-        return None
+    if not is_half:
+        return next(iter(products), None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -178,12 +181,11 @@ def fastest(dtype: torch.dtype) -> Pack | None:
             plain, *taken = _shares(weight, dtype, [*products.values()])
     finally:
         torch.set_num_threads(threads)
-    shares = dict(zip(products, taken, strict=True))
-    if by_onednn in shares and by_compiled in shares:
-        is_own = shares[by_compiled] <= LEEWAY * shares[by_onednn]
-        del shares[by_onednn if is_own else by_compiled]
-    most = plain * (HALF_LEEWAY if dtype is torch.bfloat16 else 1)
-    return next((pack for pack, share in shares.items() if share < most), None)
+    most = HALF_LEEWAY * plain
+    shares = {pack: share for pack, share in zip(products, taken, strict=True) if share < most}
+    if len(shares) == 2 and shares[by_compiled] > LEEWAY * shares[by_onednn]:
+        return by_onednn
+    return next(iter(shares), None)
 
 
 def by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
@@ -200,7 +202,7 @@ def by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
 
 
 def by_compiled(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
-    """Weights as our own kernel wants them."""
+    """Weights as our own kernel wants them. Raises `NotImplementedError`."""
     # Imported here: it brings numba.
     from bot.engine.compiled_product import FloatProduct
 
@@ -213,8 +215,10 @@ def _tried(pack: Pack, weight: torch.Tensor) -> Product | None:
         with torch.inference_mode():
             product = pack(weight, None)
             product(weight.new_zeros((1, weight.shape[1])))
-    except NO_KERNEL as error:
-        logger.info("%s does not work here: %s", pack.__name__, type(error).__name__)
+    except MemoryError:
+        raise
+    except Exception as error:  # a compiler and its cache on disk may raise anything
+        logger.info("%s does not work here: %s: %s", pack.__name__, type(error).__name__, error)
         return None
     return product
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from bot.engine.blueprint import Blueprint
-from bot.engine.byte_states import multiplies_bytes
+from bot.engine.byte_states import has_bytes
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
 from bot.engine.prefixes import Prefix
@@ -27,14 +27,15 @@ class _Suspended:
     is_decoding: bool
 
 
-def pass_tokens(blueprint: Blueprint) -> int:
+def pass_tokens(blueprint: Blueprint, *, in_bytes: bool) -> int:
     """How many tokens a pass may take for what one takes. More only where the kernels are flat, and
     never where rows must be exact: sums of several tokens differ in their last digits.
     """
-    is_flat = blueprint.device.type != "cpu" or blueprint.packs
-    is_whole = blueprint.entry.weight_bits is None
+    is_half = blueprint.dtype is torch.bfloat16 and blueprint.packs
+    is_flat = blueprint.device.type != "cpu" or is_half
+    if blueprint.entry.weight_bits is not None:
+        is_flat = is_flat and in_bytes
     is_free = is_flat and not blueprint.is_exact
-    is_free = is_free and (is_whole or (blueprint.takes_bytes and multiplies_bytes()))
     return PASS_TOKENS if is_free else 1
 
 
@@ -48,7 +49,7 @@ class SlotBatch(ABC):
         self._checkpoint = checkpoint
         self._said = said
         self._caches = (said, *others)
-        self.pass_tokens = pass_tokens(checkpoint.blueprint)
+        self.pass_tokens = pass_tokens(checkpoint.blueprint, in_bytes=has_bytes(checkpoint.model))
         self._rows: list[Row] = []
         self._decoding = 0
         self._takes_both = False

@@ -340,7 +340,8 @@ class SlotCache(Cache):
 
     def populate(self, slots: Sequence[int], ends: Sequence[int]) -> None:
         """Have memory for these slots' first tokens, so many each, and for some behind them."""
-        for slot, end in zip(slots, ends, strict=True):
+        # Of several tokens of a slot the last one counts.
+        for slot, end in dict(zip(slots, ends, strict=True)).items():
             start = self._populated.get(slot, 0)
             if end > start:
                 until = min(self._capacity, end + POPULATED_AHEAD)

@@ -1,7 +1,7 @@
 """Models whose weights and states are both bytes: which layers, and when states stay whole."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,35 @@ from bot.engine import blueprint as opening
 from bot.engine import byte_states, checkpoint, self_test
 from bot.engine.batch import batch_for
 from bot.engine.blueprint import read_blueprint
-from bot.engine.byte_states import ByteProduct, bears_bytes, has_bytes, reduce_to_bytes
+from bot.engine.byte_states import (
+    ByteProduct,
+    bears_bytes,
+    has_bytes,
+    multiplies_bytes,
+    reduce_to_bytes,
+)
 from bot.engine.checkpoint import Checkpoint
-from bot.engine.kernels import PackedLinear, PackedPart
+from bot.engine.compiled_tile import BYTES, SHORT_BYTES
+from bot.engine.kernels import PackedLinear
 from bot.engine.quantization import Int8Linear
 from bot.engine.slot_batch import SlotBatch
 from tests.checkpoints import TINY
 from tests.engine.engines import packed
+from tests.engine.test_fused import is_fused
 from tests.engine.test_quantization import layer, lost, rows
+
+pytestmark = pytest.mark.skipif(
+    not any(each.is_here for each in (BYTES, SHORT_BYTES)),
+    reason="this processor does not multiply bytes",
+)
+
+
+@pytest.fixture(autouse=True)
+def tried_anew() -> Iterator[None]:
+    """Whether bytes are multiplied is found out in the test, and again after it."""
+    multiplies_bytes.cache_clear()
+    yield
+    multiplies_bytes.cache_clear()
 
 
 def loaded(checkpoints: Mapping[str, Path], name: str, *, exact: bool = False) -> Checkpoint:
@@ -33,9 +54,8 @@ def loaded(checkpoints: Mapping[str, Path], name: str, *, exact: bool = False) -
 
 def kinds(model: nn.Module) -> set[type]:
     """What a model's linear layers multiply by, those of the output layer and of bf16 aside."""
-    wholes = [part.whole for part in model.modules() if isinstance(part, PackedPart)]
     found: set[type] = set()
-    for each in (*model.modules(), *wholes):
+    for each in model.modules():
         product = each.product if isinstance(each, PackedLinear) else each
         if isinstance(product, (ByteProduct, Int8Linear)):
             found.add(type(product))
@@ -50,8 +70,11 @@ def test_little_is_lost(dtype: torch.dtype, has_bias: bool) -> None:
     with torch.inference_mode():
         found, expected = product(rows(5, dtype)), plain(rows(5, dtype))
         whole = product.with_whole_states(dtype)(rows(5, dtype))
-        product.keeps_states = True
-        assert torch.equal(product(rows(5, dtype)), whole)
+        layers: list[None] = []
+        product.on_whole = lambda: layers.append(None)
+        again = product(rows(5, dtype))
+    assert len(layers) == 1
+    assert lost(again, whole) < 0.01
     assert found.dtype == whole.dtype == dtype
     assert lost(whole, expected) < 0.01
     assert 1e-4 < lost(found, whole) < 0.012
@@ -70,7 +93,7 @@ def test_models_of_every_architecture_go_through_their_batch(
     assert has_bytes(made.model)
     assert made.kernel.endswith("8-bit weights and states")
     assert kinds(made.model) == {ByteProduct}
-    assert isinstance(batch_for(made), SlotBatch)
+    assert is_fused(batch_for(made))
 
 
 def test_exact_rows_keep_their_states(checkpoints: Mapping[str, Path]) -> None:
@@ -134,7 +157,7 @@ def test_a_kernel_that_gives_something_else_is_not_taken(
     with caplog.at_level(logging.WARNING):
         made = loaded(checkpoints, "llama")
     assert kinds(made.model) == {Int8Linear}
-    assert "whole states instead of bytes" in caplog.text
+    assert "states stay whole here" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["llama", "t5"])
@@ -158,9 +181,9 @@ def test_states_that_are_large_in_few_places_are_noticed() -> None:
     packed = PackedLinear(ByteProduct, layer())
     model = nn.Sequential(packed)
     states = rows(4)
-    assert bears_bytes(model, lambda: packed(states))
+    assert bears_bytes(model, lambda: packed(states), lambda: None)
     states[:, 7] = 500
     assert isinstance(packed.product, ByteProduct)
     with torch.inference_mode():
         large = packed.product.with_whole_states(torch.float32)(states * (states == 500))
-    assert not bears_bytes(model, lambda: packed(states) - large)
+    assert not bears_bytes(model, lambda: packed(states) - large, lambda: None)

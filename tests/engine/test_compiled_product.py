@@ -161,3 +161,32 @@ def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
         kept.append({file for file in tmp_path.rglob("*") if file.is_file()})
     assert kept[0]
     assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("arithmetic", [each for each in FP32 + BF16 if each.takes_fp32], ids=name)
+def test_an_odd_number_of_inputs(arithmetic: Arithmetic) -> None:
+    dtype = torch.bfloat16 if arithmetic.numbers is Numbers.BF16 else torch.float32
+    weight, states = (drawn(count, 7).to(dtype) for count in (33, 3))
+    with torch.inference_mode():
+        found = FloatProduct(weight, None, arithmetic)(states)
+    expected = (states.double() @ weight.double().T).to(dtype)
+    torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("arithmetic", [*FP32, *BF16], ids=name)
+def test_states_of_another_precision_are_refused(arithmetic: Arithmetic) -> None:
+    is_half = arithmetic.numbers is Numbers.BF16
+    own, other = (torch.bfloat16, torch.float32) if is_half else (torch.float32, torch.bfloat16)
+    with pytest.raises(RuntimeError, match="states are"):
+        FloatProduct(drawn(32, INPUTS).to(own), None, arithmetic)(drawn(2, INPUTS).to(other))
+
+
+@pytest.mark.parametrize("arithmetic", [*FP32, *BF16], ids=name)
+def test_what_is_no_number_stays_none_and_in_its_row(arithmetic: Arithmetic) -> None:
+    dtype = torch.bfloat16 if arithmetic.numbers is Numbers.BF16 else torch.float32
+    states = drawn(3, INPUTS).to(dtype)
+    states[1, 5] = torch.nan
+    with torch.inference_mode():
+        found = FloatProduct(drawn(32, INPUTS).to(dtype), None, arithmetic)(states)
+    are_numbers = [not bool(row.isnan().any()) for row in found]
+    assert are_numbers == [True, False, True]

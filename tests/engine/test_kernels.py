@@ -225,7 +225,7 @@ def test_a_packed_model_goes_through_its_batch_as_through_itself(
     assert loaded.kernel == "packed bf16"
     assert isinstance(batch_for(loaded), SlotBatch)
     exact = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=True)
-    assert load_checkpoint(exact, ignore).kernel == "packed fp32"
+    assert load_checkpoint(exact, ignore).kernel.endswith("fp32")
     sizes = blueprint.weight_bytes, exact.weight_bytes
     assert sizes[0] < sizes[1]
 

@@ -176,8 +176,8 @@ async def test_a_model_of_every_family_answers_with_fewer_bits(
         assert (await read(engine, request_for(key, PROMPTS[0]))).finished.error is None
     whole, reduced = engine.resident()
     assert reduced.weight_bytes < whole.weight_bytes
-    assert whole.kernel == "packed fp32"
-    assert reduced.kernel == f"packed fp32, {bits}-bit weights"
+    assert whole.kernel.endswith("fp32")
+    assert reduced.kernel.endswith(f"fp32, {bits}-bit weights")
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -214,11 +214,11 @@ def halves(tmp_path_factory: pytest.TempPathFactory, checkpoints: Mapping[str, P
     return folder
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_the_whole_weights_are_never_in_memory(halves: Path, bits: int) -> None:
+@pytest.mark.parametrize(("bits", "exact"), [(8, True), (4, True), (8, False)])
+def test_the_whole_weights_are_never_in_memory(halves: Path, bits: int, exact: bool) -> None:
     """Exact mode computes in fp32: the stored halves are not turned into it to be reduced."""
     entry = TINY["llama"].entry(halves, weight_bits=bits)
-    blueprint = read_blueprint(entry, halves, torch.device("cpu"), exact=True)
+    blueprint = read_blueprint(entry, halves, torch.device("cpu"), exact=exact)
     shares: list[float] = []
     taken: list[int] = []
     return_freed_memory()
@@ -234,4 +234,4 @@ def test_the_whole_weights_are_never_in_memory(halves: Path, bits: int) -> None:
     assert max(taken) < blueprint.weight_bytes + 20 * MEBIBYTE
     assert max(taken) < blueprint.loading_bytes
     floating = [one for one in model.state_dict().values() if one.is_floating_point()]
-    assert {one.dtype for one in floating} == {torch.float32}
+    assert {one.dtype for one in floating} == {blueprint.dtype}

@@ -10,7 +10,6 @@ from typing_extensions import override
 from bot.engine.base import SamplingParameters
 from bot.engine.batch import batch_for
 from bot.engine.blueprint import Blueprint, read_blueprint
-from bot.engine.byte_states import multiplies_bytes
 from bot.engine.checkpoint import Checkpoint, load_checkpoint
 from bot.engine.decoding import Row
 from bot.engine.generation import prompt_for
@@ -175,7 +174,7 @@ def test_what_was_guessed_wrongly_leaves_no_trace_in_a_row_that_rests(
 
 
 def set_pass_tokens(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    def given(_blueprint: Blueprint) -> int:
+    def given(_blueprint: Blueprint, *, in_bytes: bool) -> int:
         return tokens
 
     monkeypatch.setattr("bot.engine.slot_batch.pass_tokens", given)
@@ -213,15 +212,14 @@ def test_rows_that_must_be_exact_or_pay_for_each_token_guess_nothing(
 
     def tokens(*, exact: bool, bits: int | None = None, device: str = "cpu") -> int:
         changed = entry.model_copy(update={"weight_bits": bits})
-        where = torch.device(device)
-        return pass_tokens(read_blueprint(changed, folder_of(entry), where, exact=exact))
+        blueprint = read_blueprint(changed, folder_of(entry), torch.device(device), exact=exact)
+        return pass_tokens(blueprint, in_bytes=blueprint.takes_bytes)
 
     for is_flat in (True, False):
         monkeypatch.setattr("bot.engine.blueprint.is_packed_faster", packed(if_any=is_flat))
         assert tokens(exact=False) == (PASS_TOKENS if is_flat else 1)
         assert tokens(exact=True) == 1
-        is_flat_in_bytes = is_flat and multiplies_bytes()
-        assert tokens(exact=False, bits=8) == (PASS_TOKENS if is_flat_in_bytes else 1)
+        assert tokens(exact=False, bits=8) == (PASS_TOKENS if is_flat else 1)
         assert tokens(exact=True, bits=8) == 1
         assert tokens(exact=False, bits=4) == 1
     assert tokens(exact=False, device="cuda") == PASS_TOKENS
