@@ -186,8 +186,8 @@ def float_of_bits(_context, bits):
 
 
 _LOG2_E = np.float32(1 / math.log(2))
-_C1, _C2, _C3, _C4, _C5, _C6 = (
-    np.float32(math.log(2) ** power / math.factorial(power)) for power in range(1, 7)
+_C1, _C2, _C3, _C4, _C5, _C6, _C7 = (
+    np.float32(math.log(2) ** power / math.factorial(power)) for power in range(1, 8)
 )
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
@@ -200,7 +200,7 @@ def exponential(x):
     z = min(max(x * _LOG2_E, np.float32(-126)), np.float32(127))
     whole = np.int32(z + (_HALF if z > 0 else -_HALF))
     f = z - np.float32(whole)
-    series = _ONE + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
+    series = _ONE + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * (_C6 + f * _C7))))))
     return series * float_of_bits(np.int32((whole + np.int32(127)) << np.int32(23)))
 
 

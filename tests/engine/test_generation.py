@@ -142,9 +142,8 @@ def test_greedy_tokens_and_every_steps_logits_are_those_of_generate(
         request = request_for(name, text)
         mine, reference = ours(checkpoint, request, batch), theirs(loaded.reference(name), request)
         for step, (token, expected) in enumerate(zip(mine.tokens, reference.tokens, strict=True)):
-            # Sums in another order: weights drawn wide make more of it than usual ones.
             torch.testing.assert_close(
-                mine.logits[step], reference.logits[step], atol=5e-3, rtol=1e-3
+                mine.logits[step], reference.logits[step], atol=2e-3, rtol=1e-3
             )
             if token != expected:
                 assert is_tie(reference.logits[step])
