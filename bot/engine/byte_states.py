@@ -18,7 +18,15 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from bot.engine.kernels import NO_KERNEL, PackedLinear, by_shape, grouped, replace
+from bot.engine.kernels import (
+    NO_KERNEL,
+    PackedLinear,
+    by_shape,
+    grouped,
+    is_near,
+    replace,
+    working,
+)
 from bot.engine.memory import trim
 from bot.engine.quantization import Int8Linear, bring_to, in_eight_bits
 
@@ -64,17 +72,14 @@ class ByteProduct:
 @cache
 def multiplies_bytes() -> bool:
     """Whether this processor does."""
-    try:
-        product = ByteProduct(torch.ones((1, 4)), None)
-        found = float(product(torch.ones((1, 4))))
-    except MemoryError:
-        raise
-    except Exception as error:  # a compiler and its cache on disk may raise anything
-        logger.info("states stay whole here: %s: %s", type(error).__name__, error)
+    ones = torch.ones((1, 4))
+    product = working(ByteProduct, ones)
+    if product is None:
         return False
-    if found != 4:
+    is_right = float(product(ones)) == 4
+    if not is_right:
         logger.warning("states stay whole here: bytes are multiplied wrongly")
-    return found == 4
+    return is_right
 
 
 def reduce_to_bytes(
@@ -110,10 +115,16 @@ def bears_bytes(
     is called for each layer whose states stay whole for that.
     """
     products = [product for _layer, product in _byte_layers(model)]
+
+    def on_whole() -> None:
+        # What the layer before was unpacked to goes back.
+        trim()
+        on_layer()
+
     with torch.inference_mode():
         found = forward().float()
         for product in products:
-            product.on_whole = on_layer
+            product.on_whole = on_whole
         try:
             expected = forward().float()
         finally:
@@ -147,8 +158,7 @@ def _agrees(weight: torch.Tensor, dtype: torch.dtype) -> bool:
     except NO_KERNEL as error:
         logger.warning("whole states instead of bytes: %s", error)
         return False
-    worst = float((found - expected).abs().max())
-    if worst <= TOLERANCE * float(expected.abs().max()):
+    if is_near(found, expected, TOLERANCE):
         return True
     logger.warning("whole states instead of bytes: %s differs", tuple(weight.shape))
     return False

@@ -168,7 +168,7 @@ def fastest(dtype: torch.dtype) -> Pack | None:
     weight = torch.randn(PROBE_SHAPE, generator=torch.Generator().manual_seed(1))
     is_half = dtype is torch.bfloat16
     ways = (by_compiled, by_onednn) if is_half else (by_compiled,)
-    tried = {pack: _tried(pack, weight.to(dtype)) for pack in ways}
+    tried = {pack: working(pack, weight.to(dtype)) for pack in ways}
     products = {pack: product for pack, product in tried.items() if product is not None}
     if not products:
         logger.warning("packed %s does not work here", str(dtype).removeprefix("torch."))
@@ -209,7 +209,7 @@ def by_compiled(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
     return FloatProduct(weight, bias)
 
 
-def _tried(pack: Pack, weight: torch.Tensor) -> Product | None:
+def working(pack: Pack, weight: torch.Tensor) -> Product | None:
     """A product that works here."""
     try:
         with torch.inference_mode():
@@ -299,16 +299,21 @@ def _agrees(pack_one: Pack, layers: Sequence[nn.Linear]) -> bool:
     states = torch.linspace(-1, 1, 3 * inputs).to(dtype).view(3, inputs)
     try:
         with torch.inference_mode():
-            expected = torch.cat([layer(states) for layer in layers], dim=-1).float()
-            given = PackedLinear(pack_one, *layers)(states).float()
+            expected = torch.cat([layer(states) for layer in layers], dim=-1)
+            given = PackedLinear(pack_one, *layers)(states)
     except NO_KERNEL as error:
         logger.warning("plain layers instead of packed: %s", type(error).__name__)
         return False
-    worst = float((expected - given).abs().max())
-    if worst <= TOLERANCE[dtype] * float(expected.abs().max()):
+    if is_near(given, expected, TOLERANCE[dtype]):
         return True
     logger.warning("plain layers instead of packed: %s differs", tuple(layers[0].weight.shape))
     return False
+
+
+def is_near(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+    """Whether no number is farther from what is expected than a share of the largest of those."""
+    found, expected = found.float(), expected.float()
+    return float((found - expected).abs().max()) <= tolerance * float(expected.abs().max())
 
 
 def _bias(linear: nn.Linear) -> torch.Tensor | None:

@@ -25,6 +25,7 @@ from torch.nn.functional import linear
 from transformers import PretrainedConfig, PreTrainedModel
 from typing_extensions import override
 
+from bot.engine.kernels import is_near
 from bot.engine.memory import trim
 
 INT8_KERNEL_ROWS = 12
@@ -97,8 +98,7 @@ class QuantizedLinear(nn.Module, ABC):
                 found = self.by_kernel(rows)
             except (AttributeError, RuntimeError):
                 return False
-        largest = float(expected.abs().max())
-        return float((found - expected).abs().max()) <= TOLERANCE * largest
+        return is_near(found, expected, TOLERANCE)
 
 
 class Int8Linear(QuantizedLinear):
