@@ -18,7 +18,7 @@ from bot.engine.one_by_one import OneByOne
 from bot.engine.padded_causal import PaddedCausal
 from bot.engine.padded_encoder_decoder import PaddedEncoderDecoder
 from bot.engine.prefixes import Prefix
-from bot.engine.self_test import agrees_with_single_rows
+from bot.engine.self_test import examine
 from bot.engine.slot_batch import SlotBatch
 from bot.errors import EngineUnavailable
 
@@ -83,9 +83,10 @@ def batch_for(checkpoint: Checkpoint, between_passes: Callable[[], None] = lambd
     for make in ways:
         try:
             batch = make(checkpoint)
-            if agrees_with_single_rows(checkpoint, batch, between_passes):
+            agreement = examine(checkpoint, batch, between_passes)
+            if agreement.is_right:
                 return batch
-            reason = "its logits differ from those of single rows"
+            reason = str(agreement)
         except (torch.OutOfMemoryError, MemoryError, EngineUnavailable):
             raise
         except Exception as error:

@@ -10,7 +10,7 @@ keeps its states whole.
 # torch's private calls and modules are untyped.
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import torch
@@ -48,7 +48,7 @@ class ByteProduct:
         from bot.engine.compiled_product import Int8Product
 
         numbers, self._scale = in_eight_bits(weight)
-        self._bias = bias
+        self.bias = bias
         self._product = Int8Product(numbers, self._scale, bias)
         self.on_whole: Callable[[], None] | None = None
         """States stay whole for the time being, and this is called each time."""
@@ -61,11 +61,15 @@ class ByteProduct:
         # Whole numbers up to 127 are exact in every format.
         product = linear(states, self._product.whole.to(states.dtype))
         product = product * self._scale.to(states.dtype)
-        return product if self._bias is None else product + self._bias.to(states.dtype)
+        return product if self.bias is None else product + self.bias.to(states.dtype)
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """The weights, some rows at a time."""
+        return self._product.weights()
 
     def with_whole_states(self, dtype: torch.dtype) -> Int8Linear:
         """The same weights for states as they are, of a precision."""
-        bias = None if self._bias is None else self._bias.to(dtype)
+        bias = None if self.bias is None else self.bias.to(dtype)
         return Int8Linear.of(self._product.whole, self._scale, bias, dtype)
 
 

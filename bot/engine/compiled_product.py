@@ -8,6 +8,7 @@ that a row's result does not depend on the rows beside it.
 # numba infers types; what stands in a kernel is not Python's.
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -38,6 +39,9 @@ from bot.engine.compiled_tile import (
     tile,
 )
 from bot.engine.workspace import NOTHING, Floats, numbers, seen
+
+PIECE = 1 << 22
+"""So many weights are put in order again at a time."""
 
 _ITEMS = 16
 """Numbers that describe a task."""
@@ -98,6 +102,15 @@ class CompiledProduct(ABC):
             out = out[:, : self._outputs].contiguous()
         return out.view(*states.shape[:-1], self._outputs)
 
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The bias [out], fp32."""
+        return torch.from_numpy(self._bias[: self._outputs]) if self._bias.size else None
+
+    @abstractmethod
+    def weights(self) -> Iterator[torch.Tensor]:
+        """The weights [rows, in], some rows at a time, as they are multiplied."""
+
     @abstractmethod
     def _multiply(self, rows: torch.Tensor, out: torch.Tensor) -> None: ...
 
@@ -115,6 +128,14 @@ class CompiledProduct(ABC):
         )
         _lay_out(given, unit(turned), out.reshape(self._blocks, steps, block))
         return laid
+
+    def _pieces(self, laid: torch.Tensor) -> Iterator[torch.Tensor]:
+        """What `_laid_out` gave as [rows, in] again, some rows at a time."""
+        block = self._arithmetic.block
+        few = max(1, PIECE // (block * self._inputs))
+        for first in range(0, self._blocks, few):
+            rows = laid[first : first + few].transpose(1, 2).reshape(-1, self._inputs)
+            yield rows[: self._outputs - first * block]
 
     def _padded(self, values: Floats) -> Floats:
         missing = self._blocks * self._arithmetic.block - self._outputs
@@ -136,6 +157,10 @@ class FloatProduct(CompiledProduct):
         self.dtypes = (weight.dtype,)
         self._weights = self._laid_out(weight)
         self._work = _work(arithmetic, np.uint16 if is_half else np.float32)
+
+    @override
+    def weights(self) -> Iterator[torch.Tensor]:
+        return self._pieces(self._weights)
 
     @override
     def _multiply(self, rows: torch.Tensor, out: torch.Tensor) -> None:
@@ -167,9 +192,14 @@ class Int8Product(CompiledProduct):
     @property
     def whole(self) -> torch.Tensor:
         """The weights as they were given."""
-        block = self._arithmetic.block
-        rows = self._weights.transpose(1, 2).reshape(self._blocks * block, self._inputs)
-        return (rows[: self._outputs] ^ _MIDDLE).view(torch.int8)
+        return (torch.cat([*self._pieces(self._weights)]) ^ _MIDDLE).view(torch.int8)
+
+    @override
+    def weights(self) -> Iterator[torch.Tensor]:
+        scales = torch.from_numpy(self._scales)
+        for piece in self._pieces(self._weights):
+            own, scales = scales[: len(piece), None], scales[len(piece) :]
+            yield (piece ^ _MIDDLE).view(torch.int8) * own
 
     @override
     def _multiply(self, rows: torch.Tensor, out: torch.Tensor) -> None:

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import nn
@@ -56,7 +56,25 @@ SHARED_INPUT = {
 Product = Callable[[torch.Tensor], torch.Tensor]
 """States [..., in features] to [..., out features]."""
 
-Pack = Callable[[torch.Tensor, torch.Tensor | None], Product]
+
+class PackedProduct(Protocol):
+    """A product that can say what it multiplies by."""
+
+    def __call__(self, states: torch.Tensor, /) -> torch.Tensor:
+        """States [..., in features] to [..., out features]."""
+        ...
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The bias [out features]."""
+        ...
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """The weights [rows, in features], some rows at a time."""
+        ...
+
+
+Pack = Callable[[torch.Tensor, torch.Tensor | None], PackedProduct]
 """Lays out weights [out features, in features], and a bias."""
 
 
@@ -85,13 +103,22 @@ class PackedLinear(nn.Module):
         return _multiply(self._product, states)
 
     @property
-    def product(self) -> Product:
+    def product(self) -> PackedProduct:
         """How it multiplies."""
         return self._product
 
-    def multiply_by(self, product: Product) -> None:
+    def multiply_by(self, product: PackedProduct) -> None:
         """Multiply another way from now on."""
         self._product = product
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The bias of all layers."""
+        return self._product.bias
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """The weights of all layers [rows, in features], some rows at a time."""
+        return self._product.weights()
 
     def between(self, first: int, last: int, states: torch.Tensor) -> torch.Tensor:
         """The outputs from `first` to `last`. They are computed together, until the last is asked
@@ -188,20 +215,31 @@ def fastest(dtype: torch.dtype) -> Pack | None:
     return next(iter(shares), None)
 
 
-def by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
-    """Weights as oneDNN wants them; torch's private calls raise where it cannot be."""
-    if not torch.backends.mkldnn.is_available():
-        raise NotImplementedError("oneDNN")
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
+class OneDnnProduct:
+    """Weights as oneDNN wants them. Raises what torch's private calls raise where it cannot be."""
 
-    def multiply(states: torch.Tensor) -> torch.Tensor:
-        product = torch.ops.mkldnn._linear_pointwise.default(states, packed, bias, "none", [], "")
-        return cast("torch.Tensor", product)
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        if not torch.backends.mkldnn.is_available():
+            raise NotImplementedError("oneDNN")
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
+        self.bias = bias
 
-    return multiply
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """States [..., in features] to [..., out features]."""
+        multiply = torch.ops.mkldnn._linear_pointwise.default
+        return cast("torch.Tensor", multiply(states, self._packed, self.bias, "none", [], ""))
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """The weights, all at a time."""
+        yield self._packed.to_dense()
 
 
-def by_compiled(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
+def by_onednn(weight: torch.Tensor, bias: torch.Tensor | None) -> PackedProduct:
+    """Weights as oneDNN wants them."""
+    return OneDnnProduct(weight, bias)
+
+
+def by_compiled(weight: torch.Tensor, bias: torch.Tensor | None) -> PackedProduct:
     """Weights as our own kernel wants them. Raises `NotImplementedError`."""
     # Imported here: it brings numba.
     from bot.engine.compiled_product import FloatProduct
@@ -209,7 +247,7 @@ def by_compiled(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
     return FloatProduct(weight, bias)
 
 
-def working(pack: Pack, weight: torch.Tensor) -> Product | None:
+def working(pack: Pack, weight: torch.Tensor) -> PackedProduct | None:
     """A product that works here."""
     try:
         with torch.inference_mode():

@@ -89,6 +89,10 @@ class QuantizedLinear(nn.Module, ABC):
     def unpacked(self, rows: torch.Tensor) -> torch.Tensor:
         """The same with the weights unpacked."""
 
+    @abstractmethod
+    def weights(self) -> Iterator[torch.Tensor]:
+        """The weights [rows, in], unpacked, in 32 bits."""
+
     def agrees(self, inputs: int) -> bool:
         """Whether torch's kernel, which is private, is there and gives what it should here."""
         rows = torch.linspace(-1, 1, 2 * inputs, dtype=self.weight.dtype).view(2, inputs)
@@ -141,6 +145,10 @@ class Int8Linear(QuantizedLinear):
         # Whole numbers up to 127 are exact in every format.
         return linear(rows, self.quantized.to(rows.dtype)) * self.scale
 
+    @override
+    def weights(self) -> Iterator[torch.Tensor]:
+        yield self.quantized * self.scale.float()[:, None]
+
 
 class Int4Linear(QuantizedLinear):
     """Weights of 4 bits; inputs are a multiple of GROUP, outputs of BLOCK.
@@ -170,13 +178,20 @@ class Int4Linear(QuantizedLinear):
 
     @override
     def unpacked(self, rows: torch.Tensor) -> torch.Tensor:
+        return linear(rows, self._unpacked(rows.dtype))
+
+    @override
+    def weights(self) -> Iterator[torch.Tensor]:
+        yield self._unpacked(torch.float32)
+
+    def _unpacked(self, dtype: torch.dtype) -> torch.Tensor:
         # Turned round while a byte holds two weights: that moves the least.
         pairs = self.quantized.transpose(1, 2).contiguous()
         numbers = torch.cat([pairs & 15, pairs >> 4], dim=1).view(torch.int8) - 8
         outputs, inputs = self.scale_and_middle.shape[1], pairs.shape[2]
-        weights = numbers.to(rows.dtype).view(outputs, -1, GROUP)
-        scale, middle = self.scale_and_middle.to(rows.dtype).permute(2, 1, 0)[..., None]
-        return linear(rows, weights.mul_(scale).add_(middle).view(outputs, inputs))
+        weights = numbers.to(dtype).view(outputs, -1, GROUP)
+        scale, middle = self.scale_and_middle.to(dtype).permute(2, 1, 0)[..., None]
+        return weights.mul_(scale).add_(middle).view(outputs, inputs)
 
 
 def quantize(

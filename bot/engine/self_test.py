@@ -1,80 +1,172 @@
-"""Whether a batch gives what the model itself gives, checked once when a model is loaded.
+"""Whether a batch gives what the model itself gives, checked when a model is loaded.
 
-Two rows of different lengths, the second joining while the first decodes, beside a forward pass of
-each whole text without any cache.
+Three short chats in the model's own template go through the batch: the second joins while the first
+is answered, and the third takes the place that the first has left. What their logits should be is
+computed a precision wider (`reference`). The batch may be twice as far from that as the model's own
+modules are, which are given each text alone and whole: both round, at different places.
+
+Errors are measured among the tokens that could be chosen. A vocabulary also holds tokens that were
+hardly trained; their logits are large and chaotic in half precision, and a norm over all of them
+tells right from wrong no more.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from dataclasses import dataclass, field
 
 import torch
+from typing_extensions import override
 
+from bot.conversation import Role, Turn
 from bot.engine.base import SamplingParameters
-from bot.engine.byte_states import has_bytes
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.decoding import Row
+from bot.engine.prompt import build_prompt
+from bot.engine.reference import Text, own_logits, wide_logits
 from bot.engine.slot_batch import SlotBatch
 
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
-"""Largest norm of the difference between logits, as a share of theirs. In bf16 whoever rounds at
-other places gives others: those of trained models and of usual random weights are 0.01 to 0.04 from
-fp32 either way, what is computed wrongly is 1 from it or more."""
+Chat = tuple[Sequence[str], str]
+"""What was said in turn, and the answer that is fed a token at a time."""
 
-BYTES_TOLERANCE = 0.1
-"""The same where states become bytes: one that is rounded the other way is another by a hundredth,
-whatever the precision around it."""
+CHATS: tuple[Chat, Chat, Chat] = (
+    (
+        (
+            "How old is the sun?",
+            "About four and a half billion years.",
+            "And who found that out, and how?",
+        ),
+        "Meteorites told us: some elements in them decay at a known rate.",
+    ),
+    (("Hello!",), "Hello! What would you like to know today?"),
+    (
+        ("Write a function in Python that adds two numbers.",),
+        "def add(first, second):\n    return first + second\n",
+    ),
+)
 
-GREEDY = SamplingParameters(temperature=0, max_tokens=16)
+STEPS = 6
+"""Tokens that the rows are fed between two who join."""
 
-PROMPTS = ((3, 5, 7, 9, 4, 6, 8), (6, 3, 8))
+CANDIDATES = 64
+"""So many of the likeliest tokens are compared."""
 
+MOST_TIMES_OWN = 2.0
+"""How far a batch may be from the wide logits, as a multiple of the modules' own distance."""
 
-def agrees_with_single_rows(
-    checkpoint: Checkpoint, batch: SlotBatch, between_passes: Callable[[], None] = lambda: None
-) -> bool:
-    """Feed two rows together and compare every row's logits."""
-    size = checkpoint.tokenizer.size
-    rows = [Row(checkpoint, [token % size for token in prompt], GREEDY) for prompt in PROMPTS]
-    batch.join(rows[0])
-    while rows[0] not in _step(batch, [], between_passes):
-        pass
-    batch.join(rows[1])
-    compared: list[bool] = []
-    while rows[1] not in _step(batch, compared, between_passes):
-        pass
-    for _ in range(3):
-        _step(batch, compared, between_passes)
-    for row in rows:
-        batch.leave(row)
-    return all(compared)
+SURE_TIMES_OWN = 8.0
+"""A first choice must be the same where it leads by so many times the modules' distance: it and the
+second may each be moved by twice that, and single tokens are moved twice as far as most."""
 
 
-def _step(
-    batch: SlotBatch, compared: list[bool], between_passes: Callable[[], None]
-) -> Sequence[Row]:
-    """One pass; whether the logits of each of its rows are right."""
-    rows = batch.step()
-    for row in rows:
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far a batch and the model's own modules are from the wide logits: root mean squares over
+    the tokens compared. Of `sure` first choices, which the modules make too, `changed` are others.
+    """
+
+    error: float
+    own_error: float
+    sure: int
+    changed: int
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the batch gives what the model gives. What is not a number is not right."""
+        return self.error <= MOST_TIMES_OWN * self.own_error and self.changed == 0
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"its logits are off by {self.error:.2g} where the model's own modules are off by "
+            f"{self.own_error:.2g}, and {self.changed} of {self.sure} sure choices differ"
+        )
+
+
+def examine(
+    checkpoint: Checkpoint,
+    batch: SlotBatch,
+    between_passes: Callable[[], None] = lambda: None,
+    chats: tuple[Chat, Chat, Chat] = CHATS,
+) -> Agreement:
+    """Feed three chats to an empty batch and compare. `between_passes` is called between its passes
+    and between the layers of what it is compared with.
+    """
+    answers = [_Answer.begun(checkpoint, *chat) for chat in chats]
+    _play(batch, answers, between_passes)
+    texts = [Text(each.row.source, each.row.history[:-1]) for each in answers]
+    expected = wide_logits(checkpoint, texts, between_passes)
+    own: list[torch.Tensor] = []
+    for text in texts:
+        own.append(own_logits(checkpoint, text))
         between_passes()
-        compared.append(_is_close(batch.checkpoint, row))
-        row.history.append(len(row.history) % batch.checkpoint.tokenizer.size)
-    return rows
+    return _compared(
+        torch.stack([logits for each in answers for logits in each.given.values()]),
+        *(
+            torch.cat([logits[[*each.given]] for each, logits in zip(answers, some, strict=True)])
+            for some in (own, expected)
+        ),
+    )
 
 
-def _is_close(checkpoint: Checkpoint, row: Row) -> bool:
-    assert row.logits is not None
-    device = checkpoint.blueprint.device
-    history = torch.tensor([row.history], device=device)
-    with torch.inference_mode():
-        if row.source:
-            output = checkpoint.model(
-                input_ids=torch.tensor([row.source], device=device), decoder_input_ids=history
-            )
-        else:
-            output = checkpoint.model(input_ids=history)
-    expected = cast("torch.Tensor", output.logits[0, -1]).float()
-    difference = float((row.logits - expected).norm())
-    dtype = checkpoint.blueprint.dtype
-    tolerance = BYTES_TOLERANCE if has_bytes(checkpoint.model) else TOLERANCE.get(dtype, 0.1)
-    return difference <= tolerance * float(expected.norm())
+@dataclass(slots=True)
+class _Answer:
+    """A row, the tokens that it is fed, and the logits that it was given by their place."""
+
+    row: Row
+    tokens: Sequence[int]
+    given: dict[int, torch.Tensor] = field(default_factory=dict[int, torch.Tensor])
+
+    @classmethod
+    def begun(cls, checkpoint: Checkpoint, turns: Sequence[str], answer: str) -> "_Answer":
+        tokens = checkpoint.tokenizer.encode(answer) or [0]
+        sampling = SamplingParameters(temperature=0, max_tokens=4 * STEPS)
+        roles = (Role.USER, Role.ASSISTANT)
+        prompt = build_prompt(
+            [Turn(roles[index % 2], text) for index, text in enumerate(turns)],
+            feed=checkpoint.blueprint.feed,
+            tokenizer=checkpoint.tokenizer,
+            window=checkpoint.blueprint.window,
+            max_tokens=sampling.max_tokens,
+            has_system_prompt=False,
+            is_raw=False,
+        )
+        return cls(Row(checkpoint, prompt.ids, sampling), tokens)
+
+    def take(self) -> None:
+        """Keep what the row was given, and say the next token."""
+        assert self.row.logits is not None
+        self.row.history.append(self.tokens[len(self.given) % len(self.tokens)])
+        self.given[len(self.row.history) - 2] = self.row.logits
+
+
+def _play(batch: SlotBatch, answers: Sequence[_Answer], between_passes: Callable[[], None]) -> None:
+    """Who comes and who goes."""
+    first, second, third = answers
+    for joining, leaving in ((first, None), (second, None), (third, first)):
+        if leaving is not None:
+            batch.leave(leaving.row)
+        batch.join(joining.row)
+        while len(joining.given) < STEPS:
+            ready = batch.step()
+            between_passes()
+            for each in answers:
+                if each.row in ready:
+                    each.take()
+    batch.leave(second.row)
+    batch.leave(third.row)
+
+
+def _compared(given: torch.Tensor, own: torch.Tensor, expected: torch.Tensor) -> Agreement:
+    """Compare logits [tokens, vocabulary]."""
+    best, candidates = expected.topk(min(CANDIDATES, expected.shape[1]))
+
+    def error(logits: torch.Tensor) -> float:
+        off = logits.gather(1, candidates).to(best.dtype) - best
+        # What all of them have gained or lost alike changes no choice.
+        return float((off - off.mean(dim=1, keepdim=True)).square().mean().sqrt())
+
+    own_error = error(own)
+    leads_far = best[:, 0] - best[:, 1] > SURE_TIMES_OWN * own_error
+    is_sure = leads_far & (own.argmax(dim=1) == candidates[:, 0])
+    is_changed = is_sure & (given.argmax(dim=1) != candidates[:, 0])
+    return Agreement(error(given), own_error, int(is_sure.sum()), int(is_changed.sum()))

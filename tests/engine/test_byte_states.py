@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bot.engine import blueprint as opening
-from bot.engine import byte_states, checkpoint, self_test
+from bot.engine import byte_states, checkpoint
 from bot.engine.batch import batch_for
 from bot.engine.blueprint import read_blueprint
 from bot.engine.byte_states import (
@@ -88,7 +88,6 @@ def test_models_of_every_architecture_go_through_their_batch(
     monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=is_half))
     # Weights that are drawn wide make much of little.
     monkeypatch.setattr(byte_states, "LOGITS_TOLERANCE", 10)
-    monkeypatch.setattr(self_test, "BYTES_TOLERANCE", 0.5)
     made = loaded(checkpoints, name)
     assert has_bytes(made.model)
     assert made.kernel.endswith("8-bit weights and states")

@@ -17,12 +17,14 @@ from bot.engine.kernels import (
     Pack,
     PackedLinear,
     PackedPart,
+    PackedProduct,
     Product,
     by_compiled,
     by_onednn,
     is_packed_faster,
     joined,
     pack,
+    working,
 )
 from bot.engine.memory import return_freed_memory
 from bot.engine.slot_batch import SlotBatch
@@ -43,16 +45,42 @@ def ignore(_fraction: float) -> None:
 
 
 @pytest.mark.parametrize("way", [by_onednn, by_compiled])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("shape", [(48,), (1, 48), (3, 5, 48), (16, 1, 48)])
 def test_a_packed_layer_gives_the_plain_layers_product(
-    way: Pack, bias: bool, shape: tuple[int, ...]
+    way: Pack, dtype: torch.dtype, bias: bool, shape: tuple[int, ...]
 ) -> None:
-    plain = linear(bias)
-    states = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    plain = linear(bias, dtype)
+    if dtype is torch.bfloat16 and working(way, plain.weight) is None:
+        # oneDNN packs bf16 only on processors with AVX-512 or AVX-NE-CONVERT.
+        assert way is by_onednn
+        assert not pack_with(way, plain)
+        return
+    states = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(dtype)
     with torch.inference_mode():
         found = PackedLinear(way, plain)(states)
         torch.testing.assert_close(found, plain(states), atol=2e-2, rtol=2e-2)
+
+
+def pack_with(way: Pack, layer: nn.Linear) -> bool:
+    """Whether a model of one layer is packed where this way is the fastest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "fastest", {layer.weight.dtype: way}.get)
+        return pack(nn.Sequential(layer), layer.weight.dtype, ignore)
+
+
+@pytest.mark.parametrize("way", [by_onednn, by_compiled])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_packed_layer_says_what_it_multiplies_by(way: Pack, bias: bool) -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        plain, other = linear(bias, dtype), linear(bias, dtype)
+        if dtype is torch.float32 or working(way, plain.weight) is not None:
+            packed_layer = PackedLinear(way, plain, other)
+            assert torch.equal(torch.cat([*packed_layer.weights()]), plain.weight.repeat(2, 1))
+            told = packed_layer.bias
+            assert (told is not None) == bias
+            assert told is None or torch.equal(told.to(dtype), torch.cat([plain.bias, other.bias]))
 
 
 def test_packing_replaces_every_bf16_layer_and_tells_how_far_it_is() -> None:
@@ -148,7 +176,7 @@ def measured_anew() -> Iterator[None]:
     kernels.fastest.cache_clear()
 
 
-def missing(_weight: torch.Tensor, _bias: torch.Tensor | None) -> Product:
+def missing(_weight: torch.Tensor, _bias: torch.Tensor | None) -> PackedProduct:
     raise AttributeError("no such operator")
 
 
@@ -167,13 +195,17 @@ def test_a_machine_without_kernels_leaves_the_layers_plain_and_it_is_logged(
 def taking(times: Mapping[int, float]) -> Pack:
     """A way to multiply that takes so long for so many rows, to what fp32 takes."""
 
-    def multiply(states: torch.Tensor) -> torch.Tensor:
-        return states * times[max(1, states.shape[0])]
+    class Taking:
+        def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+            self._weight, self.bias = weight, bias
 
-    def pack_one(_weight: torch.Tensor, _bias: torch.Tensor | None) -> Product:
-        return multiply
+        def __call__(self, states: torch.Tensor) -> torch.Tensor:
+            return states * times[max(1, states.shape[0])]
 
-    return pack_one
+        def weights(self) -> Iterator[torch.Tensor]:
+            yield self._weight
+
+    return Taking
 
 
 FAST = {1: 0.3, 16: 0.4, 64: 0.5}
