@@ -52,6 +52,7 @@ class Row:
         traced_tokens: int = 0,
     ) -> None:
         self._rules = checkpoint.rules
+        self._spared = checkpoint.tokenizer.control_ids | checkpoint.rules.eos_ids
         self._sampling = sampling
         self._generator = seeded_generator(sampling.seed, index, checkpoint.blueprint.device)
         self.source: Sequence[int] = ()
@@ -115,7 +116,8 @@ class Row:
         assert self.logits is not None
         if not isfinite(self.logits[highest(self.logits)]):
             raise BrokenNumbers
-        token = choose(self._allowed(self.logits), self.history, self._sampling, self._generator)
+        allowed = self._allowed(self.logits)
+        token = choose(allowed, self.history, self._sampling, self._generator, self._spared)
         if self._sampling.best_of > 1:
             self.total_log_probability += log_probability(self.logits, token)
         if self.chosen < self._traced_tokens:

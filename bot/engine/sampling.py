@@ -1,10 +1,13 @@
 """How one row chooses its next token; the filters mean what transformers' processors mean.
 
 The order is that of `generate`: repetition penalty, repeated n-grams, then, when sampling,
-temperature, top-k, top-p and min-p.
+temperature, top-k, top-p and min-p. One difference is deliberate: the penalties leave the tokens in
+`spared` alone. Those are special tokens, which a chat template repeats after every turn: with
+transformers' processors each turn makes the end of the answer less likely, and answers ramble.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import torch
@@ -22,9 +25,10 @@ def choose(
     history: Sequence[int],
     parameters: SamplingParameters,
     generator: torch.Generator,
+    spared: AbstractSet[int] = frozenset(),
 ) -> int:
     """The next token from logits [vocabulary]; `history` is what the row has seen and said."""
-    scores = penalized(logits, history, parameters)
+    scores = penalized(logits, history, parameters, spared)
     if parameters.temperature == 0:
         return highest(scores)
     candidates = likeliest(scores / parameters.temperature, parameters)
@@ -103,18 +107,23 @@ def probabilities_of(logits: torch.Tensor, chosen: int, count: int) -> list[tupl
 
 
 def penalized(
-    logits: torch.Tensor, history: Sequence[int], parameters: SamplingParameters
+    logits: torch.Tensor,
+    history: Sequence[int],
+    parameters: SamplingParameters,
+    spared: AbstractSet[int] = frozenset(),
 ) -> torch.Tensor:
-    """The logits after what also holds for greedy decoding."""
+    """The logits after what also holds for greedy decoding; those of `spared` tokens are kept."""
     penalty = parameters.repetition_penalty
     if penalty != 1 and history:
-        seen = torch.tensor(list(set(history)), device=logits.device)
+        repeated = list(set(history) - spared)
+        seen = torch.tensor(repeated, dtype=torch.long, device=logits.device)
         seen = seen[seen < logits.shape[-1]]
         scores = logits[seen]
         scores = torch.where(scores < 0, scores * penalty, scores / penalty)
         logits = logits.index_copy(0, seen, scores)
     if parameters.no_repeat_ngram_size:
-        logits = without(logits, followers(history, history, parameters.no_repeat_ngram_size))
+        banned = set(followers(history, history, parameters.no_repeat_ngram_size)) - spared
+        logits = without(logits, banned)
     return logits
 
 
@@ -153,7 +162,7 @@ def followers(said: Sequence[int], source: Sequence[int], size: int) -> list[int
     ]
 
 
-def without(logits: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+def without(logits: torch.Tensor, tokens: Collection[int]) -> torch.Tensor:
     """The logits with these tokens made impossible."""
     allowed = [token for token in tokens if token < logits.shape[-1]]
     if not allowed:

@@ -48,6 +48,14 @@ class ModelTokenizer:
         """The ids that are never shown."""
         return frozenset(self._tokenizer.all_special_ids)
 
+    @cached_property
+    def control_ids(self) -> frozenset[int]:
+        """The ids of tokens that are no text: special ones, and all that were added, such as a
+        template's markers. Added runs of spaces, which some vocabularies have, are text.
+        """
+        added = self._tokenizer.added_tokens_decoder.items()
+        return self.special_ids | {id_ for id_, token in added if token.content.strip()}
+
     @property
     def eos_id(self) -> int | None:
         """The id that ends a text."""

@@ -2,7 +2,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # `generate` is untyped.
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,13 @@ from typing import Any, cast
 
 import pytest
 import torch
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+)
+from typing_extensions import override
 
 from bot.conversation import Role, Turn
 from bot.engine.base import GenerationRequest, SamplingParameters
@@ -149,17 +156,38 @@ def wide_of(plain: Checkpoint, request: GenerationRequest, said: Generated) -> t
     return wide_answer(plain, row, [token for token in said.tokens if token >= 0])
 
 
+class OnText(LogitsProcessor):
+    """A processor of transformers, with the scores of special tokens left as they were."""
+
+    def __init__(self, processor: LogitsProcessor, special: Iterable[int]) -> None:
+        self._processor = processor
+        self._special = sorted(special)
+
+    @override
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        changed = self._processor(input_ids, scores.clone())
+        changed[:, self._special] = scores[:, self._special]
+        return changed
+
+
 @pytest.mark.parametrize("name", TINY)
-def test_penalised_greedy_tokens_are_those_of_generate(loaded: Loaded, name: str) -> None:
+def test_penalised_greedy_tokens_are_those_of_generate_with_penalties_on_text(
+    loaded: Loaded, name: str
+) -> None:
     checkpoint = loaded.checkpoint(name)
     sampling = SamplingParameters(
         temperature=0, max_tokens=12, repetition_penalty=1.3, no_repeat_ngram_size=2
     )
+    special = checkpoint.tokenizer.control_ids
+    processors = LogitsProcessorList(
+        OnText(one, special)
+        for one in (RepetitionPenaltyLogitsProcessor(1.3), NoRepeatNGramLogitsProcessor(2))
+    )
     for text in PROMPTS[:6]:
         request = request_for(name, text, sampling)
-        reference = theirs(
-            loaded.reference(name), request, repetition_penalty=1.3, no_repeat_ngram_size=2
-        )
+        # What the checkpoint itself asks for would come on top.
+        own = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
+        reference = theirs(loaded.reference(name), request, logits_processor=processors, **own)
         assert ours(checkpoint, request).tokens == reference.tokens
 
 

@@ -123,6 +123,28 @@ def test_typed_special_tokens_are_text(
 
 
 @pytest.mark.parametrize("name", TINY)
+def test_tokens_that_are_no_text_are_the_special_ones_and_the_templates_markers(
+    tokenizers: Mapping[str, ModelTokenizer], checkpoints: Mapping[str, Path], name: str
+) -> None:
+    tokenizer, reference = tokenizers[name], loaded_tokenizer(checkpoints[name])
+    added = reference.added_tokens_decoder.items()
+    assert tokenizer.control_ids >= set(reference.all_special_ids)
+    assert tokenizer.control_ids >= {id_ for id_, token in added if "<" in token.content}
+    assert not tokenizer.control_ids & set(tokenizer.encode("the quick brown fox"))
+
+
+def test_added_runs_of_spaces_are_text_and_added_markers_are_not(
+    checkpoints: Mapping[str, Path],
+) -> None:
+    reference = cast("Any", loaded_tokenizer(checkpoints["smollm"]))
+    reference.add_tokens(["    ", "<tool_call>"])
+    spaces, marker = reference.convert_tokens_to_ids(["    ", "<tool_call>"])
+    control = ModelTokenizer(reference).control_ids
+    assert marker in control
+    assert spaces not in control
+
+
+@pytest.mark.parametrize("name", TINY)
 @given(text=st.text(max_size=40))
 def test_no_text_whatever_breaks_the_encoding(
     tokenizers: Mapping[str, ModelTokenizer], name: str, text: str

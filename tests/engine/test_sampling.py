@@ -36,6 +36,7 @@ logits_of = st.lists(
     st.floats(-20, 20, width=32), min_size=VOCABULARY, max_size=VOCABULARY, unique=True
 ).map(torch.tensor)
 histories = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=20)
+spared_sets = st.frozensets(st.integers(0, VOCABULARY - 1), max_size=4)
 parameters_of = st.builds(
     SamplingParameters,
     temperature=st.floats(0.1, 3),
@@ -47,14 +48,20 @@ parameters_of = st.builds(
 )
 
 
-def theirs(
-    logits: torch.Tensor, history: list[int], parameters: SamplingParameters
-) -> torch.Tensor:
+def penalties(parameters: SamplingParameters) -> list[LogitsProcessor]:
+    """transformers' own."""
     processors: list[LogitsProcessor] = []
     if parameters.repetition_penalty != 1:
         processors.append(RepetitionPenaltyLogitsProcessor(parameters.repetition_penalty))
     if parameters.no_repeat_ngram_size:
         processors.append(NoRepeatNGramLogitsProcessor(parameters.no_repeat_ngram_size))
+    return processors
+
+
+def theirs(
+    logits: torch.Tensor, history: list[int], parameters: SamplingParameters
+) -> torch.Tensor:
+    processors = penalties(parameters)
     processors.append(TemperatureLogitsWarper(parameters.temperature))
     if parameters.top_k:
         processors.append(TopKLogitsWarper(parameters.top_k))
@@ -77,6 +84,29 @@ def test_the_scores_are_those_of_transformers_processors(
     ours = warped(penalized(logits, history, parameters), parameters)
     if not torch.isnan(expected).any():  # every token banned: transformers gives no numbers either
         torch.testing.assert_close(ours, expected)
+
+
+@given(logits_of, histories, parameters_of, spared_sets)
+def test_penalties_are_those_of_transformers_on_text_and_leave_special_tokens_alone(
+    logits: torch.Tensor, history: list[int], parameters: SamplingParameters, spared: frozenset[int]
+) -> None:
+    expected = logits[None].clone()
+    for processor in penalties(parameters):
+        expected = processor(cast("torch.LongTensor", torch.tensor([history])), expected)
+    special = sorted(spared)
+    expected[0, special] = logits[special]
+    torch.testing.assert_close(penalized(logits, history, parameters, spared), expected[0])
+
+
+def test_the_end_of_a_turn_is_as_likely_after_many_turns_as_after_none() -> None:
+    end, word = 3, 5
+    logits = torch.zeros(VOCABULARY)
+    logits[end], logits[word] = 2.0, 1.9
+    parameters = SamplingParameters(temperature=0, repetition_penalty=1.1, no_repeat_ngram_size=2)
+    history = [7, end, 7, end, 7, end, 7]
+    generator = seeded_generator(1, 0, CPU)
+    assert choose(logits, history, parameters, generator, frozenset({end})) == end
+    assert choose(logits, history, parameters, generator) == word
 
 
 def kept_by(scores: torch.Tensor) -> set[int]:
