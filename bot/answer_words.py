@@ -24,6 +24,10 @@ def note(finished: Finished, entry: ModelEntry, *, has_text: bool) -> str:
             if has_text:
                 return _("(The answer reached its time limit.)")
             return _("I had too much to do to answer in time, sorry. Please try again later.")
+        case FinishReason.REPETITION:
+            if has_text:
+                return _("(I stopped here because the answer kept repeating itself.)")
+            return _("I have no answer to that. Please put it another way.")
         case FinishReason.CANCELLED:
             return stopped()
         case FinishReason.ERROR:

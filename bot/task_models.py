@@ -41,11 +41,13 @@ class Doer:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a model wrote. `is_cut` says that it ended at a limit, `was_too_long` that it did not
-    read all of the instruction."""
+    """What a model wrote. `is_cut` says that it ended at a limit, `is_repeating` that it was
+    stopped because it repeated itself, `was_too_long` that it did not read all of the
+    instruction."""
 
     text: str
     is_cut: bool
+    is_repeating: bool
     was_too_long: bool
 
 
@@ -128,4 +130,9 @@ def _done(text: str, finished: Finished) -> Done:
         )
     is_cut = finished.reason in (FinishReason.LENGTH, FinishReason.TIME)
     usage = finished.usage
-    return Done(text, is_cut, was_too_long=usage.cut_tokens > 0 or usage.dropped_turns > 0)
+    return Done(
+        text,
+        is_cut,
+        is_repeating=finished.reason is FinishReason.REPETITION,
+        was_too_long=usage.cut_tokens > 0 or usage.dropped_turns > 0,
+    )

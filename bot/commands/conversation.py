@@ -109,6 +109,13 @@ class ConversationCommands:
         last = await self._last(caller)
         if last.answer is None or not last.answer.text:
             raise UsageError(_("Your last question has no answer to go on with. Try /retry."))
+        if last.answer.finish_reason == FinishReason.REPETITION:
+            raise UsageError(
+                _(
+                    "My last answer to you kept repeating itself, and going on would repeat more of"
+                    " it. Try /retry, or ask in other words."
+                )
+            )
         if last.answer.finish_reason not in UNFINISHED:
             raise UsageError(
                 _("My last answer to you was complete: there is nothing to go on with.")

@@ -139,6 +139,8 @@ def _doubts_of_translation(source: str, done: Done, doer: Doer, code: str) -> li
         doubts.append(_("the result reads like the source: it may have been in that language"))
     if done.is_cut:
         doubts.append(_("it ended at its length limit, so the end is missing"))
+    if done.is_repeating:
+        doubts.append(_("it kept repeating itself and was stopped"))
     if done.was_too_long:
         doubts.append(_("the text is longer than it can read, so a part is missing"))
     return doubts

@@ -6,6 +6,7 @@ Only the engine's worker thread imports this module.
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from bot.conversation import Role
 from bot.engine import failures
 from bot.engine.base import (
     FinishReason,
@@ -25,6 +26,8 @@ from bot.engine.jobs import AnswerJob
 from bot.engine.kv_cache import SHARED, PrefixCache
 from bot.engine.prefixes import Prefix
 from bot.engine.prompt import Prompt, build_prompt, common_length
+from bot.engine.repetition import WATCHED_TOKENS, CycleWatch
+from bot.engine.tokenizer import ModelTokenizer
 
 LEAST_SHARED_TOKENS = 16
 """A system prompt shorter than this is fed again each time."""
@@ -58,6 +61,7 @@ class Candidate:
         self.prefix: Prefix | None = None
         self.deltas: list[TextDelta | ReasoningDelta] = []
         self._max_tokens = prompt.max_tokens
+        self._cycles = _cycle_watch(tokenizer, request, prompt)
         self._detokenizer = Detokenizer(tokenizer.decode, tokenizer.special_ids, tokenizer.tags)
         self.splitter = AnswerSplitter(
             request.sampling.stop,
@@ -84,6 +88,8 @@ class Candidate:
         self.deltas += self.splitter.push(self._detokenizer.push(token))
         if self.splitter.is_stopped:
             self.reason = FinishReason.STOP
+        elif self._cycles is not None and self._cycles.push(token):
+            self.end(FinishReason.REPETITION)
         elif len(self.row.tokens) >= self._max_tokens:
             self.end(FinishReason.LENGTH)
 
@@ -92,6 +98,16 @@ class Candidate:
         self.deltas += self.splitter.push(self._detokenizer.finish())
         self.deltas += self.splitter.finish()
         self.reason = reason
+
+
+def _cycle_watch(
+    tokenizer: ModelTokenizer, request: GenerationRequest, prompt: Prompt
+) -> CycleWatch | None:
+    """What notices that the answer repeats itself: of one to go on with, what is written counts."""
+    if not request.sampling.stops_repetition:
+        return None
+    goes_on = request.turns[-1].role is Role.ASSISTANT
+    return CycleWatch(tokenizer.decode, prompt.ids[-WATCHED_TOKENS:] if goes_on else ())
 
 
 class Generation:

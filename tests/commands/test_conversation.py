@@ -170,6 +170,20 @@ async def test_where_a_model_can_go_on_its_cut_answer_says_how(tmp_path: Path) -
         assert "/continue goes on with it" in flow.platform.messages()[-1].text
 
 
+async def test_an_answer_that_repeated_itself_says_so_and_cannot_be_continued(
+    tmp_path: Path,
+) -> None:
+    engine = CutOffEngine()
+    engine.reason = FinishReason.REPETITION
+    async with running_flow(tmp_path, engine=engine) as flow:
+        await ask(flow, "tell")
+        said = flow.platform.messages()[-1].text
+        assert "part 1 of it" in said
+        assert "kept repeating itself" in said
+        assert "Try /retry" in await answer(flow, "continue")
+        assert len(flow.engine.requests) == 1
+
+
 async def test_blenderbot_cannot_go_on_and_says_what_else_helps(tmp_path: Path) -> None:
     entries = {"blenderbot": entry("blenderbot").model_copy(update={"family": Family.BLENDERBOT})}
     async with running_flow(tmp_path, engine=CutOffEngine(), entries=entries) as flow:

@@ -80,7 +80,10 @@ class EngineContract:
     async def test_leaving_the_block_early_leaves_the_engine_usable(
         self, engine: Engine, model: str
     ) -> None:
-        long = asking(model, sampling=SamplingParameters(temperature=0.0, max_tokens=400))
+        long = asking(
+            model,
+            sampling=SamplingParameters(temperature=0.0, max_tokens=400, stops_repetition=False),
+        )
         async with engine.stream(long) as stream:
             async for event in stream:
                 if not isinstance(event, Loading):

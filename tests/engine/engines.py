@@ -29,7 +29,7 @@ __all__ = [
     "tokenizer_of",
 ]
 
-LONG = SamplingParameters(temperature=0.0, max_tokens=200)
+LONG = SamplingParameters(temperature=0.0, max_tokens=200, stops_repetition=False)
 """Long enough to be broken off."""
 
 MakeEngine = Callable[..., TransformersEngine]

@@ -164,8 +164,8 @@ class OnText(LogitsProcessor):
         self._special = sorted(special)
 
     @override
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        changed = self._processor(input_ids, scores.clone())
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        changed = self._processor(input_ids, cast("torch.FloatTensor", scores.clone()))
         changed[:, self._special] = scores[:, self._special]
         return changed
 

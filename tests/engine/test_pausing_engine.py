@@ -14,7 +14,7 @@ from bot.store.sql_store import SqlStore
 from tests.checkpoints import PROMPTS
 from tests.engine.engines import MakeEngine, read, request_for
 
-LONG = SamplingParameters(temperature=0.0, max_tokens=200)
+LONG = SamplingParameters(temperature=0.0, max_tokens=200, stops_repetition=False)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bot.engine.waiting import WaitEstimate
 from tests.checkpoints import PROMPTS
 from tests.engine.engines import GREEDY, MakeEngine, read, request_for
 
-LONG = SamplingParameters(temperature=0.0, max_tokens=200)
+LONG = SamplingParameters(temperature=0.0, max_tokens=200, stops_repetition=False)
 
 
 def test_nothing_is_expected_before_an_answer_was_measured() -> None:
