@@ -177,7 +177,7 @@ async def opened(settings: RootSettings, given: Mapping[SettingName, str]) -> As
 
     contacts = Contacts()
     contacts.watch()
-    catalogue = catalogue_with(settings.models)
+    catalogue = catalogue_with(settings.models, settings.models_dir)
     library = ModelLibrary(settings.models_dir, settings.hub)
     engine = PausingEngine(_engine(settings, catalogue, library))
     models = Models(catalogue.entries, library.path, engine)

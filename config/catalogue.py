@@ -18,6 +18,10 @@ from config.errors import UnknownModelName
 BUILTIN = "fireside"
 """The name of the embedded model."""
 
+SMALL_MODEL = 1_000_000_000
+"""A model of fewer parameters is small: it loses itself at high temperatures, and a persona that is
+not its own confuses it more than it helps."""
+
 CATALOGUE_FILE = Path(__file__).with_name("models.toml")
 
 
@@ -93,6 +97,9 @@ class ModelEntry(BaseModel):
     context_tokens: int = Field(ge=16)
     assumes_context: bool = False
     has_system_prompt: bool = False
+    """Whether it takes a system prompt."""
+    follows_persona: bool | None = None
+    """Whether it does what the system prompt says; None where its size tells (`SMALL_MODEL`)."""
     weight_bits: Literal[4, 8] | None = None
     """Bits that its weights are reduced to when they are loaded; None leaves them as stored."""
     weight_bytes: int = Field(ge=0)
@@ -119,16 +126,35 @@ class ModelEntry(BaseModel):
         return self.engine is EngineKind.OPENAI
 
     @property
+    def takes_default_persona(self) -> bool:
+        """Whether it is given the persona that holds where nobody set one; others keep what their
+        own template says in its place."""
+        if self.follows_persona is not None:
+            return self.has_system_prompt and self.follows_persona
+        return self.has_system_prompt and not is_small(self.parameters)
+
+    @property
     def all_limits(self) -> str:
         """What it cannot do, and what this machine needs for it."""
         return f"{self.limits} {self.machine_limits}".strip()
 
 
-class Catalogue:
-    """All models by name, in their order."""
+def is_small(parameters: int | None) -> bool:
+    """Whether a model is small; one of unknown size is not."""
+    return parameters is not None and parameters < SMALL_MODEL
 
-    def __init__(self, entries: Mapping[str, ModelEntry]) -> None:
+
+class Catalogue:
+    """All models by name, in their order. `origins` says of each model where its sampling
+    parameters and what is said of it came from, as far as that was noted."""
+
+    def __init__(
+        self,
+        entries: Mapping[str, ModelEntry],
+        origins: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self.entries = dict(entries)
+        self.origins = origins or {}
 
     @classmethod
     def load(cls) -> "Catalogue":

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config.addresses import WebAddress
 from config.catalogue import BUILTIN, Catalogue, EngineKind, Family, ModelEntry, Sampling, Task
+from config.checkpoint_facts import CheckpointFacts
 from config.errors import ConfigurationError
+from config.model_defaults import BY_OWNER, DESCRIPTIVE, IN_CATALOGUE, completed, facts_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """A model's name: it is typed in chats and names a folder."""
@@ -25,7 +27,8 @@ BYTES_PER_PARAMETER = 2
 MAX_TIMEOUT_S = 86_400
 
 CONTEXT_TOKENS = {Family.CHAT: 4096, Family.BLENDERBOT: 128, Family.FLAN_T5: 512}
-"""The window of an owner's model that does not state one."""
+"""The window of an owner's model that does not state one, where its files do not allow less: many
+models know positions for more, but each token takes memory."""
 
 ENTRY_FIELDS = frozenset(ModelEntry.model_fields)
 
@@ -34,8 +37,9 @@ class OwnerModel(BaseModel):
     """A model that the owner adds or changes: `[models.NAME]` in fireside.toml.
 
     A model to add needs `repository` (a hub id) or `folder`, or, with `engine = "openai"`,
-    `endpoints`; everything else has a default. The size is read from a folder's files, or guessed
-    from a repository's name ("…-0.6B").
+    `endpoints`; everything else has a default, which comes from the model's own files where they
+    are here and say it. The size is read from a folder's files, or guessed from a repository's
+    name ("…-0.6B").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -113,7 +117,10 @@ class OwnerModel(BaseModel):
         default=Family.CHAT, description="How the model is fed.", examples=["chat"]
     )
     title: str | None = Field(
-        default=None, description="What it is called in lists.", examples=["Our notes"]
+        default=None,
+        description="What it is called in lists. By default what its GGUF file calls it, or its "
+        "name here.",
+        examples=["Our notes"],
     )
     description: str = Field(
         default="Added by the owner of this bot.",
@@ -121,19 +128,32 @@ class OwnerModel(BaseModel):
         examples=["Knows our notes."],
     )
     licence: str = Field(
-        default="not stated", description="The licence of its weights.", examples=["Apache-2.0"]
+        default="not stated",
+        description="The licence of its weights. By default what its GGUF file states.",
+        examples=["Apache-2.0"],
     )
     languages: tuple[str, ...] = Field(
-        default=("en",), description="The languages that it speaks.", examples=[["en", "de"]]
+        default=("en",),
+        description="The languages that it speaks. By default what its GGUF file states, or "
+        "English.",
+        examples=[["en", "de"]],
     )
     context_tokens: int | None = Field(
         default=None,
         ge=16,
-        description="The window for prompt and answer; each token of it takes memory.",
+        description="The window for prompt and answer; each token of it takes memory. By default "
+        "4096, or less where the model knows fewer.",
         examples=[4096],
     )
     has_system_prompt: bool | None = Field(
-        default=None, description="Whether it follows a persona.", examples=[True]
+        default=None, description="Whether it takes a system prompt.", examples=[True]
+    )
+    follows_persona: bool | None = Field(
+        default=None,
+        description="Whether it is given the default persona; one that somebody set always is. By "
+        "default if it has a billion parameters or more: smaller ones keep the system prompt of "
+        "their own template.",
+        examples=[True],
     )
     parameters: int | None = Field(
         default=None, gt=0, description="How many parameters it has.", examples=[600_000_000]
@@ -170,35 +190,71 @@ class OwnerModel(BaseModel):
     )
     sampling: Sampling = Field(
         default_factory=lambda: Sampling.model_validate({}),
-        description="How the next token is chosen: the names of `fireside models show`.",
+        description="How the next token is chosen: the names of `fireside models show`. What is "
+        "not named here comes from the catalogue, else from the model's `generation_config.json` "
+        "or GGUF file, else from its size.",
         examples=[{"temperature": 0.7}],
     )
 
 
-def catalogue_with(owners: Mapping[str, OwnerModel]) -> Catalogue:
+def catalogue_with(owners: Mapping[str, OwnerModel], models_dir: Path | None = None) -> Catalogue:
     """The catalogue with the owner's models.
 
-    A table that names neither repository nor folder changes the entry of that name, say its
-    sampling, or where it runs; else it replaces one of the file with the same name, except the
-    embedded one.
-    Raises `ConfigurationError` where an owner's model is wrong.
+    A table changes the entry of its name, say its sampling, where it runs or the folder it is in.
+    It replaces the entry, except the embedded one, if it names a repository or another family. What
+    stays open is filled from the models' files, those of pulled models in `models_dir`; None reads
+    none. Raises `ConfigurationError` where an owner's model is wrong.
     """
     entries = Catalogue.load().entries
+    stated = {name: _stated(entry, IN_CATALOGUE) for name, entry in entries.items()}
     for name, model in owners.items():
         _check_place(name, model)
-        is_change = name in entries and model.repository is None and model.folder is None
-        changed = _changed(entries[name], model) if is_change else _owner_entry(name, model)
-        entries[name] = changed
-    return Catalogue(entries)
+        if name in entries and not _is_another(entries[name], model):
+            entries[name] = _changed(name, entries[name], model)
+        else:
+            entries[name], stated[name] = _owner_entry(name, model), {}
+        stated[name] = {**stated[name], **_stated(model, BY_OWNER)}
+    found = {
+        name: completed(
+            entry,
+            stated[name],
+            CheckpointFacts() if models_dir is None else facts_of(entry, models_dir),
+        )
+        for name, entry in entries.items()
+    }
+    return Catalogue(
+        {name: one.entry for name, one in found.items()},
+        {name: one.origins for name, one in found.items()},
+    )
 
 
-def _changed(entry: ModelEntry, model: OwnerModel) -> ModelEntry:
+def _stated(model: ModelEntry | OwnerModel, origin: str) -> dict[str, str]:
+    """The origin of each sampling parameter and descriptive field that is stated."""
+    names = model.model_fields_set & {*DESCRIPTIVE}
+    return dict.fromkeys([*model.sampling.model_dump(exclude_none=True), *sorted(names)], origin)
+
+
+def _is_another(entry: ModelEntry, model: OwnerModel) -> bool:
+    """Whether a table with the name of an entry means another model."""
+    is_other_kind = "family" in model.model_fields_set and model.family is not entry.family
+    return model.repository is not None or (is_other_kind and model.folder is not None)
+
+
+def _changed(name: str, entry: ModelEntry, model: OwnerModel) -> ModelEntry:
     """An entry with what the owner states of it; sampling parameters one by one."""
     stated = {name: getattr(model, name) for name in model.model_fields_set & ENTRY_FIELDS}
     sampling = model.sampling.model_dump(exclude_unset=True)
     changed = entry.model_copy(
         update={**stated, "sampling": entry.sampling.model_copy(update=sampling)}
     )
+    if model.folder is not None:
+        folder = _absolute(model.folder)
+        here = {
+            "folder": folder,
+            "repository": None,
+            "weight_bytes": _size(f"models.{name}", model, folder),
+        }
+        return changed.model_copy(update=here)
     if model.engine is not EngineKind.OPENAI:
         return changed
     moved = {
@@ -213,6 +269,10 @@ def _changed(entry: ModelEntry, model: OwnerModel) -> ModelEntry:
     return changed.model_copy(update=moved)
 
 
+def _absolute(folder: Path) -> Path:
+    return folder.expanduser().absolute()
+
+
 def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
     key = f"models.{name}"
     if not NAME.fullmatch(name):
@@ -222,7 +282,7 @@ def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
     if not is_remote and (model.repository is None) == (model.folder is None):
         problem = "needs either a repository or a folder"
         raise ConfigurationError(key, problem, 'repository = "Qwen/Qwen3-0.6B"')
-    folder = model.folder.expanduser().absolute() if model.folder else None
+    folder = _absolute(model.folder) if model.folder else None
     is_chat = model.family is Family.CHAT
     filled = {
         "name": name,

@@ -41,7 +41,8 @@ class Invocation:
         # Imported here: see `loaded`.
         from config.owner_models import catalogue_with
 
-        return catalogue_with(self.loaded.settings.models)
+        settings = self.loaded.settings
+        return catalogue_with(settings.models, settings.models_dir)
 
     @cached_property
     def library(self) -> "ModelLibrary":

@@ -179,6 +179,7 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
     from bot.engine.families import capabilities
 
     facts, here = capabilities(entry), run.library.installed(entry)
+    origins = run.catalogue.origins.get(entry.name, {})
     yield _("Name"), f"{entry.name} ({entry.title})"
     yield _("What it is"), entry.description
     if entry.all_limits:
@@ -189,13 +190,13 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
     window = _window(entry).format(tokens=facts.context_tokens)
     yield _("Context"), f"{window} ({shared})"
     yield _("Persona"), _("followed") if facts.has_system_prompt else _("ignored by this model")
-    yield _("Languages"), ", ".join(facts.languages)
-    yield _("Licence"), entry.licence
+    yield _("Languages"), _with_source(", ".join(facts.languages), origins.get("languages"))
+    yield _("Licence"), _with_source(entry.licence, origins.get("licence"))
     if entry.parameters:
         yield _("Parameters"), f"{entry.parameters / 1e6:.0f} M"
     if entry.fits_gb:
         yield _("Fits"), _("a machine with {size} GB").format(size=entry.fits_gb)
-    yield _("Sampling"), _sampling(entry)
+    yield _("Sampling"), _sampling(entry, origins)
     if entry.repository:
         yield _("Source"), f"{entry.repository} ({entry.revision})"
     yield from _place(entry, here)
@@ -244,7 +245,18 @@ def _place(entry: "ModelEntry", here: "InstalledModel | None") -> Iterator[tuple
         yield _("Commit"), f"{here.commit}{when}"
 
 
-def _sampling(entry: "ModelEntry") -> str:
+def _with_source(value: str, origin: str | None) -> str:
+    """A value, and which file of the model's says so, if one does."""
+    # Imported here: see `_facts`.
+    from config.model_defaults import BY_OWNER, IN_CATALOGUE
+
+    if origin in (None, BY_OWNER, IN_CATALOGUE):
+        return value
+    return _("{value} (from {file})").format(value=value, file=origin)
+
+
+def _sampling(entry: "ModelEntry", origins: Mapping[str, str]) -> str:
+    """Each parameter, those that were chosen with where."""
     # Imported here: see `_facts`.
     from bot.engine.families import default_sampling
 
@@ -255,7 +267,12 @@ def _sampling(entry: "ModelEntry") -> str:
         "top_p",
         "min_p",
         "repetition_penalty",
+        "no_repeat_ngram_size",
         "max_tokens",
         "best_of",
     )
-    return ", ".join(f"{name} {getattr(chosen, name):g}" for name in names)
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        origin = origins.get(name, _("default"))
+        groups.setdefault(origin, []).append(f"{name} {getattr(chosen, name):g}")
+    return "; ".join(f"{', '.join(group)} ({origin})" for origin, group in groups.items())

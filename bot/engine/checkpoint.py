@@ -38,6 +38,7 @@ from bot.engine.quantization import quantize
 from bot.engine.tokenizer import ModelTokenizer, TemplateRefused
 from bot.engine.weights import DamagedCheckpoint, Weights
 from config.catalogue import Family
+from config.gguf_header import read_gguf_header
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,10 @@ READING_SHARE = 0.2
 TEXT = """The sun is about four and a half billion years old. How old is the moon, and who says so?
 Rocks that were brought back tell: some elements decay at a rate that is known."""
 """What a model is tried with."""
+
+VOCABULARY_KINDS = "tokenizer.ggml.token_type"
+CONTROL = 3
+"""GGUF's word for tokens that are no text, and the number that stands for them."""
 
 PIECES = "Loading weights"
 """What transformers calls the loop over a checkpoint's tensors in its progress bar."""
@@ -125,11 +130,23 @@ def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
         trust_remote_code=False,
         **gguf_arguments(blueprint.weights),
     )
-    is_gguf = blueprint.weights.gguf_file is not None
-    tokenizer = ModelTokenizer(cast("PreTrainedTokenizerBase", loaded), is_gguf=is_gguf)
+    tokenizer = ModelTokenizer(
+        cast("PreTrainedTokenizerBase", loaded),
+        is_gguf=blueprint.weights.gguf_file is not None,
+        control_ids=_control_ids(blueprint),
+    )
     if blueprint.entry.family is Family.CHAT:
         _check_template(tokenizer)
     return tokenizer
+
+
+def _control_ids(blueprint: Blueprint) -> list[int]:
+    """What a GGUF file calls control tokens: transformers keeps some architectures' only."""
+    if blueprint.weights.gguf_file is None:
+        return []
+    file = blueprint.folder / blueprint.weights.gguf_file
+    kinds = read_gguf_header(file, (VOCABULARY_KINDS,)).arrays.get(VOCABULARY_KINDS, ())
+    return [id_ for id_, kind in enumerate(kinds) if kind == CONTROL]
 
 
 def _check_template(tokenizer: ModelTokenizer) -> None:

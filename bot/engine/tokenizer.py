@@ -6,7 +6,7 @@ It imports neither torch nor transformers; it is given a transformers tokenizer.
 # transformers' tokenizers are only partly typed; what leaves this module is.
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,12 +32,20 @@ class ModelTokenizer:
     such as `<think>`, and a Unigram vocabulary holds `</s>` as an ordinary piece.) Texts without
     a special token are encoded exactly as `apply_chat_template` and the tokenizer encode them.
 
-    With `is_gguf` it was read from a GGUF file, whose vocabulary holds every token of the model.
+    With `is_gguf` it was read from a GGUF file, whose vocabulary holds every token of the model;
+    `control_ids` are those that the file itself calls control tokens.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", *, is_gguf: bool = False) -> None:
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        *,
+        is_gguf: bool = False,
+        control_ids: Iterable[int] = (),
+    ) -> None:
         self._tokenizer = tokenizer
         self._is_gguf = is_gguf
+        self._named_control_ids = frozenset(control_ids)
         added = {token.content for token in tokenizer.added_tokens_decoder.values()}
         tokens = added | set(tokenizer.all_special_tokens)
         control = sorted((t for t in tokens if len(t.strip()) > 1), key=len, reverse=True)
@@ -54,7 +62,8 @@ class ModelTokenizer:
         template's markers. Added runs of spaces, which some vocabularies have, are text.
         """
         added = self._tokenizer.added_tokens_decoder.items()
-        return self.special_ids | {id_ for id_, token in added if token.content.strip()}
+        markers = {id_ for id_, token in added if token.content.strip()}
+        return self.special_ids | self._named_control_ids | markers
 
     @property
     def eos_id(self) -> int | None:

@@ -20,6 +20,7 @@ from bot.store.ports.records import Answer
 from bot.store.sql_store import SqlStore
 from config.catalogue import Catalogue
 from tests.cli.running import run
+from tests.config.gguf_files import described, write_header
 from tests.loopback_hub import LoopbackHub, Repository, running_hub, tiny_model, write_model
 from tests.scripted import START, question
 
@@ -107,6 +108,21 @@ def test_show_says_whether_conversations_are_answered_together(
     capsys: pytest.CaptureFixture[str], name: str, answers: str
 ) -> None:
     assert f"Together:       {answers}" in run(capsys, "models", "show", name).out
+
+
+def test_show_says_where_a_models_defaults_come_from(
+    capsys: pytest.CaptureFixture[str], workplace: Path
+) -> None:
+    write_header(workplace / "tiny.gguf", described)
+    (workplace / "fireside.toml").write_text(
+        f'[models.mine]\nfolder = "{workplace}"\nsampling = {{ temperature = 0.3 }}\n'
+    )
+    said = run(capsys, "models", "show", "mine").out
+    assert "temperature 0.3 (fireside.toml); " in said
+    assert "top_k 33, top_p 0.85, min_p 0.05, repetition_penalty 1.15 (tiny.gguf); " in said
+    assert "max_tokens 512, best_of 1 (default)" in said
+    assert "Licence:        apache-2.0 (from tiny.gguf)" in said
+    assert "Name:           mine (Tiny 1B Chat)" in said
 
 
 def test_show_names_an_architecture_that_answers_one_after_another(

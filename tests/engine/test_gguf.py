@@ -96,6 +96,27 @@ async def test_the_embedded_model_answers_from_a_gguf_file_as_it_does(
         assert answers[0].text == answers[1].text != ""
 
 
+@pytest.mark.parametrize("name", ["qwen2", "llama"])
+def test_penalties_spare_every_token_that_the_file_calls_control(
+    folders: Mapping[str, Path], tmp_path: Path, name: str
+) -> None:
+    folder = folders["F32"]
+    if name == "llama":
+        write_gguf(BUILTIN_FOLDER, tmp_path / "fireside.gguf", KINDS["F32"])
+        folder = tmp_path
+    reader = gguf.GGUFReader(next(folder.glob("*.gguf")))
+    field = reader.get_field("tokenizer.ggml.token_type")
+    assert field is not None
+    kinds = cast("list[int]", field.contents())
+    control = {id_ for id_, kind in enumerate(kinds) if kind == gguf.TokenType.CONTROL}
+    tiny = entry_for(folder)
+    blueprint = read_blueprint(tiny, folder, torch.device("cpu"), exact=True)
+    spared = load_checkpoint(blueprint, lambda _share: None).tokenizer.control_ids
+    assert len(control) > 2
+    assert spared >= control
+    assert len(spared) < len(kinds) / 10
+
+
 async def test_a_file_of_qwen3_has_heads_of_the_size_that_it_says(
     make_engine: MakeEngine, tmp_path: Path
 ) -> None:
