@@ -37,6 +37,7 @@ from bot.metered_engine import MeteredEngine
 from bot.models import Models
 from bot.orchestrator import Limits, Orchestrator
 from bot.pause import STATE, heed
+from bot.personas import system_prompt
 from bot.pictures import Pictures
 from bot.prompt import PromptBuilder, sampling_for
 from bot.quotas import Quotas
@@ -48,7 +49,7 @@ from bot.setting_specs import DEFAULTS, SettingName
 from bot.settings_root import Loaded, RootSettings
 from bot.settings_scope import ScopedSettings
 from bot.store.ports.store import Store
-from config.catalogue import Catalogue, EngineKind
+from config.catalogue import Catalogue, EngineKind, ModelEntry
 from config.errors import ConfigurationError
 from config.owner_models import catalogue_with
 
@@ -141,15 +142,23 @@ async def _compare(settings: RootSettings, question: str, names: Sequence[str]) 
         installed = [one for one in models if models.is_installed(one)]
         entries = [models.get(name) for name in names] or installed[:MAX_COMPARED]
         chosen = [entry.name for entry in entries]
-        turns = (Turn(Role.SYSTEM, settings.persona), Turn(Role.USER, question))
         requests = {
             entry.name: GenerationRequest(
-                entry.name, turns, sampling_for(entry, settings.max_tokens)
+                entry.name,
+                _turns(settings, entry, question),
+                sampling_for(entry, settings.max_tokens),
             )
             for entry in entries
         }
         events = compare_models(parts.engine, chosen, requests.__getitem__)
         return 0 if await view.show(events, chosen) else 1
+
+
+def _turns(settings: RootSettings, entry: ModelEntry, question: str) -> tuple[Turn, ...]:
+    """A question alone, behind what the model is told about itself."""
+    persona = system_prompt(settings.chosen_persona, entry)
+    system = (Turn(Role.SYSTEM, persona),) if persona else ()
+    return (*system, Turn(Role.USER, question))
 
 
 async def _serve(
@@ -275,11 +284,11 @@ def _compose(parts: Parts) -> Core:
 
 
 def _scoped_settings(parts: Parts) -> ScopedSettings:
-    settings = parts.settings
+    settings, persona = parts.settings, parts.settings.chosen_persona
     defaults = {
         **DEFAULTS,
         SettingName.MODEL: parts.models.get(settings.model).name,
-        SettingName.PERSONA: settings.persona,
+        **({} if persona is None else {SettingName.PERSONA: persona}),
         SettingName.LANGUAGE: settings.language,
         SettingName.RETENTION_DAYS: f"{settings.retention_days:g}",
     }

@@ -1,6 +1,11 @@
-"""The personas that come with Fireside: names for system prompts."""
+"""The personas that come with Fireside: names for system prompts, and who is given the default."""
 
 from collections.abc import Mapping
+
+from bot.engine.families import capabilities
+from bot.translations import gettext as _
+from config.catalogue import ModelEntry
+from config.settings import PERSONA
 
 PERSONAS: Mapping[str, str] = {
     "brief": (
@@ -31,3 +36,23 @@ PERSONAS: Mapping[str, str] = {
 def persona_text(value: str) -> str:
     """The system prompt of a setting's value: a persona's name, or a prompt in its own words."""
     return PERSONAS.get(value.strip().lower(), value)
+
+
+def system_prompt(chosen: str | None, entry: ModelEntry) -> str:
+    """What a model is told about itself, "" for nothing: then its template says what it says.
+
+    `chosen` is a persona that somebody set, which every model is given that takes one. None stands
+    for nobody: the default persona is for those that follow one.
+    """
+    if chosen is not None:
+        return persona_text(chosen)
+    return PERSONA if entry.takes_default_persona else ""
+
+
+def following(entry: ModelEntry) -> str:
+    """What becomes of a persona with a model, in words."""
+    if not capabilities(entry).has_system_prompt:
+        return _("ignored by this model")
+    if entry.takes_default_persona:
+        return _("followed")
+    return _("used if you set one; otherwise the model's own system prompt")

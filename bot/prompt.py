@@ -13,7 +13,7 @@ from bot.errors import UserFacingError
 from bot.inspection import TRACED_TOKENS
 from bot.messages import Answerable, Author, ConversationRef, IncomingMessage
 from bot.models import Models
-from bot.personas import persona_text
+from bot.personas import system_prompt
 from bot.question import whole_question
 from bot.setting_specs import LANGUAGES, ContextScope, SettingName
 from bot.settings_scope import Effective, ScopedSettings
@@ -202,7 +202,7 @@ def _bounded(sampling: SamplingParameters, max_tokens: int | None) -> SamplingPa
 
 def _persona(settings: Effective, entry: ModelEntry) -> str:
     """The system prompt; a chosen language is part of it."""
-    persona = persona_text(settings.text(SettingName.PERSONA))
+    persona = system_prompt(settings[SettingName.PERSONA].value, entry)
     chosen = settings[SettingName.LANGUAGE]
     if chosen.scope is None or chosen.value is None:
         return persona

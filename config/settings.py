@@ -151,7 +151,8 @@ class RootSettings(BaseSettings):
     persona: str = Field(
         default=PERSONA,
         max_length=8000,
-        description="The system prompt: who the bot is and how it answers.",
+        description="The system prompt: who the bot is and how it answers. What you set is given "
+        "to every model that takes one, the default only to those that follow it.",
         examples=["You are a patient librarian."],
     )
     language: str = Field(
@@ -256,6 +257,11 @@ class RootSettings(BaseSettings):
         examples=[{"notes": {"folder": "/srv/models/notes"}}],
         json_schema_extra=ONLY_IN_FILE,
     )
+
+    @property
+    def chosen_persona(self) -> str | None:
+        """The persona that the owner set; None where nobody did."""
+        return self.persona if "persona" in self.model_fields_set else None
 
     @override
     @classmethod

@@ -134,14 +134,15 @@ def compose(
     reports: Mapping[str, str] | None = None,
     models: Models | None = None,
     owners: Sequence[str] = OWNERS,
+    persona: str | None = "Be kind.",
 ) -> tuple[Orchestrator, AdapterServices]:
-    """The message flow over these parts."""
+    """The message flow over these parts; `persona` is what the owner set."""
     pictures = pictures or Pictures()
     models = models or Models(ENTRIES, locate, engine)
     defaults = {
         **DEFAULTS,
         SettingName.MODEL: next(iter(models)).name,
-        SettingName.PERSONA: "Be kind.",
+        **({} if persona is None else {SettingName.PERSONA: persona}),
         SettingName.RETENTION_DAYS: "30",
     }
     scoped = ScopedSettings(store.settings, defaults, clock)
@@ -200,6 +201,7 @@ async def running_flow(
     reports: Mapping[str, str] | None = None,
     tells_progress: bool = True,
     entries: Mapping[str, ModelEntry] = ENTRIES,
+    persona: str | None = "Be kind.",
 ) -> AsyncGenerator[Flow]:
     """Start a process's flow over the store and the platform in a folder; end it hard."""
     clock, engine = clock or Clock(), engine or ScriptedEngine()
@@ -209,7 +211,7 @@ async def running_flow(
     limits, pictures = limits or Limits(rescan_s=0.01), Pictures()
     models = Models(entries, locate, engine)
     orchestrator, services = compose(
-        store, engine, clock, limits, pictures, words, reports, models=models
+        store, engine, clock, limits, pictures, words, reports, models=models, persona=persona
     )
     adapter = ScriptedAdapter(
         platform, services, script, fuse, account=account, tells_progress=tells_progress

@@ -177,6 +177,7 @@ def _fact(label: str, value: str) -> str:
 def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
     # Imported here: pydantic stays out of --help.
     from bot.engine.families import capabilities
+    from bot.personas import following
 
     facts, here = capabilities(entry), run.library.installed(entry)
     origins = run.catalogue.origins.get(entry.name, {})
@@ -189,7 +190,7 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
     yield _("Together"), _together(entry, here)
     window = _window(entry).format(tokens=facts.context_tokens)
     yield _("Context"), f"{window} ({shared})"
-    yield _("Persona"), _("followed") if facts.has_system_prompt else _("ignored by this model")
+    yield _("Persona"), following(entry)
     yield _("Languages"), _with_source(", ".join(facts.languages), origins.get("languages"))
     yield _("Licence"), _with_source(entry.licence, origins.get("licence"))
     if entry.parameters:

@@ -7,6 +7,7 @@ from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.engine.failures import size_text
 from bot.engine.families import capabilities
 from bot.models import Models, is_on_this_machine, place_of
+from bot.personas import following
 from bot.setting_specs import SETTINGS, SettingName
 from bot.settings_scope import ScopedSettings, origin, whom
 from bot.store.ports.exchanges import Exchanges
@@ -96,9 +97,7 @@ class ModelCommands:
                 tokens=facts.context_tokens,
                 languages=", ".join(facts.languages),
             ),
-            _("Persona: {answer}").format(
-                answer=_("followed") if facts.has_system_prompt else _("ignored by this model")
-            ),
+            _("Persona: {answer}").format(answer=following(entry)),
             _("Licence: {licence}").format(licence=entry.licence),
         ]
         return Said("\n".join(line for line in lines if line), is_private=True)

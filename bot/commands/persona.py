@@ -1,6 +1,6 @@
 """/persona: who the bot is in a conversation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bot.commands.registry import Caller, Command, Parameter, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
@@ -9,6 +9,8 @@ from bot.personas import PERSONAS, persona_text
 from bot.setting_specs import SETTINGS, Scope, SettingName
 from bot.settings_scope import Resolved, ScopedSettings, origin, whom
 from bot.translations import gettext as _
+from config.catalogue import ModelEntry
+from config.settings import PERSONA
 
 SPEC = SETTINGS[SettingName.PERSONA]
 
@@ -47,10 +49,7 @@ class PersonaCommands:
     async def show(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """The persona that holds, and where it comes from."""
         current = await self._current(caller)
-        text = persona_text(current.value or "") or _(
-            "none: the model is told nothing about itself"
-        )
-        lines = [_("My persona here ({origin}):").format(origin=origin(current)), _as_quote(text)]
+        lines = await self._unset(caller) if current.value is None else _shown(current)
         # An empty line: what follows a quotation on the next one belongs to it.
         warning = [part for one in await self._warning(caller) for part in ("", one)]
         return Said("\n".join([*lines, *warning]), is_private=True)
@@ -81,20 +80,41 @@ class PersonaCommands:
             text = _("There was no persona of {whom}, so nothing changed.")
         return Said(text.format(whom=whom(scope)), is_private=_is_own(scope))
 
+    async def _unset(self, caller: Caller) -> Sequence[str]:
+        """What holds where nobody set a persona: it depends on the model."""
+        entry = await self._model(caller)
+        if entry is None or entry.takes_default_persona:
+            return [_("My persona here (the default):"), _as_quote(PERSONA)]
+        if not entry.has_system_prompt:
+            return [_("No persona is set here.")]
+        text = _("No persona is set here, so {model} uses its own system prompt.")
+        return [text.format(model=entry.name)]
+
     async def _current(self, caller: Caller) -> Resolved:
         return await self._settings.resolve(SPEC.name, caller.conversation, caller.author)
 
     async def _warning(self, caller: Caller) -> tuple[str, ...]:
         """A word where the model that answers here takes no persona."""
-        settings = await self._settings.effective(caller.conversation, caller.author)
-        model = settings.text(SettingName.MODEL)
-        if model not in self._models or self._models.get(model).has_system_prompt:
+        entry = await self._model(caller)
+        if entry is None or entry.has_system_prompt:
             return ()
-        return (_("The model that answers here, {model}, ignores personas.").format(model=model),)
+        text = _("The model that answers here, {model}, ignores personas.")
+        return (text.format(model=entry.name),)
+
+    async def _model(self, caller: Caller) -> ModelEntry | None:
+        """The model that answers here, if the catalogue has it."""
+        settings = await self._settings.effective(caller.conversation, caller.author)
+        name = settings.text(SettingName.MODEL)
+        return self._models.get(name) if name in self._models else None
 
 
 def _is_own(scope: Scope) -> bool:
     return scope is Scope.ME
+
+
+def _shown(current: Resolved) -> Sequence[str]:
+    text = persona_text(current.value or "") or _("none: the model is told nothing about itself")
+    return [_("My persona here ({origin}):").format(origin=origin(current)), _as_quote(text)]
 
 
 def _as_quote(text: str) -> str:

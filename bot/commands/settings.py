@@ -195,6 +195,8 @@ def _reasons(spec: SettingSpec, candidates: Sequence[Resolved]) -> list[str]:
 
 def _shown(spec: SettingSpec, resolved: Resolved) -> str:
     """A value and where it came from."""
+    if resolved.value is None and spec.name is SettingName.PERSONA:
+        return _("the default, for models that follow one")
     if resolved.value is None:
         is_policy = spec.kind is SettingKind.POLICY
         return _("not set") if is_policy else _("the model's own")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from config.errors import ConfigurationError
 from config.leaves import leaves
 from config.loading import Loaded, load
-from config.settings import RootSettings, compose
+from config.settings import PERSONA, RootSettings, compose
 
 
 class ChatSettings(BaseModel):
@@ -52,6 +52,21 @@ def test_each_source_wins_over_those_after_it(
     assert (overridden.settings.max_rows, overridden.settings.max_waiting) == (4, 2)
     assert overridden.settings.hub.offline
     assert overridden.origins["max_rows"] == overridden.origins["hub.offline"] == "command line"
+
+
+@pytest.mark.parametrize("place", ["environment", ".env", "file"])
+def test_a_persona_counts_as_chosen_wherever_the_owner_set_it(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    assert loaded().settings.chosen_persona is None
+    match place:
+        case "environment":
+            monkeypatch.setenv("FIRESIDE_PERSONA", PERSONA)
+        case ".env":
+            (workplace / ".env").write_text(f'FIRESIDE_PERSONA="{PERSONA}"\n')
+        case _:
+            (workplace / "fireside.toml").write_text(f'persona = "{PERSONA}"\n')
+    assert loaded().settings.chosen_persona == PERSONA
 
 
 def test_an_adapters_settings_stand_under_its_platform(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,6 +195,29 @@ def test_a_server_is_told_a_temperature_alone(tmp_path: Path) -> None:
     assert catalogue(tmp_path, far=table).get("far").sampling == Sampling(temperature=0.2)
 
 
+def test_models_of_a_billion_parameters_and_more_follow_a_persona_and_qwen3_of_the_smaller() -> (
+    None
+):
+    for entry in Catalogue.load():
+        is_able = (entry.parameters or 0) >= 1_000_000_000 or entry.name == "qwen3-0.6b"
+        assert entry.takes_default_persona == (is_able and entry.has_system_prompt), entry.name
+
+
+def test_the_size_of_an_owners_model_tells_whether_it_follows_one(tmp_path: Path) -> None:
+    def takes_it(**model: object) -> bool:
+        return catalogue(tmp_path, mine=model).get("mine").takes_default_persona
+
+    far: dict[str, object] = {"engine": "openai", "endpoints": ["http://127.0.0.1:8000/v1"]}
+    assert takes_it(**far)
+    assert takes_it(repository="a/b-1B")
+    assert not takes_it(repository="a/b-0.6B")
+    assert takes_it(repository="a/b-0.6B", follows_persona=True)
+    assert not takes_it(**far, remote_model="maker/Tiny-135M")
+    assert not takes_it(repository="a/b-7B", follows_persona=False)
+    assert not takes_it(repository="a/b-7B", family="flan-t5", follows_persona=True)
+    assert not takes_it(folder=write_header(tmp_path / "tiny.gguf", described).parent)
+
+
 def test_no_file_is_read_where_none_is_asked_for(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "x", STATED)
     entry: ModelEntry = catalogue_with({"mine": OwnerModel(folder=folder)}).get("mine")
