@@ -59,14 +59,14 @@ unit: setup-dev ## Run the tests with their coverage, or some of them (ARGS="-k 
 	$(BIN)/pytest $(or $(ARGS),--cov --cov-report=term)
 
 fuzz: setup-dev ## Ten thousand random sequences of joins, leaves, cancels and unloads in the engine
-	FUZZ_SEQUENCES=10000 $(BIN)/pytest -q tests/engine/test_fuzz.py
+	FUZZ_SEQUENCES=10000 $(BIN)/pytest -q tests/engine/local/test_fuzz.py
 
 test-remote: setup-dev ## Test the remote engine against a real server (vLLM, about 3 GB in .venv-remote)
 	@$(BIN)/python -m scripts.model_server_environment
-	$(BIN)/pytest -p no:cacheprovider tests/remote/with_real_server.py $(ARGS)
+	$(BIN)/pytest -p no:cacheprovider tests/real_servers/with_real_server.py $(ARGS)
 
 test-llama-server: setup-dev ## Test the remote engine against llama.cpp's server (LLAMA_SERVER=/path/to/llama-server)
-	LLAMA_SERVER="$(LLAMA_SERVER)" $(BIN)/pytest -p no:cacheprovider tests/remote/with_llama_server.py $(ARGS)
+	LLAMA_SERVER="$(LLAMA_SERVER)" $(BIN)/pytest -p no:cacheprovider tests/real_servers/with_llama_server.py $(ARGS)
 
 check: lint types contracts ## Run the checks without the tests
 

@@ -147,8 +147,8 @@ def _ways(text: str) -> frozenset[str]:
 def _checkpoint(name: str, scratch: Path) -> Path:
     """An installed model's folder, or random weights at a known model's dimensions."""
     # Imported here: an installed model is looked for only when its name is known.
-    from bot.library import ModelLibrary
-    from bot.settings_root import load_settings
+    from bot.models.library import ModelLibrary
+    from bot.platforms.configuration import load_settings
 
     settings = load_settings().settings
     entry = catalogue_with(settings.models).entries.get(name)

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from bench.checkpoints import entry_for
-from bot.engine.blueprint import read_blueprint
-from bot.engine.checkpoint import Checkpoint, load_checkpoint
+from bot.engine.checkpoint.blueprint import read_blueprint
+from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
 
 
 def loaded(name: str, folder: Path, *, exact: bool = False, bits: int | None = None) -> Checkpoint:

@@ -13,8 +13,8 @@ import torch
 
 from bench.checkpoints import make
 from bench.loaded import loaded
-from bot.engine.kernels import is_packed_faster
-from bot.engine.memory import return_freed_memory
+from bot.engine.kernels.packing import is_packed_faster
+from bot.engine.machine.memory import return_freed_memory
 
 INTERVAL_S = 0.002
 MIB = 1 << 20

@@ -14,7 +14,7 @@ import torch
 
 from bench.checkpoints import make
 from bench.loaded import loaded
-from bot.engine.checkpoint import Checkpoint
+from bot.engine.checkpoint.loading import Checkpoint
 
 ROWS = 8
 TOKENS = 32

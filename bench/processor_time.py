@@ -18,8 +18,8 @@ import torch
 from bench.checkpoints import make
 from bench.loaded import loaded
 from bench.rows import join, make_rows, step
-from bot.engine.batch import Batch, batch_for
-from bot.engine.checkpoint import Checkpoint
+from bot.engine.batching.batch import Batch, batch_for
+from bot.engine.checkpoint.loading import Checkpoint
 
 STEPS = 12
 COUNTS = (1, 4, 16)

@@ -18,9 +18,9 @@ import torch
 from bench.checkpoints import make
 from bench.loaded import loaded
 from bench.rows import join, make_rows, step
-from bot.engine import kernels
-from bot.engine.batch import Batch, batch_for
-from bot.engine.checkpoint import Checkpoint
+from bot.engine.batching.batch import Batch, batch_for
+from bot.engine.checkpoint.loading import Checkpoint
+from bot.engine.kernels import packing
 
 STEPS = 30
 COUNTS = (1, 16)
@@ -61,18 +61,18 @@ def _measured(checkpoint: Checkpoint, batch: Batch, count: int) -> str:
 def _products(batch: Batch) -> list[Product]:
     """The packed products of one step, with what each was given."""
     found: list[Product] = []
-    multiply = kernels._multiply  # pyright: ignore[reportPrivateUsage]
+    multiply = packing._multiply  # pyright: ignore[reportPrivateUsage]
 
-    def noted(product: kernels.Product, states: torch.Tensor) -> torch.Tensor:
+    def noted(product: packing.Product, states: torch.Tensor) -> torch.Tensor:
         given = states.clone()
         found.append(lambda: product(given))
         return multiply(product, states)
 
-    kernels._multiply = noted  # pyright: ignore[reportPrivateUsage]
+    packing._multiply = noted  # pyright: ignore[reportPrivateUsage]
     try:
         step(batch)
     finally:
-        kernels._multiply = multiply  # pyright: ignore[reportPrivateUsage]
+        packing._multiply = multiply  # pyright: ignore[reportPrivateUsage]
     return found
 
 

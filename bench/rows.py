@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from bot.engine.base import SamplingParameters
-from bot.engine.batch import Batch
-from bot.engine.checkpoint import Checkpoint
-from bot.engine.decoding import Row
+from bot.engine.batching.batch import Batch
+from bot.engine.batching.row import Row
+from bot.engine.checkpoint.loading import Checkpoint
 
 PROMPT_TOKENS = 32
 SAID = 11

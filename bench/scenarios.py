@@ -23,11 +23,11 @@ from bench.ways.engine import answered, guess_nothing, request, started
 from bench.workload import QUESTION, percentile
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest, SamplingParameters
-from bot.engine.transformers_engine import TransformersEngine
+from bot.engine.local.engine import TransformersEngine
 
 if TYPE_CHECKING:
-    from bot.engine.decoding import Row
-    from bot.engine.slot_batch import SlotBatch
+    from bot.engine.batching.row import Row
+    from bot.engine.batching.slot_batch import SlotBatch
 
 TURNS = 10
 LONG_ANSWERS = 15
@@ -151,7 +151,7 @@ def time_passes() -> Sequence[float]:
     What is said is no measure: random weights may say what is no text for a while.
     """
     # Imported here: the engine's worker must be the first to import torch.
-    from bot.engine.slot_batch import SlotBatch
+    from bot.engine.batching.slot_batch import SlotBatch
 
     step, first, times_s = SlotBatch.step, set[int](), list[float]()
 

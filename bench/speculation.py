@@ -20,11 +20,11 @@ from typing_extensions import override
 from bench.checkpoints import make
 from bench.loaded import loaded
 from bot.engine.base import SamplingParameters
-from bot.engine.batch import batch_for
-from bot.engine.checkpoint import Checkpoint
-from bot.engine.decoding import Row
-from bot.engine.slot_batch import SlotBatch
-from bot.engine.speculation import PASS_TOKENS, PromptLookup
+from bot.engine.batching.batch import batch_for
+from bot.engine.batching.row import Row
+from bot.engine.batching.slot_batch import SlotBatch
+from bot.engine.checkpoint.loading import Checkpoint
+from bot.engine.text.speculation import PASS_TOKENS, PromptLookup
 
 PROMPT_TOKENS = 256
 ANSWER_TOKENS = 64

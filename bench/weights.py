@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from bot.engine.byte_states import ByteProduct
-from bot.engine.kernels import by_compiled, by_onednn
-from bot.engine.quantization import Int4Linear, Int8Linear
+from bot.engine.checkpoint.quantization import Int4Linear, Int8Linear
+from bot.engine.checkpoint.w8a8 import ByteProduct
+from bot.engine.kernels.packing import by_compiled, by_onednn
 
 ROWS = (1, 4, 16, 64, 256)
 BASE = "bf16, oneDNN"

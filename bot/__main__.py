@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
 import typer
 
+from bot.cli.config import config
 from bot.cli.exports import feedback, votes
 from bot.cli.invocation import Invocation, invocation
 from bot.cli.models import models
-from bot.cli.pausing import pause, resume
-from bot.cli.settings import config
+from bot.cli.pause import pause, resume
 from bot.errors import FiresideError, UsageError, UserFacingError
-from bot.installed_adapters import adapter_modules
+from bot.platforms.discovery import adapter_modules
 from bot.translations import gettext as _
 from config.errors import ConfigurationError
 
@@ -183,7 +183,7 @@ def _add_platforms() -> None:
 
 def _section(platform: str) -> "BaseModel":
     # Imported here: pydantic stays out of --help.
-    from bot.settings_root import load_settings
+    from bot.platforms.configuration import load_settings
 
     return cast("BaseModel", getattr(load_settings().settings, platform))
 

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.commands.registry import CommandRegistry
+from bot.command import CommandRegistry
 from bot.messages import (
     Addressed,
     Author,

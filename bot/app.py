@@ -16,38 +16,38 @@ from typing import Protocol, cast
 
 from pydantic import BaseModel
 
-from bot.account_lock import account_lock
 from bot.adapter import Adapter, Services
-from bot.answer_services import AnswerServices
 from bot.clock import utc_now
 from bot.commands.build import CommandServices, build_registry
-from bot.comparison import ModelEvent
-from bot.comparison import compare as compare_models
-from bot.contacts import Contacts
+from bot.comparison.run import ModelEvent
+from bot.comparison.run import compare as compare_models
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest
 from bot.engine.failures import GIB
 from bot.engine.pausing_engine import PausingEngine
 from bot.errors import StoreUnavailable, UserFacingError
-from bot.inspection import Inspections
-from bot.installed_adapters import adapter_modules
-from bot.library import ModelLibrary
+from bot.flow.inspection import Inspections
+from bot.flow.orchestrator import Limits, Orchestrator
+from bot.flow.reports import Reports
+from bot.flow.request import PromptBuilder, sampling_for
+from bot.flow.services import AnswerServices
 from bot.messages import Author, ConversationRef
-from bot.metered_engine import MeteredEngine
-from bot.models import Models
-from bot.orchestrator import Limits, Orchestrator
-from bot.pause import STATE, heed
-from bot.personas import system_prompt
-from bot.pictures import Pictures
-from bot.prompt import PromptBuilder, sampling_for
-from bot.quotas import Quotas
-from bot.reports import Reports
-from bot.retention import sweep
-from bot.safety import WordList
-from bot.services import AdapterServices
-from bot.setting_specs import DEFAULTS, SettingName
-from bot.settings_root import Loaded, RootSettings
-from bot.settings_scope import ScopedSettings
+from bot.models.available import Models
+from bot.models.library import ModelLibrary
+from bot.models.pause import STATE, heed
+from bot.pictures.worker import Pictures
+from bot.platforms.account_lock import account_lock
+from bot.platforms.configuration import Loaded, RootSettings
+from bot.platforms.discovery import adapter_modules
+from bot.platforms.services import AdapterServices
+from bot.policy.contacted_hosts import Contacts
+from bot.policy.metered_engine import MeteredEngine
+from bot.policy.quotas import Quotas
+from bot.policy.retention import sweep
+from bot.policy.word_list import WordList
+from bot.settings.personas import system_prompt
+from bot.settings.scoped import ScopedSettings
+from bot.settings.specs import DEFAULTS, SettingName
 from bot.store.ports.store import Store
 from config.catalogue import Catalogue, EngineKind, ModelEntry
 from config.errors import ConfigurationError
@@ -182,7 +182,7 @@ async def opened(settings: RootSettings, given: Mapping[SettingName, str]) -> As
     `given` are settings from the command line: they hold until somebody sets them anew.
     """
     # Imported here: SQLAlchemy stays out of --help and of errors.
-    from bot.store.sql_store import SqlStore
+    from bot.store.sql.store import SqlStore
 
     contacts = Contacts()
     contacts.watch()
@@ -204,8 +204,8 @@ async def opened(settings: RootSettings, given: Mapping[SettingName, str]) -> As
 def _engine(settings: RootSettings, catalogue: Catalogue, library: ModelLibrary) -> Engine:
     """The engines that the catalogue needs, as one."""
     # Imported here: the engine's worker and the client of servers stay out of --help.
+    from bot.engine.local.engine import TransformersEngine
     from bot.engine.routing_engine import RoutingEngine
-    from bot.engine.transformers_engine import TransformersEngine
 
     budget_gb = settings.memory_budget_gb
     here = TransformersEngine(
@@ -220,7 +220,7 @@ def _engine(settings: RootSettings, catalogue: Catalogue, library: ModelLibrary)
     )
     if not any(entry.is_remote for entry in catalogue):
         return here
-    from bot.engine.openai_engine import OpenAIEngine
+    from bot.engine.remote.engine import OpenAIEngine
 
     engines = {EngineKind.TRANSFORMERS: here, EngineKind.OPENAI: OpenAIEngine(catalogue.entries)}
     return RoutingEngine(catalogue.entries, engines)

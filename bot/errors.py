@@ -23,6 +23,9 @@
 Errors of configuration are `config.errors.ConfigurationError`: configuration imports nothing.
 """
 
+import traceback
+from pathlib import Path
+
 
 class FiresideError(Exception):
     """Anything that Fireside raises on purpose."""
@@ -102,3 +105,10 @@ class MessageGone(PlatformError):
 
 class PlatformUnavailable(PlatformError):
     """The platform cannot be reached now; the same call may go through later."""
+
+
+def without_text(error: BaseException) -> str:
+    """An error's type and place, not its message, which may quote people."""
+    places = traceback.extract_tb(error.__traceback__)[-4:]
+    path = " < ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in reversed(places))
+    return f"{type(error).__name__} at {path}"

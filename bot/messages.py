@@ -172,7 +172,7 @@ class MessageDeleted:
 
 
 class Action(StrEnum):
-    """What a button under a reply can ask for; what it says on it stands in `bot.appearance`.
+    """What a button under a reply can ask for; what it says on it stands in `bot.reply.buttons`.
 
     KEEP lets the question and its answer be kept with a rating. VOTE_A to VOTE_D prefer one answer
     of a comparison, VOTE_TIE none of them.

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from bot import translations
-from bot.account_lock import account_lock
+from bot.concurrency import beside
 from bot.conversation import Role, Turn, name_speakers, turns_to_drop
 from bot.errors import UserFacingError
-from bot.tasks import beside
+from bot.platforms.account_lock import account_lock
 from bot.text import clean
 
 USER, BOT = Role.USER, Role.ASSISTANT

@@ -1,6 +1,6 @@
 """Answers for the report, chosen exactly as Fireside's engine chooses them.
 
-Which token is drawn is the engine's own code (`bot.engine.sampling`); what is left out here
+Which token is drawn is the engine's own code (`bot.engine.text.sampling`); what is left out here
 is batching with other people's questions, streaming and deadlines.
 """
 
@@ -11,7 +11,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from bot.engine.base import SamplingParameters
-from bot.engine.sampling import choose, log_probability
+from bot.engine.text.sampling import choose, log_probability
 from training.tokenizer import CONTEXT, END, special_id
 
 # Chosen by reading samples; see the model card. The penalty stays off: it would also make the

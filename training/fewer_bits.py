@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from bot.engine.byte_states import reduce_to_bytes
-from bot.engine.quantization import quantize
+from bot.engine.checkpoint.quantization import quantize
+from bot.engine.checkpoint.w8a8 import reduce_to_bytes
 from training.likelihood import held_out_text, model_bits
 from training.model import load_model
 from training.prepared import load_split

@@ -15,6 +15,6 @@ __all__ = ["create"]
 def create(settings: "Settings", services: "Services") -> "Adapter":
     """The adapter over this process's own standard input and output."""
     # Imported here: building it brings in prompt_toolkit and Rich where there is a terminal.
-    from adapters.console.client import build
+    from adapters.console.adapter import build
 
     return build(settings, services)

@@ -16,7 +16,7 @@ from adapters.console.errors import terminal_errors
 from adapters.console.render import plain
 from adapters.console.safe_text import clean
 from adapters.console.screen import LiveRegion
-from bot.comparison import Comparison, Contestant, ModelEvent
+from bot.comparison.run import Comparison, Contestant, ModelEvent
 from bot.translations import gettext as _
 
 NARROWEST_COLUMN = 28

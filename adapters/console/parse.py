@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import count
 
 from adapters.console.safe_text import clean
-from bot.commands.registry import CommandRegistry
+from bot.command import CommandRegistry
 from bot.messages import (
     Action,
     ActionInvoked,

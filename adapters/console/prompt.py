@@ -21,7 +21,7 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 from typing_extensions import override
 
-from adapters.console.commands import candidates
+from adapters.console.completion import candidates
 from bot.adapter import Services
 
 PROMPT = FormattedText([("bold ansicyan", "You:"), ("", " ")])

@@ -30,7 +30,7 @@ def create(settings: "Settings", services: "Services") -> "Adapter":
 async def examine(settings: "Settings") -> "Sequence[Finding]":
     """What `fireside doctor` says about Discord."""
     # Imported here: see `create`.
-    from adapters.discord.examination import examine
+    from adapters.discord.doctor import examine
 
     return await examine(settings)
 
@@ -38,7 +38,7 @@ async def examine(settings: "Settings") -> "Sequence[Finding]":
 def set_up(console: "Console") -> "Mapping[str, str]":
     """What `fireside init` asks about Discord."""
     # Imported here: Rich is only needed by the command line.
-    from adapters.discord.invite import set_up
+    from adapters.discord.cli import set_up
 
     return set_up(console)
 
@@ -46,6 +46,6 @@ def set_up(console: "Console") -> "Mapping[str, str]":
 def command_line(load: "Callable[[], Settings]") -> "Typer":
     """The sub-commands of `fireside discord`; `load` reads the settings when one is run."""
     # Imported here: Typer is only needed by the command line.
-    from adapters.discord.invite import build
+    from adapters.discord.cli import build
 
     return build(load)

@@ -12,22 +12,22 @@ from typing import Any
 
 import discord
 
+from adapters.discord.buttons import buttons
 from adapters.discord.client import FiresideClient, use_addresses
 from adapters.discord.errors import connection_errors, discord_errors
 from adapters.discord.handle import Handle, channel_target, fallback_of, handle_of
 from adapters.discord.history import ChannelHistory
+from adapters.discord.indicator import TypingSigns
 from adapters.discord.own_messages import find, part_index, replies_to
 from adapters.discord.parse import PLATFORM
 from adapters.discord.render import MAX_CHARS, PLACEHOLDER, content, files_of, length
 from adapters.discord.settings import Settings
-from adapters.discord.typing_sign import TypingSigns
-from adapters.discord.views import buttons
 from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
+from bot.concurrency import beside
 from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
 from bot.messages import ReplyTarget, ReplyView
-from bot.pace import Pace
-from bot.setting_specs import Buttons
-from bot.tasks import beside
+from bot.platforms.write_budget import Pace
+from bot.settings.specs import Buttons
 
 EDIT_INTERVAL_S = 1.2
 ONLINE_TIMEOUT_S = 30.0

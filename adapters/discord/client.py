@@ -18,18 +18,17 @@ from discord.http import Route
 from typing_extensions import override
 
 from adapters.discord.arrivals import Arrivals
+from adapters.discord.buttons import ActionButton
 from adapters.discord.commands import digest, payload
 from adapters.discord.errors import discord_errors
 from adapters.discord.interactions import Interactions
 from adapters.discord.missed import Missed
 from adapters.discord.reading import Reader
 from adapters.discord.settings import Settings
-from adapters.discord.views import ActionButton
 from bot.adapter import Services
-from bot.errors import PlatformError, StoreUnavailable
-from bot.failures import without_text
+from bot.errors import PlatformError, StoreUnavailable, without_text
 from bot.messages import Action
-from bot.pace import Pace
+from bot.platforms.write_budget import Pace
 
 COMMANDS_KEY = "commands"
 MAX_RATE_LIMIT_S = 60.0

@@ -12,7 +12,7 @@ from typing import Any
 import discord
 
 from adapters.discord.settings import ManagerPermission
-from bot.commands.registry import Command, CommandRegistry, Parameter, ParameterKind, Who
+from bot.command import Command, CommandRegistry, Parameter, ParameterKind, Who
 from bot.translations import gettext as _
 
 MAX_DESCRIPTION = 100

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import discord
 
+from adapters.discord.buttons import buttons
 from adapters.discord.commands import MESSAGE_MENU, Typed, typed
 from adapters.discord.errors import discord_errors
 from adapters.discord.handle import Handle
@@ -21,9 +22,8 @@ from adapters.discord.parse import (
 from adapters.discord.reading import Reader
 from adapters.discord.render import content, files_of
 from adapters.discord.settings import Settings
-from adapters.discord.views import buttons
 from bot.adapter import Services
-from bot.commands.registry import MESSAGE_PREFIX, OfMessage
+from bot.command import MESSAGE_PREFIX, OfMessage
 from bot.errors import PlatformError, StoreUnavailable, UsageError
 from bot.messages import (
     Action,
@@ -36,7 +36,7 @@ from bot.messages import (
     Quoted,
     ReplyView,
 )
-from bot.setting_specs import Buttons
+from bot.settings.specs import Buttons
 
 MAX_CHOICE_CHARS = 100
 QUOTED_TIMEOUT_S = 1.5

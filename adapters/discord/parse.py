@@ -10,7 +10,7 @@ import discord
 from adapters.discord.readable import Names, own_mentions, readable, without_own_mention
 from adapters.discord.settings import ManagerPermission
 from bot.messages import Addressed, Author, ConversationRef, Quoted
-from bot.repeated_question import without_repeated
+from bot.reply.heading import without_repeated
 
 PLATFORM = "discord"
 DIRECT = "dm"

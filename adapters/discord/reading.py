@@ -16,7 +16,7 @@ from adapters.discord.parse import Own, quoted_of, replied_to
 from adapters.discord.settings import Settings
 from bot.errors import PlatformError
 from bot.messages import Attachment, Quoted
-from bot.text_files import collected, decoded, is_text, media_type_of
+from bot.platforms.text_files import collected, decoded, is_text, media_type_of
 
 MAX_REPLY_CHAIN = 5
 MAX_FILES = 4

@@ -5,8 +5,8 @@ from io import BytesIO
 
 import discord
 
-from bot.appearance import Footer, footer_line
 from bot.messages import ReplyView
+from bot.reply.buttons import Footer, footer_line
 
 MAX_MESSAGE_CHARS = 2000
 FOOTER_CHARS = 160

@@ -30,7 +30,7 @@ def create(settings: "Settings", services: "Services") -> "Adapter":
 async def examine(settings: "Settings") -> "Sequence[Finding]":
     """What `fireside doctor` says about Slack."""
     # Imported here: see `create`.
-    from adapters.slack.examination import examine
+    from adapters.slack.doctor import examine
 
     return await examine(settings)
 
@@ -38,7 +38,7 @@ async def examine(settings: "Settings") -> "Sequence[Finding]":
 def set_up(console: "Console") -> "Mapping[str, str]":
     """What `fireside init` asks about Slack."""
     # Imported here: Rich is only needed by the command line.
-    from adapters.slack.owner import set_up
+    from adapters.slack.cli import set_up
 
     return set_up(console)
 
@@ -46,6 +46,6 @@ def set_up(console: "Console") -> "Mapping[str, str]":
 def command_line(load: "Callable[[], Settings]") -> "Typer":
     """The sub-commands of `fireside slack`; `load` reads the settings when one is run."""
     # Imported here: Typer is only needed by the command line.
-    from adapters.slack.owner import build
+    from adapters.slack.cli import build
 
     return build(load)

@@ -18,12 +18,12 @@ from adapters.slack.errors import EXPLAINED, IS_STREAMING, NOT_THERE, SlackRefus
 from adapters.slack.files import Files
 from adapters.slack.handle import Handle, channel_target, fallback_of, handle_of
 from adapters.slack.home import is_home
+from adapters.slack.indicator import Signs
 from adapters.slack.own_messages import after, find, notice_metadata, reply_metadata
 from adapters.slack.parse import PLATFORM
 from adapters.slack.render import MAX_CHARS, blocks, length, notification
 from adapters.slack.responses import Responses, is_response
 from adapters.slack.settings import Settings
-from adapters.slack.signs import Signs
 from adapters.slack.streams import Streams
 from adapters.slack.web_api import WebApi
 from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator

@@ -35,8 +35,7 @@ from adapters.slack.settings import Settings
 from adapters.slack.text_commands import TextCommands
 from adapters.slack.web_api import WebApi, sdk_logger
 from bot.adapter import Services
-from bot.errors import PlatformError
-from bot.failures import without_text
+from bot.errors import PlatformError, without_text
 
 PING_INTERVAL_S = 5.0
 """A connection that drops without a word is noticed within four of these."""

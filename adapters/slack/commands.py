@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.adapter import Choice
-from bot.commands.registry import (
+from bot.command import (
     MESSAGE_PREFIX,
     Command,
     CommandRegistry,

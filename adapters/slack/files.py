@@ -16,8 +16,8 @@ from adapters.slack.handle import Handle
 from adapters.slack.render import MAX_CHARS, length
 from adapters.slack.web_api import WebApi
 from bot.errors import PlatformError
-from bot.markdown import fenced, split
 from bot.messages import Picture, ReplyView, TextFile
+from bot.reply.markdown import fenced, split
 from bot.translations import gettext as _
 
 MAX_REMEMBERED = 500

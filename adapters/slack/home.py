@@ -12,7 +12,7 @@ from adapters.slack.render import escaped
 from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.adapter import Services
-from bot.commands.registry import Command, ParameterKind
+from bot.command import Command, ParameterKind
 from bot.messages import ConversationRef, ReplyView
 from bot.translations import gettext as _
 

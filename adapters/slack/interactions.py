@@ -25,7 +25,7 @@ from adapters.slack.render import escaped, pressed, private
 from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.adapter import Services
-from bot.commands.registry import Parsed
+from bot.command import Parsed
 from bot.errors import PlatformError, StoreUnavailable, UsageError
 from bot.messages import (
     Action,

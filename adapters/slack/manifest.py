@@ -9,7 +9,7 @@ from typing import Any
 from adapters.slack.commands import MENU, slash_names
 from adapters.slack.methods import METHODS
 from adapters.slack.settings import Settings
-from bot.commands.registry import Command, CommandRegistry
+from bot.command import Command, CommandRegistry
 from bot.translations import gettext as _
 from config.errors import ConfigurationError
 

@@ -17,8 +17,8 @@ from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.errors import PlatformError
 from bot.messages import Attachment, Author, Quoted
-from bot.repeated_question import without_repeated
-from bot.text_files import collected, decoded, is_text, media_type_of
+from bot.platforms.text_files import collected, decoded, is_text, media_type_of
+from bot.reply.heading import without_repeated
 
 MAX_FILES = 4
 FETCH_TIMEOUT_S = 1.5

@@ -11,10 +11,10 @@ from typing import Any
 from adapters.slack.handle import Handle
 from adapters.slack.mrkdwn import mrkdwn
 from adapters.slack.settings import Settings
-from bot.appearance import face, footer_line, shown_actions
-from bot.markdown import split
 from bot.messages import Action, ReplyView
-from bot.setting_specs import Buttons
+from bot.reply.buttons import face, footer_line, shown_actions
+from bot.reply.markdown import split
+from bot.settings.specs import Buttons
 from bot.translations import gettext as _
 
 MAX_CHARS = 3800

@@ -22,7 +22,7 @@ from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.errors import PlatformError
 from bot.messages import ReplyView
-from bot.setting_specs import Buttons
+from bot.settings.specs import Buttons
 
 LIFE_S = 240.0
 """Slack ends a stream after about five minutes."""

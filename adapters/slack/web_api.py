@@ -25,7 +25,7 @@ from adapters.slack.errors import (
 from adapters.slack.methods import METHODS, Rate
 from adapters.slack.settings import Settings
 from bot.errors import PlatformError, PlatformUnavailable
-from bot.pace import Pace
+from bot.platforms.write_budget import Pace
 
 REQUEST_TIMEOUT_S = 30.0
 WINDOWS_S: Mapping[Rate, float] = {

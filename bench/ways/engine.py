@@ -17,10 +17,10 @@ from bench.ways.arguments import Arguments, run
 from bench.workload import ANSWER_TOKENS, STAGGER_S, Answered, Measured, measured, question
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, Finished, GenerationRequest, SamplingParameters
-from bot.engine.transformers_engine import TransformersEngine
+from bot.engine.local.engine import TransformersEngine
 
 if TYPE_CHECKING:
-    from bot.engine.blueprint import Blueprint
+    from bot.engine.checkpoint.blueprint import Blueprint
 
 WEIGHT_BITS: Mapping[str, Literal[4, 8]] = {"8 bits": 8, "4 bits": 4}
 
@@ -51,7 +51,7 @@ def guess_nothing() -> None:
     """From now on no engine of this process guesses. One has to run already: its worker must be
     the first to import torch.
     """
-    from bot.engine import slot_batch
+    from bot.engine.batching import slot_batch
 
     def one(blueprint: "Blueprint", *, in_bytes: bool) -> int:
         return 1

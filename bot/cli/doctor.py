@@ -13,9 +13,9 @@ import typer
 from bot.adapter import Finding
 from bot.cli.invocation import Invocation, invocation
 from bot.engine.failures import GIB, size_text
-from bot.engine.memory import available_bytes
+from bot.engine.machine.memory import available_bytes
 from bot.errors import ModelError, StoreUnavailable
-from bot.installed_adapters import adapter_modules
+from bot.platforms.discovery import adapter_modules
 from bot.translations import gettext as _
 
 MIN_FREE_DISK = GIB
@@ -62,7 +62,7 @@ def _data_folder(folder: Path) -> Finding:
 
 async def _database(folder: Path) -> Finding:
     # Imported here: --help does without SQLAlchemy.
-    from bot.store.sql_store import SqlStore
+    from bot.store.sql.store import SqlStore
 
     subject = _("database")
     try:

@@ -79,7 +79,7 @@ def _export(
 
 async def _read(data_dir: Path, read: "Callable[[Store], Awaitable[Rows]]") -> Rows:
     # Imported here: SQLAlchemy stays out of --help and of errors.
-    from bot.store.sql_store import SqlStore
+    from bot.store.sql.store import SqlStore
 
     async with await SqlStore.open(data_dir) as store:
         return await read(store)

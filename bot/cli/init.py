@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.prompt import Confirm
 from tomlkit.exceptions import TOMLKitError
 
+from bot.cli.download_progress import shown_progress
 from bot.cli.invocation import invocation
 from bot.cli.models import fits
-from bot.cli.pulling import shown_progress
 from bot.engine.failures import size_text
 from bot.errors import ModelError, UsageError
-from bot.installed_adapters import adapter_modules
-from bot.library import ModelLibrary
+from bot.models.library import ModelLibrary
+from bot.platforms.discovery import adapter_modules
 from bot.translations import gettext as _
 from config.catalogue import Catalogue, ModelEntry
 from config.sources import CONFIG_NAME, DOTENV

@@ -14,7 +14,7 @@ from bot.translations import language
 from config.errors import UnknownModelName
 
 if TYPE_CHECKING:
-    from bot.library import ModelLibrary
+    from bot.models.library import ModelLibrary
     from config.catalogue import Catalogue, ModelEntry
     from config.loading import Loaded
 
@@ -29,7 +29,7 @@ class Invocation:
     def loaded(self) -> "Loaded":
         """All settings. Raises `ConfigurationError`."""
         # Imported here: pydantic stays out of --help.
-        from bot.settings_root import load_settings
+        from bot.platforms.configuration import load_settings
 
         loaded = load_settings()
         language.set(loaded.settings.language)
@@ -48,7 +48,7 @@ class Invocation:
     def library(self) -> "ModelLibrary":
         """The models on this machine."""
         # Imported here: --help and configuration errors do without it.
-        from bot.library import ModelLibrary
+        from bot.models.library import ModelLibrary
 
         return ModelLibrary(self.loaded.settings.models_dir, self.loaded.settings.hub)
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import psutil
 import typer
 
+from bot.cli.download_progress import shown_progress
 from bot.cli.graphics import has_unused_gpu
 from bot.cli.invocation import Invocation, invocation
-from bot.cli.pulling import shown_progress
 from bot.cli.tables import Column, print_table
 from bot.engine.failures import GIB, size_text
 from bot.errors import ModelError, StoreUnavailable, UsageError
 from bot.translations import gettext as _
 
 if TYPE_CHECKING:
-    from bot.library import InstalledModel
+    from bot.models.library import InstalledModel
     from config.catalogue import ModelEntry
 
 ROUNDING = 0.9
@@ -134,8 +134,8 @@ def _confirm(entry: "ModelEntry") -> None:
 async def _speeds(run: Invocation) -> Mapping[str, float]:
     """Tokens a second of each model's latest answers on this machine, where there were any."""
     # Imported here: --help does without SQLAlchemy.
-    from bot.store.database import FILE_NAME
-    from bot.store.sql_store import SqlStore
+    from bot.store.sql.database import FILE_NAME
+    from bot.store.sql.store import SqlStore
 
     folder = run.loaded.settings.data_dir
     if not (folder / FILE_NAME).is_file():
@@ -176,8 +176,8 @@ def _fact(label: str, value: str) -> str:
 
 def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
     # Imported here: pydantic stays out of --help.
-    from bot.engine.families import capabilities
-    from bot.personas import following
+    from bot.engine.text.families import capabilities
+    from bot.settings.personas import following
 
     facts, here = capabilities(entry), run.library.installed(entry)
     origins = run.catalogue.origins.get(entry.name, {})
@@ -213,7 +213,7 @@ def _together(entry: "ModelEntry", here: "InstalledModel | None") -> str:
     if entry.is_remote:
         return _("as many conversations as its server takes")
     # Imported here: see `_facts`.
-    from bot.engine.families import answers_together, model_type_in
+    from bot.engine.text.families import answers_together, model_type_in
 
     model_type = model_type_in(here.folder) if here is not None else None
     match answers_together(entry, model_type):
@@ -230,7 +230,7 @@ def _together(entry: "ModelEntry", here: "InstalledModel | None") -> str:
 def _place(entry: "ModelEntry", here: "InstalledModel | None") -> Iterator[tuple[str, str]]:
     if entry.is_remote:
         # Imported here: see `_facts`.
-        from bot.models import place_of
+        from bot.models.available import place_of
 
         yield _("Runs on"), f"{place_of(entry)}: {', '.join(entry.endpoints)}"
         yield _("Name there"), entry.remote_model or entry.name
@@ -259,7 +259,7 @@ def _with_source(value: str, origin: str | None) -> str:
 def _sampling(entry: "ModelEntry", origins: Mapping[str, str]) -> str:
     """Each parameter, those that were chosen with where."""
     # Imported here: see `_facts`.
-    from bot.engine.families import default_sampling
+    from bot.engine.text.families import default_sampling
 
     chosen = default_sampling(entry)
     names = (

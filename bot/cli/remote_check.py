@@ -1,6 +1,6 @@
 """Whether the servers of a remote model answer, told to the bot's owner: each is asked for a word.
 
-What members are told of the same faults stands in `bot.engine.remote_model`.
+What members are told of the same faults stands in `bot.engine.remote.model`.
 """
 
 import asyncio
@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 
 from bot.adapter import Finding
-from bot.engine.chat_api import Fault, ServerFault
-from bot.engine.endpoints import Endpoint
-from bot.engine.remote_model import RemoteModel
+from bot.engine.remote.client import Fault, ServerFault
+from bot.engine.remote.endpoints import Endpoint
+from bot.engine.remote.model import RemoteModel
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from bot.commands.registry import Caller, Command, Parameter, Said
+from bot.command import Caller, Command, Parameter, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
-from bot.setting_specs import SETTINGS, Scope, SettingName
-from bot.setting_values import entries_in, entry_of, shown_entry
-from bot.settings_scope import ScopedSettings, origin, whom
+from bot.settings.scoped import ScopedSettings, origin, whom
+from bot.settings.specs import SETTINGS, Scope, SettingName
+from bot.settings.values import entries_in, entry_of, shown_entry
 from bot.translations import gettext as _
 
 WHO = "WHO"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from bot.command import CommandRegistry
 from bot.commands.access import AccessCommands
 from bot.commands.compare import CompareCommands
 from bot.commands.conversation import ConversationCommands, Stop
@@ -14,19 +15,18 @@ from bot.commands.model import ModelCommands
 from bot.commands.persona import PersonaCommands
 from bot.commands.privacy import PrivacyCommands, Running
 from bot.commands.rate import RateCommands
-from bot.commands.registry import CommandRegistry
 from bot.commands.report import ReportCommands
 from bot.commands.settings import SettingsCommands
 from bot.commands.summarize import SummarizeCommands
+from bot.commands.task_models import TaskModels
 from bot.engine.base import Engine
-from bot.inspection import Inspections
-from bot.models import Models
-from bot.pictures import Pictures
-from bot.prompt import PromptBuilder
-from bot.reports import Reports
-from bot.settings_scope import ScopedSettings
+from bot.flow.inspection import Inspections
+from bot.flow.reports import Reports
+from bot.flow.request import PromptBuilder
+from bot.models.available import Models
+from bot.pictures.worker import Pictures
+from bot.settings.scoped import ScopedSettings
 from bot.store.ports.store import Store
-from bot.task_models import TaskModels
 
 
 @dataclass(frozen=True, slots=True)

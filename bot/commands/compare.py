@@ -7,8 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 
-from bot.appearance import VOTES
-from bot.commands.registry import (
+from bot.command import (
     QUESTION,
     Caller,
     Command,
@@ -19,7 +18,10 @@ from bot.commands.registry import (
     Stage,
     Work,
 )
-from bot.comparison import Comparison, Contestant, compare
+from bot.comparison.leaderboard import standings, table
+from bot.comparison.run import Comparison, Contestant, compare
+from bot.comparison.text import GrowingRound, whole
+from bot.comparison.voting import Voting, name_of, offered
 from bot.conversation import Role, Turn
 from bot.engine.base import (
     Engine,
@@ -30,17 +32,15 @@ from bot.engine.base import (
     Waiting,
 )
 from bot.errors import UsageError
-from bot.leaderboard import standings, table
+from bot.flow.request import PromptBuilder
 from bot.messages import Action, Picture
-from bot.models import Models
-from bot.pictures import Pictures
-from bot.prompt import PromptBuilder
-from bot.round_text import GrowingRound, whole
+from bot.models.available import Models
+from bot.pictures.worker import Pictures
+from bot.reply.buttons import VOTES
+from bot.reply.progress import telling
 from bot.store.ports.comparisons import Comparisons, Contender, Round, Vote
 from bot.text import clean
 from bot.translations import gettext as _
-from bot.voting import Voting, name_of, offered
-from bot.waiting import telling
 from config.catalogue import ModelEntry
 
 MIN_MODELS, MAX_MODELS = 2, 4

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from bot.commands.registry import (
+from bot.command import (
     QUESTION,
     Ask,
     Caller,
@@ -16,8 +16,8 @@ from bot.commands.registry import (
 from bot.engine.base import FinishReason
 from bot.errors import UsageError
 from bot.messages import Author, ConversationRef
-from bot.models import Models, can_go_on
-from bot.setting_specs import Scope
+from bot.models.available import Models, can_go_on
+from bot.settings.specs import Scope
 from bot.store.ports.exchanges import Exchange
 from bot.store.ports.store import Store
 from bot.translations import gettext as _

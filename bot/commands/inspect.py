@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from bot.commands.registry import Caller, Command, Said
+from bot.command import Caller, Command, Said
 from bot.engine.base import Trace
 from bot.errors import UsageError
-from bot.inspection import Inspection, Inspections
-from bot.markdown import fenced
+from bot.flow.inspection import Inspection, Inspections
+from bot.flow.request import conversation_key
 from bot.messages import TextFile
-from bot.pictures import Pictures, visible
-from bot.prompt import conversation_key
+from bot.pictures.worker import Pictures, visible
+from bot.reply.markdown import fenced
 from bot.translations import gettext as _
 
 MAX_INLINE_CHARS = 1200

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 
-from bot.commands.registry import (
+from bot.command import (
     Caller,
     Command,
     MessageMenu,
@@ -14,12 +14,12 @@ from bot.commands.registry import (
     Stage,
     Work,
 )
+from bot.commands.task_models import Doer, Done, TaskModels
+from bot.commands.task_prompts import sentiment, translation
 from bot.errors import UsageError
-from bot.prompt import MAX_QUESTION_CHARS
-from bot.setting_specs import LANGUAGES, SettingName
-from bot.settings_scope import ScopedSettings
-from bot.task_models import Doer, Done, TaskModels
-from bot.task_prompts import sentiment, translation
+from bot.flow.request import MAX_QUESTION_CHARS
+from bot.settings.scoped import ScopedSettings
+from bot.settings.specs import LANGUAGES, SettingName
 from bot.text import clean
 from bot.translations import gettext as _
 from config.catalogue import Task

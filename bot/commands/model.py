@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from bot.commands.registry import Caller, Command, Parameter, ParameterKind, Said
+from bot.command import Caller, Command, Parameter, ParameterKind, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.engine.failures import size_text
-from bot.engine.families import capabilities
-from bot.models import Models, is_on_this_machine, place_of
-from bot.personas import following
-from bot.setting_specs import SETTINGS, SettingName
-from bot.settings_scope import ScopedSettings, origin, whom
+from bot.engine.text.families import capabilities
+from bot.models.available import Models, is_on_this_machine, place_of
+from bot.settings.personas import following
+from bot.settings.scoped import ScopedSettings, origin, whom
+from bot.settings.specs import SETTINGS, SettingName
 from bot.store.ports.exchanges import Exchanges
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry

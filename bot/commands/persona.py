@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.commands.registry import Caller, Command, Parameter, Said
+from bot.command import Caller, Command, Parameter, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
-from bot.models import Models
-from bot.personas import PERSONAS, persona_text
-from bot.setting_specs import SETTINGS, Scope, SettingName
-from bot.settings_scope import Resolved, ScopedSettings, origin, whom
+from bot.models.available import Models
+from bot.settings.personas import PERSONAS, persona_text
+from bot.settings.scoped import Resolved, ScopedSettings, origin, whom
+from bot.settings.specs import SETTINGS, Scope, SettingName
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 from config.settings import PERSONA

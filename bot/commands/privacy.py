@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from bot.commands.registry import Caller, Command, Said
-from bot.contacts import is_address
+from bot.command import Caller, Command, Said
 from bot.errors import NotPermitted
+from bot.flow.request import conversation_key
 from bot.messages import ConversationRef, TextFile
-from bot.models import Models, is_on_this_machine, place_of
-from bot.prompt import conversation_key
-from bot.setting_specs import SettingName
-from bot.settings_scope import ScopedSettings
+from bot.models.available import Models, is_on_this_machine, place_of
+from bot.policy.contacted_hosts import is_address
+from bot.settings.scoped import ScopedSettings
+from bot.settings.specs import SettingName
 from bot.store.ports.erasure import Erasure, Person
 from bot.store.ports.records import StoredMessage
 from bot.translations import gettext as _

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from bot.commands.registry import Caller, Command, Parameter, Said
+from bot.command import Caller, Command, Parameter, Said
 from bot.errors import UsageError
 from bot.store.ports.exchanges import Exchanges
 from bot.store.ports.ratings import Rating, Ratings

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from bot.commands.registry import Command, CommandRegistry, Parameter, Who
-from bot.setting_specs import SETTINGS, SettingSpec
-from bot.setting_values import Entries, Number, OneOf, Words
+from bot.command import Command, CommandRegistry, Parameter, Who
+from bot.settings.specs import SETTINGS, SettingSpec
+from bot.settings.values import Entries, Number, OneOf, Words
 
 HEAD = """\
 # Commands

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from bot.commands.registry import Caller, Command, Parameter, Said
+from bot.command import Caller, Command, Parameter, Said
 from bot.errors import UsageError
-from bot.reports import Reports, not_taken
+from bot.flow.reports import Reports, not_taken
 from bot.store.ports.exchanges import Exchanges
 from bot.store.ports.replies import Replies
 from bot.translations import gettext as _

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from bot.commands.registry import Caller, Parameter, ParameterKind, Who
+from bot.command import Caller, Parameter, ParameterKind, Who
 from bot.errors import NotPermitted
-from bot.setting_specs import Scope, SettingSpec
-from bot.settings_scope import whom
+from bot.settings.scoped import whom
+from bot.settings.specs import Scope, SettingSpec
 from bot.translations import gettext as _
 
 

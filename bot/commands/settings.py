@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.commands.registry import Caller, Command, Parameter, Said
+from bot.command import Caller, Command, Parameter, Said
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
-from bot.models import Models
-from bot.setting_specs import SETTINGS, Scope, SettingKind, SettingName, SettingSpec
-from bot.settings_scope import Resolved, ScopedSettings, origin, whom
+from bot.models.available import Models
+from bot.settings.scoped import Resolved, ScopedSettings, origin, whom
+from bot.settings.specs import SETTINGS, Scope, SettingKind, SettingName, SettingSpec
 from bot.store.ports.settings_table import Held, SettingChange
 from bot.translations import gettext as _
 

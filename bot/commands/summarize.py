@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.commands.registry import (
+from bot.command import (
     Caller,
     Command,
     MessageMenu,
@@ -16,9 +16,7 @@ from bot.commands.registry import (
     Work,
     shorten,
 )
-from bot.errors import MessageGone, PlatformError, UsageError
-from bot.messages import MessageReader, PastMessage
-from bot.past import (
+from bot.commands.message_span import (
     MAX_MESSAGES,
     Span,
     dialogue,
@@ -27,8 +25,10 @@ from bot.past import (
     source_of,
     span,
 )
-from bot.task_models import Doer, Done, TaskModels
-from bot.task_prompts import overview, summary
+from bot.commands.task_models import Doer, Done, TaskModels
+from bot.commands.task_prompts import overview, summary
+from bot.errors import MessageGone, PlatformError, UsageError
+from bot.messages import MessageReader, PastMessage
 from bot.text import clean
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry, Task

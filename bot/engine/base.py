@@ -22,7 +22,7 @@ class SamplingParameters:
     `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0, `repetition_penalty` 1 and
     `no_repeat_ngram_size` 0 switch the respective filter off. `best_of` answers are drawn and the
     one with the highest mean log-probability a token is given. `max_tokens` bounds the answer; with
-    `stops_repetition` an answer ends where it only repeats itself (`bot.engine.repetition`).
+    `stops_repetition` an answer ends where it only repeats itself (`bot.engine.text.repetition`).
     """
 
     temperature: float = 0.7

@@ -23,8 +23,8 @@ from PIL import Image
 from playwright.async_api import Page, async_playwright
 from typing_extensions import override
 
+from bot.command import CommandRegistry
 from bot.commands.build import described_registry
-from bot.commands.registry import CommandRegistry
 from bot.messages import CommandInvoked, IncomingMessage, ReplyView
 from tests.adapters.discord.doubles import GuildServices, SimulatedDiscord, simulated
 from tests.scenes.script import Chat, Run, Say

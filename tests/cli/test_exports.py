@@ -11,7 +11,7 @@ from bot.messages import Addressed, Author, ConversationRef, IncomingMessage, Re
 from bot.store.ports.comparisons import Contender, Vote
 from bot.store.ports.ratings import Rating
 from bot.store.ports.records import Answer, ReplyState
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 from tests.cli.running import run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from bot.cli.init import best_fitting
 from bot.engine.failures import GIB
 from bot.errors import DownloadFailed
-from bot.library import ModelLibrary
+from bot.models.library import ModelLibrary
 from config.catalogue import Catalogue, ModelEntry
 from tests.adapters.discord.doubles import BOT_ID, TOKEN
 from tests.cli.running import run

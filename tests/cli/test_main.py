@@ -14,9 +14,9 @@ import pytest
 from bot import app
 from bot.__main__ import main
 from bot.errors import StoreUnavailable
-from bot.settings_root import Loaded
+from bot.platforms.configuration import Loaded
 from tests.cli.running import ROOT, run, run_apart
-from tests.loopback_hub import write_model
+from tests.doubles.loopback_hub import write_model
 
 HEAVY = (
     "torch",

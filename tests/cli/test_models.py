@@ -17,12 +17,12 @@ from bot.cli.graphics import has_unused_gpu
 from bot.cli.models import CARD
 from bot.engine.failures import GIB
 from bot.store.ports.records import Answer
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 from config.catalogue import Catalogue
 from tests.cli.running import run
 from tests.config.gguf_files import described, write_header
-from tests.loopback_hub import LoopbackHub, Repository, running_hub, tiny_model, write_model
-from tests.scripted import START, question
+from tests.doubles.loopback_hub import LoopbackHub, Repository, running_hub, tiny_model, write_model
+from tests.doubles.scripted import START, question
 
 OWN = '[models.tiny]\nrepository = "maker/tiny"\nparameters = 2000\nlimits = "It knows nothing."\n'
 

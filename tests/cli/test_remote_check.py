@@ -11,8 +11,8 @@ from bot.cli.remote_check import examine_servers
 from config.catalogue import ModelEntry
 from config.owner_models import OwnerModel, catalogue_with
 from tests.cli.running import run
-from tests.model_server import KEY, MODEL, ModelServer, Refusal, Stream
-from tests.remote.server_process import free_port
+from tests.doubles.model_server import KEY, MODEL, ModelServer, Refusal, Stream
+from tests.real_servers.server_process import free_port
 
 
 @pytest.fixture

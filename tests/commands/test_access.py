@@ -7,8 +7,8 @@ import pytest
 
 from bot.messages import Addressed, Author, ConversationRef
 from tests.commands.test_commands import MANAGER, OWNER, answer
-from tests.flow import Flow, running_flow
-from tests.scripted import ANN, BEN, CHANNEL, DIRECT, question
+from tests.doubles.scripted import ANN, BEN, CHANNEL, DIRECT, question
+from tests.running_flow import Flow, running_flow
 
 OTHER = ConversationRef("scripted", "home", "other")
 COOK = Author("carl", "Carl", roles=("7",))

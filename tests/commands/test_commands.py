@@ -6,8 +6,8 @@ import pytest
 
 from bot.conversation import Role
 from bot.messages import Author, ConversationRef
-from tests.flow import ENTRIES, Flow, running_flow
-from tests.scripted import ANN, BEN, CHANNEL, DIRECT, command, question
+from tests.doubles.scripted import ANN, BEN, CHANNEL, DIRECT, command, question
+from tests.running_flow import ENTRIES, Flow, running_flow
 
 MANAGER = Author("mia", "Mia", can_manage=True)
 OWNER = Author("olga", "Olga")

@@ -8,8 +8,8 @@ import pytest
 from bot.conversation import Role
 from bot.engine.base import GenerationRequest
 from bot.messages import Action, ActionInvoked, Author, ConversationRef, ReplyView
-from tests.flow import Flow, running_flow, until
-from tests.scripted import ANN, BEN, CHANNEL, ScriptedEngine, command
+from tests.doubles.scripted import ANN, BEN, CHANNEL, ScriptedEngine, command
+from tests.running_flow import Flow, running_flow, until
 
 SUN = "what is the age of the sun?"
 

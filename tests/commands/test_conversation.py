@@ -9,11 +9,11 @@ from typing_extensions import override
 from bot.conversation import Role, Turn
 from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, TextDelta, Usage
 from bot.messages import Author, ConversationRef
-from bot.personas import PERSONAS
+from bot.settings.personas import PERSONAS
 from config.catalogue import Family
 from tests.commands.test_commands import MANAGER, answer
-from tests.flow import ENTRIES, Flow, entry, running_flow, until
-from tests.scripted import ANN, BEN, CHANNEL, ScriptedEngine, command, question
+from tests.doubles.scripted import ANN, BEN, CHANNEL, ScriptedEngine, command, question
+from tests.running_flow import ENTRIES, Flow, entry, running_flow, until
 
 
 class CutOffEngine(ScriptedEngine):

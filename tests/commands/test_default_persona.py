@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from bot.conversation import Role
-from bot.personas import PERSONAS
+from bot.settings.personas import PERSONAS
 from config.settings import PERSONA
 from tests.commands.test_commands import answer
-from tests.flow import Flow, entry, running_flow
-from tests.scripted import ANN, question
+from tests.doubles.scripted import ANN, question
+from tests.running_flow import Flow, entry, running_flow
 
 ENTRIES = {
     "tiny": entry("tiny").model_copy(update={"parameters": 135_000_000}),

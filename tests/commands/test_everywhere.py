@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.console.commands import candidates
+from adapters.console.completion import candidates
 from adapters.discord.commands import MESSAGE_MENU, SUB_COMMAND, payload
 from adapters.slack.commands import line_of, slash_names
+from bot.command import Command, CommandRegistry, Parameter
 from bot.commands.build import described_registry
-from bot.commands.registry import Command, CommandRegistry, Parameter
 from bot.errors import UsageError
-from bot.installed_adapters import adapter_modules
 from bot.messages import Author, CommandInvoked, ConversationRef
-from bot.services import AdapterServices
+from bot.platforms.discovery import adapter_modules
+from bot.platforms.services import AdapterServices
 from tests.commands.test_commands import MANAGER, OWNER, answer
-from tests.flow import Flow, running_flow
-from tests.scripted import ANN, CHANNEL, DIRECT, command
+from tests.doubles.scripted import ANN, CHANNEL, DIRECT, command
+from tests.running_flow import Flow, running_flow
 
 Offered = Mapping[str, set[str]]
 """The commands that a platform offers, each with its parameters."""

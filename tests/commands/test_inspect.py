@@ -16,8 +16,17 @@ from bot.engine.base import (
     Usage,
 )
 from bot.messages import Author, MessageDeleted
-from tests.flow import Clock, Flow, running_flow, until
-from tests.scripted import ANN, BEN, CHANNEL, DIRECT, Posted, ScriptedEngine, command, question
+from tests.doubles.scripted import (
+    ANN,
+    BEN,
+    CHANNEL,
+    DIRECT,
+    Posted,
+    ScriptedEngine,
+    command,
+    question,
+)
+from tests.running_flow import Clock, Flow, running_flow, until
 
 MANAGER = Author("mia", "Mia", can_manage=True)
 TRACE = Trace(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bot.engine.base import GenerationRequest
-from tests.flow import ENTRIES, Flow, running_flow
-from tests.scripted import ANN, Posted, ScriptedEngine, command
+from tests.doubles.scripted import ANN, Posted, ScriptedEngine, command
+from tests.running_flow import ENTRIES, Flow, running_flow
 
 
 async def run(flow: Flow, called: str, /, **arguments: str) -> Posted:

@@ -12,12 +12,12 @@ from typing_extensions import override
 from bot.commands.privacy import contacted as told_hosts
 from bot.engine.base import EngineEvent, GenerationRequest, TextDelta
 from bot.messages import Action, ActionInvoked, Author, ConversationRef, Removed
-from bot.retention import sweep
-from bot.setting_specs import DEFAULTS
-from bot.settings_scope import ScopedSettings
+from bot.policy.retention import sweep
+from bot.settings.scoped import ScopedSettings
+from bot.settings.specs import DEFAULTS
 from tests.commands.test_commands import MANAGER, OWNER, answer
-from tests.flow import Clock, Flow, running_flow, until
-from tests.scripted import BEN, CHANNEL, DIRECT, ScriptedEngine, command, question
+from tests.doubles.scripted import BEN, CHANNEL, DIRECT, ScriptedEngine, command, question
+from tests.running_flow import Clock, Flow, running_flow, until
 
 WORDS = "the-garden-key"
 ANN = Author("ann-4711", "Ann the Gardener")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bot.messages import Author
 from bot.store.ports.ratings import Rating
-from tests.flow import Flow, running_flow, until
-from tests.scripted import ACCOUNT, ANN, BEN, Posted, command, question
+from tests.doubles.scripted import ACCOUNT, ANN, BEN, Posted, command, question
+from tests.running_flow import Flow, running_flow, until
 
 
 async def rated(flow: Flow, author: Author = ANN, **arguments: str) -> Posted:

@@ -6,8 +6,8 @@ import pytest
 
 from bot.messages import Author
 from config.catalogue import EngineKind
-from tests.flow import ENTRIES, Flow, entry, running_flow
-from tests.scripted import ANN, command, question
+from tests.doubles.scripted import ANN, command, question
+from tests.running_flow import ENTRIES, Flow, entry, running_flow
 
 AWAY = "https://api.example.org/v1"
 HERE = "http://127.0.0.1:8000/v1"

@@ -5,8 +5,8 @@ from pathlib import Path
 from bot.errors import PlatformError
 from bot.messages import Author, ConversationRef
 from tests.commands.test_conversation import CutOffEngine
-from tests.flow import Flow, running_flow, until
-from tests.scripted import ANN, BEN, DIRECT, Posted, command, question
+from tests.doubles.scripted import ANN, BEN, DIRECT, Posted, command, question
+from tests.running_flow import Flow, running_flow, until
 
 REPORTS = {"scripted": "reports"}
 

@@ -8,10 +8,10 @@ import pytest
 from bot.conversation import Role
 from bot.engine.base import GenerationRequest
 from bot.messages import Addressed, Author, ConversationRef, IncomingMessage
-from bot.setting_specs import SettingName
+from bot.settings.specs import SettingName
 from tests.commands.test_commands import MANAGER, OWNER, answer, model_of
-from tests.flow import Flow, running_flow
-from tests.scripted import ANN, BEN, CHANNEL, DIRECT, question
+from tests.doubles.scripted import ANN, BEN, CHANNEL, DIRECT, question
+from tests.running_flow import Flow, running_flow
 
 
 async def change(flow: Flow, key: str, value: str, author: Author = ANN, scope: str = "me") -> str:

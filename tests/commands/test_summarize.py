@@ -12,8 +12,8 @@ from typing_extensions import override
 from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, TextDelta, Usage
 from bot.errors import MessageGone, PlatformError
 from bot.messages import Author, PastMessage
-from tests.flow import Flow, running_flow
-from tests.scripted import ANN, BEN, START, Posted, ScriptedEngine, command
+from tests.doubles.scripted import ANN, BEN, START, Posted, ScriptedEngine, command
+from tests.running_flow import Flow, running_flow
 
 BOT = Author("bot", "Fireside", is_bot=True)
 

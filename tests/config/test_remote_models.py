@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings_root import load_settings
+from bot.platforms.configuration import load_settings
 from config.addresses import host_of, is_loopback
 from config.catalogue import Catalogue, EngineKind, ModelEntry
 from config.errors import ConfigurationError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings_root import load_settings
+from bot.platforms.configuration import load_settings
 from config.owner_models import catalogue_with
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing_extensions import override
 
 from bot.adapter import AdapterState, Choice, Services
-from bot.commands.registry import (
+from bot.command import (
     Caller,
     Command,
     CommandRegistry,

@@ -8,7 +8,7 @@ import pytest
 from bot.messages import CommandInvoked, IncomingMessage
 from tests.contract.adapter_contract import AdapterContract
 from tests.contract.recording_services import RecordingServices
-from tests.scripted import Platform, ScriptedAdapter, command, question
+from tests.doubles.scripted import Platform, ScriptedAdapter, command, question
 
 
 class ScriptedPlatform:

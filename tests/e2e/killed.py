@@ -6,8 +6,17 @@ from pathlib import Path
 
 from bot.engine.base import GenerationRequest
 from bot.messages import Action, ActionInvoked, Answerable
-from tests.flow import Clock, running_flow, until
-from tests.scripted import ANN, BEN, CHANNEL, DIRECT, Fuse, ScriptedEngine, command, question
+from tests.doubles.scripted import (
+    ANN,
+    BEN,
+    CHANNEL,
+    DIRECT,
+    Fuse,
+    ScriptedEngine,
+    command,
+    question,
+)
+from tests.running_flow import Clock, running_flow, until
 
 MAX_CHARS = 60
 SCRIPT: tuple[Answerable, ...] = (

@@ -12,20 +12,20 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from bot import app
-from bot.account_lock import account_lock
 from bot.adapter import Adapter, Services
 from bot.clock import utc_now
 from bot.engine.base import GenerationRequest
-from bot.engine.transformers_engine import TransformersEngine
+from bot.engine.local.engine import TransformersEngine
 from bot.errors import PlatformError, UserFacingError
 from bot.messages import ReplyTarget, ReplyView
-from bot.pause import STATE, mark
-from bot.settings_root import Loaded, load_settings
+from bot.models.pause import STATE, mark
+from bot.platforms.account_lock import account_lock
+from bot.platforms.configuration import Loaded, load_settings
 from bot.store.ports.records import ReplyState
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 from config.errors import ConfigurationError
+from tests.doubles.scripted import ACCOUNT, Platform, ScriptedAdapter, question
 from tests.isolation import logging_as_before, workplace
-from tests.scripted import ACCOUNT, Platform, ScriptedAdapter, question
 
 __all__ = ["logging_as_before", "workplace"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.scripted import Platform
 from tests.e2e import killed
-from tests.scripted import Platform
 
 KILLED = 9
 CHUNKS = 8

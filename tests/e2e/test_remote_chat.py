@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.model_server import KEY, MODEL, ModelServer
+from tests.doubles.model_server import KEY, MODEL, ModelServer
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,9 +15,9 @@ import pytest
 from adapters.console.safe_text import clean
 from bot.conversation import Role, Turn
 from bot.engine.base import GenerationRequest
-from bot.engine.transformers_engine import TransformersEngine
-from bot.library import ModelLibrary
-from bot.prompt import sampling_for
+from bot.engine.local.engine import TransformersEngine
+from bot.flow.request import sampling_for
+from bot.models.library import ModelLibrary
 from config.owner_models import OwnerModel, catalogue_with
 from config.settings import HubSettings
 from tests.checkpoints import make_blenderbot, make_t5

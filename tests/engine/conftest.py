@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.engine import model_memory
-from bot.engine.transformers_engine import TransformersEngine
+from bot.engine.local import models_in_memory
+from bot.engine.local.engine import TransformersEngine
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY
 from tests.engine.engines import MakeEngine, folder_of
@@ -38,7 +38,7 @@ async def make_engine(
 
     Their workers keep the normal priority: a busy machine would make the tests wait.
     """
-    monkeypatch.setattr("bot.engine.transformers_engine.NICE", 0)
+    monkeypatch.setattr("bot.engine.local.engine.NICE", 0)
     made: list[TransformersEngine] = []
 
     def make(**options: Any) -> TransformersEngine:
@@ -62,5 +62,5 @@ def engine(make_engine: MakeEngine) -> TransformersEngine:
 def held_loads(monkeypatch: pytest.MonkeyPatch) -> HeldLoads:
     """Loads that are held."""
     held = HeldLoads()
-    monkeypatch.setattr(model_memory, "load_checkpoint", held.load)
+    monkeypatch.setattr(models_in_memory, "load_checkpoint", held.load)
     return held

@@ -9,9 +9,9 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bot.engine.base import SamplingParameters
-from bot.engine.step_loop import StepLoop
-from bot.engine.tokenizer import ModelTokenizer
-from bot.engine.transformers_engine import TransformersEngine
+from bot.engine.local.engine import TransformersEngine
+from bot.engine.local.step_loop import StepLoop
+from bot.engine.text.tokenizer import ModelTokenizer
 from config.catalogue import ModelEntry
 from tests.engine.reading import GREEDY, Read, read, request_for
 

@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from bot.engine.blueprint import Blueprint
-from bot.engine.checkpoint import Checkpoint, load_checkpoint
+from bot.engine.checkpoint.blueprint import Blueprint
+from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
 
 
 class HeldLoads:

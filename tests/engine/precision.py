@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
-from bot.engine.checkpoint import Checkpoint
-from bot.engine.decoding import Row
-from bot.engine.reference import Text, wide_logits
+from bot.engine.batching.row import Row
+from bot.engine.checkpoint.loading import Checkpoint
+from bot.engine.forward.reference import Text, wide_logits
 
 MOST_TIMES_TORCH = 2.0
 

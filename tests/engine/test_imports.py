@@ -7,13 +7,13 @@ import pytest
 
 LIGHT = (
     "bot.engine.base",
-    "bot.engine.families",
-    "bot.engine.scheduler",
-    "bot.engine.residency",
-    "bot.engine.prompt",
+    "bot.engine.text.families",
+    "bot.engine.local.scheduler",
+    "bot.engine.local.residency",
+    "bot.engine.text.prompt",
     "bot.engine.worker",
-    "bot.engine.transformers_engine",
-    "bot.engine.openai_engine",
+    "bot.engine.local.engine",
+    "bot.engine.remote.engine",
     "bot.engine.routing_engine",
 )
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from bot.engine.base import Finished, FinishReason, SamplingParameters
+from bot.engine.local.engine import TransformersEngine
 from bot.engine.pausing_engine import PausingEngine
-from bot.engine.transformers_engine import TransformersEngine
 from bot.errors import EngineUnavailable
-from bot.pause import STATE, heed, mark
-from bot.store.sql_store import SqlStore
+from bot.models.pause import STATE, heed, mark
+from bot.store.sql.store import SqlStore
 from tests.checkpoints import PROMPTS
 from tests.engine.engines import MakeEngine, read, request_for
 

@@ -7,8 +7,8 @@ from typing_extensions import override
 from bot.engine.base import ModelState, ResidentModel
 from bot.engine.routing_engine import RoutingEngine
 from config.catalogue import EngineKind, Family, ModelEntry
+from tests.doubles.scripted import ScriptedEngine
 from tests.engine.reading import read, request_for
-from tests.scripted import ScriptedEngine
 
 
 class Recording(ScriptedEngine):

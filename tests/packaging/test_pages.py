@@ -25,4 +25,4 @@ def test_a_page_names_source_files_that_are_there(page: str) -> None:
 
 
 def test_the_page_of_the_code_names_files() -> None:
-    assert "bot/orchestrator.py" in (ROOT / "docs" / "code.md").read_text("utf-8")
+    assert "bot/flow/orchestrator.py" in (ROOT / "docs" / "code.md").read_text("utf-8")

@@ -18,7 +18,7 @@ from bot.engine.base import (
     TracedToken,
     Usage,
 )
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
 
 CUT, ENDLESS = "tell me a long story", "count all stars"
 LOADED = ("fireside", "flan-t5-base")

@@ -6,7 +6,7 @@ An act is a conversation of its own; whoever acts is Ann, who owns the bot and m
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.commands.registry import CommandRegistry
+from bot.command import CommandRegistry
 from tests.scenes.actor import CUT, ENDLESS
 
 

@@ -10,26 +10,26 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from adapters.console.client import ConsoleAdapter
+from adapters.console.adapter import ConsoleAdapter
 from adapters.console.drawing import TerminalDisplay
 from adapters.discord.adapter import DiscordAdapter
 from adapters.slack.adapter import SlackAdapter
 from bot.adapter import Adapter
 from bot.errors import ModelNotInstalled
+from bot.flow.orchestrator import Limits, Orchestrator
 from bot.messages import ReplyView
-from bot.models import Models
-from bot.orchestrator import Limits, Orchestrator
-from bot.pictures import Pictures
-from bot.services import AdapterServices
-from bot.store.sql_store import SqlStore
+from bot.models.available import Models
+from bot.pictures.worker import Pictures
+from bot.platforms.services import AdapterServices
+from bot.store.sql.store import SqlStore
 from config.catalogue import Catalogue, ModelEntry
 from tests.adapters.console.doubles import SEAT, TypedLines, VirtualTerminal, console_on
 from tests.adapters.discord.process import settings_for
 from tests.adapters.slack.doubles import settings_with
-from tests.discord_objects import BOT_ID, member
-from tests.discord_server import DiscordServer
-from tests.discord_server import running as running_discord
-from tests.flow import compose, until
+from tests.doubles.discord_objects import BOT_ID, member
+from tests.doubles.discord_server import DiscordServer
+from tests.doubles.discord_server import running as running_discord
+from tests.running_flow import compose, until
 from tests.scenes.actor import Actor
 from tests.scenes.script import Act, Run
 from tests.scenes.witness import Witness

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot.commands.build import described_registry
-from bot.installed_adapters import adapter_modules
-from tests.discord_server import EPHEMERAL
+from bot.platforms.discovery import adapter_modules
+from tests.doubles.discord_server import EPHEMERAL
 from tests.scenes import stages
 from tests.scenes.script import ACTS, Run, scenes
 from tests.scenes.walk import Scene, walk

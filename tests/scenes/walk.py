@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from bot.messages import ReplyView
-from tests.flow import until
+from tests.running_flow import until
 from tests.scenes.script import ACTS, Act, Chat, Run, Say
 from tests.scenes.stages import Stage
 from tests.slack_server.workspace import Json

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bot.messages import Attachment
-from bot.store import schema
-from bot.store.erasure import OF_NOBODY, RULES, cascade_of
 from bot.store.ports.records import Answer, ReplyPart
-from bot.store.sql_store import SqlStore
+from bot.store.sql import schema
+from bot.store.sql.erasure import OF_NOBODY, RULES, cascade_of
+from bot.store.sql.store import SqlStore
 from tests.contract.store.scene import ACCOUNT, Scene, at, command, question
 
 WORDS = "the-garden-key"

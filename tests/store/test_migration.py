@@ -11,9 +11,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event
 
-from bot.store import schema
-from bot.store.migration import MIGRATIONS
-from bot.store.sql_store import SqlStore
+from bot.store.sql import schema
+from bot.store.sql.migration import MIGRATIONS
+from bot.store.sql.store import SqlStore
 from tests.contract.store.scene import ACCOUNT, CHANNEL, START, question
 
 
@@ -110,7 +110,7 @@ import asyncio, sys
 from pathlib import Path
 import bot.store.ports.store
 assert "sqlalchemy" not in sys.modules
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 async def main():
     for _ in range(2):
         await (await SqlStore.open(Path(sys.argv[1]))).close()

@@ -4,13 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 from tests.contract.store.scene import ACCOUNT, START, Scene, at
 
 CLAIM_ALL = """
 import asyncio, sys
 from pathlib import Path
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 from tests.contract.store.scene import ACCOUNT, START, Scene, question
 
 async def main():
@@ -29,7 +29,7 @@ asyncio.run(main())
 REFUSED = """
 import asyncio, sys
 from bot.errors import StoreUnavailable
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 try:
     asyncio.run(SqlStore.open(sys.argv[1]))
 except StoreUnavailable as error:
@@ -40,7 +40,7 @@ DIE = """
 import asyncio, os, sys
 from pathlib import Path
 from bot.store.ports.records import Answer
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 from tests.contract.store.scene import Scene, question
 
 async def main():

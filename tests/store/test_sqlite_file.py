@@ -13,7 +13,7 @@ import aiosqlite
 import pytest
 
 from bot.errors import StoreUnavailable
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 from tests.contract.store.scene import ACCOUNT, CHANNEL, START, Scene, at, question
 
 

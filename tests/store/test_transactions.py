@@ -13,8 +13,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.errors import StoreUnavailable
-from bot.store import recovery
-from bot.store.sql_store import SqlStore
+from bot.store.sql import recovery
+from bot.store.sql.store import SqlStore
 from tests.contract.store.scene import ACCOUNT, CHANNEL, START, Scene, at, question
 
 

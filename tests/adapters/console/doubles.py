@@ -12,8 +12,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from typing_extensions import override
 
+from adapters.console.adapter import ConsoleAdapter
 from adapters.console.blocks import THEME
-from adapters.console.client import ConsoleAdapter
 from adapters.console.display import Display
 from adapters.console.lines import LineSource
 from adapters.console.parse import Seat

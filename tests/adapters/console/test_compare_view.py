@@ -12,7 +12,7 @@ from adapters.console.compare_view import (
     follow,
     show,
 )
-from bot.comparison import ModelEvent
+from bot.comparison.run import ModelEvent
 from bot.engine.base import Finished, FinishReason, Loading, TextDelta, Usage
 from tests.adapters.console.doubles import VirtualTerminal, console_on
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from adapters.console.client import ConsoleAdapter
+from adapters.console.adapter import ConsoleAdapter
 from adapters.console.display import Display, PlainDisplay
 from adapters.console.drawing import TerminalDisplay
 from bot.engine.base import EngineEvent, GenerationRequest, TextDelta
-from bot.orchestrator import Limits
-from bot.store.sql_store import SqlStore
+from bot.flow.orchestrator import Limits
+from bot.store.sql.store import SqlStore
 from tests.adapters.console.doubles import SEAT, TypedLines, VirtualTerminal, console_on
-from tests.flow import Clock, compose, until
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
+from tests.running_flow import Clock, compose, until
 
 
 class Chat:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import Settings
 from bot.adapter import AdapterState
-from bot.commands.registry import CommandRegistry
+from bot.command import CommandRegistry
 from bot.messages import Addressed, CommandInvoked, ConversationRef, Inbound, IncomingMessage
 from tests.contract.recording_services import DictState, RecordingServices
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import cast
 
 from bench.event_loop import watch_lag
-from bot.engine.transformers_engine import TransformersEngine
+from bot.engine.local.engine import TransformersEngine
 from config.catalogue import BUILTIN, Catalogue
 from tests.adapters.discord.process import bot
-from tests.discord_objects import BOT_ID, CHANNEL_ID
-from tests.discord_server import running
-from tests.scripted import ScriptedEngine
+from tests.doubles.discord_objects import BOT_ID, CHANNEL_ID
+from tests.doubles.discord_server import running
+from tests.doubles.scripted import ScriptedEngine
 from tests.sockets import until
 
 MODEL = Path(__file__).parents[3] / "bot" / "builtin" / "model"

@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 
 from tests.adapters.discord.process import bot
-from tests.discord_objects import GUILD_ID, guild
-from tests.discord_server import running
-from tests.scripted import ScriptedEngine
+from tests.doubles.discord_objects import GUILD_ID, guild
+from tests.doubles.discord_server import running
+from tests.doubles.scripted import ScriptedEngine
 from tests.sockets import until
 
 GUILDS = 5000

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import Settings
-from bot.orchestrator import Limits
-from bot.store.sql_store import SqlStore
+from bot.flow.orchestrator import Limits
+from bot.store.sql.store import SqlStore
 from tests.adapters.discord.doubles import settings_with
-from tests.flow import compose
-from tests.scripted import ScriptedEngine
-from tests.slow_engine import SlowEngine
+from tests.doubles.scripted import ScriptedEngine
+from tests.doubles.slow_engine import SlowEngine
+from tests.running_flow import compose
 from tests.sockets import until
 
 

@@ -9,7 +9,7 @@ import yarl
 from multidict import CIMultiDict
 
 from adapters.discord.client import learn
-from bot.pace import Pace
+from bot.platforms.write_budget import Pace
 
 
 def answered(method: str, path: str, **headers: str) -> aiohttp.TraceRequestEndParams:

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.commands import MAX_DESCRIPTION, digest, payload, typed
-from bot.commands.registry import (
+from bot.command import (
     Caller,
     Command,
     CommandRegistry,

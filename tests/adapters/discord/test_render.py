@@ -12,8 +12,8 @@ from adapters.discord.render import (
     content,
     length,
 )
-from bot.markdown import split
 from bot.messages import Figures, ReplyView
+from bot.reply.markdown import split
 
 PIECES = st.sampled_from(
     (

@@ -13,16 +13,16 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from adapters.discord.adapter import DiscordAdapter
-from bot.orchestrator import Limits
-from bot.store.sql_store import SqlStore
+from bot.flow.orchestrator import Limits
+from bot.store.sql.store import SqlStore
 from config.errors import ConfigurationError
 from tests.adapters.discord.doubles import TOKEN
 from tests.adapters.discord.process import bot, settings_for
-from tests.discord_objects import BOT_ID, CHANNEL_ID, THREAD_ID
-from tests.discord_server import DiscordServer, Fault, running
-from tests.flow import compose
-from tests.scripted import ScriptedEngine
-from tests.slow_engine import SlowEngine
+from tests.doubles.discord_objects import BOT_ID, CHANNEL_ID, THREAD_ID
+from tests.doubles.discord_server import DiscordServer, Fault, running
+from tests.doubles.scripted import ScriptedEngine
+from tests.doubles.slow_engine import SlowEngine
+from tests.running_flow import compose
 from tests.sockets import until
 
 MENTION = f"<@{BOT_ID}>"

@@ -13,9 +13,9 @@ from typing_extensions import override
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import Settings
 from bot.adapter import AdapterState, Services
-from bot.commands.registry import CommandRegistry
+from bot.command import CommandRegistry
+from bot.concurrency import beside
 from bot.messages import Addressed, CommandInvoked, ConversationRef, Inbound, IncomingMessage
-from bot.tasks import beside
 from tests.contract.recording_services import DictState, RecordingServices
 from tests.slack_server.member import Member
 from tests.slack_server.server import SIGNING_SECRET, SlackServer, running

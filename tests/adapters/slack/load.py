@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.event_loop import watch_lag
-from bot.engine.transformers_engine import TransformersEngine
+from bot.engine.local.engine import TransformersEngine
 from config.catalogue import BUILTIN, Catalogue
 from tests.adapters.slack.process import bot
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import SlackServer, running
 from tests.slack_server.workspace import person

@@ -9,17 +9,17 @@ import pytest
 
 from adapters.slack.commands import choice_to_make, options, parsed_line, pick_of, picker
 from bot.adapter import Choice
+from bot.command import Caller, Command, Outcome, Parameter, ParameterKind, Said
 from bot.commands.build import described_registry
-from bot.commands.registry import Caller, Command, Outcome, Parameter, ParameterKind, Said
 from bot.errors import StoreUnavailable
 from bot.messages import Addressed, CommandInvoked, IncomingMessage, ReplyView
 from tests.adapters.slack.doubles import WorkspaceServices, started
 from tests.adapters.slack.process import bot
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
+from tests.doubles.slow_engine import SlowEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Envelope, running
 from tests.slack_server.workspace import CHANNEL, DIRECT, PRIVATE
-from tests.slow_engine import SlowEngine
 from tests.sockets import settled, until
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.adapters.slack.doubles import LoopbackSlack, started
 from tests.adapters.slack.process import bot
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
 from tests.slack_server.member import Member
 from tests.slack_server.server import Fault, SlackServer, running
 from tests.slack_server.workspace import DIRECT

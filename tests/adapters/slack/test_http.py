@@ -15,7 +15,7 @@ from bot.errors import StoreUnavailable
 from config.errors import ConfigurationError
 from tests.adapters.slack.doubles import LoopbackSlack, WorkspaceServices, connected, settings_with
 from tests.adapters.slack.process import bot
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import SlackServer, running
 from tests.slack_server.workspace import DIRECT

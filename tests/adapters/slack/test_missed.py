@@ -10,7 +10,7 @@ from adapters.slack.missed import MARK_KEY
 from bot.messages import IncomingMessage
 from tests.adapters.slack.doubles import WorkspaceServices, connected, now
 from tests.adapters.slack.process import bot
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, SlackServer, running
 from tests.slack_server.workspace import CHANNEL, DIRECT
@@ -135,7 +135,7 @@ async def test_after_a_gap_it_looks_again(monkeypatch: pytest.MonkeyPatch) -> No
             return is_up[0]
 
         missed, own = adapter.client.missed, adapter.client.own
-        from bot.tasks import beside
+        from bot.concurrency import beside
 
         async with beside(missed.keep(is_connected, own), is_joined=False):
             await settled()

@@ -20,9 +20,9 @@ from adapters.slack.render import (
     notification,
     pressed,
 )
-from bot.markdown import split
 from bot.messages import Action, Figures, ReplyView
-from bot.setting_specs import Buttons
+from bot.reply.markdown import split
+from bot.settings.specs import Buttons
 from tests.adapters.slack.doubles import settings_with
 from tests.slack_server.workspace import check_blocks
 

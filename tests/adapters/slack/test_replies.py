@@ -22,11 +22,11 @@ from bot.errors import MessageGone, PlatformError, PlatformUnavailable
 from bot.messages import Action, ReplyView
 from tests.adapters.slack.doubles import connected, settings_with, started
 from tests.adapters.slack.process import bot
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
+from tests.doubles.slow_engine import SlowEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, SlackServer, running
 from tests.slack_server.workspace import ARCHIVED, CHANNEL, DIRECT, visible
-from tests.slow_engine import SlowEngine
 from tests.sockets import settled, until
 
 
@@ -304,7 +304,7 @@ async def test_the_status_says_that_it_thinks_until_the_answer_is_there() -> Non
 
 
 async def test_a_status_is_renewed_before_slack_clears_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.slack.signs.RENEW_S", 0.02)
+    monkeypatch.setattr("adapters.slack.indicator.RENEW_S", 0.02)
     async with started() as slack:
         event = await slack.arrived(f"{MENTION} hello")
         async with slack.adapter.working(event.target):
@@ -326,7 +326,7 @@ async def test_a_status_of_work_that_gave_no_answer_is_cleared() -> None:
 async def test_without_a_status_line_the_answer_takes_the_place_of_a_placeholder(
     monkeypatch: pytest.MonkeyPatch, channel: str
 ) -> None:
-    monkeypatch.setattr("adapters.slack.signs.PLACEHOLDER_AFTER_S", 0.01)
+    monkeypatch.setattr("adapters.slack.indicator.PLACEHOLDER_AFTER_S", 0.01)
     async with started() as slack:
         slack.server.methods.has_status = False
         event = await slack.arrived(f"{MENTION} hello", channel)
@@ -343,7 +343,7 @@ async def test_without_a_status_line_the_answer_takes_the_place_of_a_placeholder
 async def test_a_placeholder_that_no_answer_took_is_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("adapters.slack.signs.PLACEHOLDER_AFTER_S", 0.01)
+    monkeypatch.setattr("adapters.slack.indicator.PLACEHOLDER_AFTER_S", 0.01)
     async with started() as slack:
         event = await slack.say("hello")
         async with slack.adapter.working(event.target):
@@ -355,7 +355,7 @@ async def test_a_placeholder_that_no_answer_took_is_deleted(
 async def test_a_placeholder_of_a_process_that_died_becomes_the_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("adapters.slack.signs.PLACEHOLDER_AFTER_S", 0.01)
+    monkeypatch.setattr("adapters.slack.indicator.PLACEHOLDER_AFTER_S", 0.01)
     async with started() as slack:
         event = await slack.say("hello")
         async with slack.adapter.working(event.target):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bot.access import may_talk
 from bot.messages import IncomingMessage
-from bot.setting_specs import Scope, SettingName
-from bot.settings_scope import Effective, Resolved
+from bot.policy.access import may_talk
+from bot.settings.scoped import Effective, Resolved
+from bot.settings.specs import Scope, SettingName
 from tests.adapters.slack.doubles import LoopbackSlack, started
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, SlackServer

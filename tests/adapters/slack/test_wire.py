@@ -11,11 +11,11 @@ from bot.errors import StoreUnavailable
 from config.errors import ConfigurationError
 from tests.adapters.slack.doubles import BOT_TOKEN, WorkspaceServices, started
 from tests.adapters.slack.process import bot
-from tests.scripted import ScriptedEngine
+from tests.doubles.scripted import ScriptedEngine
+from tests.doubles.slow_engine import SlowEngine
 from tests.slack_server.member import MENTION, Member
 from tests.slack_server.server import Fault, running
 from tests.slack_server.workspace import CHANNEL, DIRECT
-from tests.slow_engine import SlowEngine
 from tests.sockets import settled, until
 
 

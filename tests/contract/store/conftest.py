@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.store.ports.store import Store
-from bot.store.sql_store import SqlStore
+from bot.store.sql.store import SqlStore
 from tests.contract.store.scene import Scene
 
 OpenStore = Callable[[], Awaitable[Store]]

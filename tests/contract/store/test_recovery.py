@@ -48,7 +48,7 @@ async def test_what_no_live_lease_covers_is_unanswered_oldest_first(
 async def test_no_more_are_handed_out_at_once_than_a_bound(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.store.recovery.MAX_UNANSWERED", 2)
+    monkeypatch.setattr("bot.store.sql.recovery.MAX_UNANSWERED", 2)
     messages = [await scene.admit(question(f"q{n}")) for n in range(3)]
     assert await unanswered(scene.store) == ["q0", "q1"]
     await scene.answer(messages[0], "because")

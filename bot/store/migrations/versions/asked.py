@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bot.store.schema import Words
+from bot.store.sql.schema import Words
 
 revision = "0005"
 down_revision = "0004"

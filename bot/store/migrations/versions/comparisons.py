@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bot.store.schema import Actions, UtcTime, Words
+from bot.store.sql.schema import Actions, UtcTime, Words
 
 revision = "0004"
 down_revision = "0003"

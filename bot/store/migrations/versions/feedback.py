@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bot.store.schema import UtcTime, Words
+from bot.store.sql.schema import UtcTime, Words
 
 revision = "0006"
 down_revision = "0005"

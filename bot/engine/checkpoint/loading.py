@@ -1,0 +1,289 @@
+"""Opening a checkpoint: its weights, tokenizer and rules, and the loaded model.
+
+Only the engine's worker thread imports this module: it imports torch and transformers.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# transformers' loading functions are untyped; what leaves this module is typed.
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    modeling_gguf_pytorch_utils,
+)
+from transformers.utils import logging as transformers_logging
+
+from bot.conversation import Role, Turn
+from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
+from bot.engine.checkpoint.files import DamagedCheckpoint, Weights
+from bot.engine.checkpoint.quantization import quantize
+from bot.engine.checkpoint.w8a8 import (
+    bears_bytes,
+    has_bytes,
+    keep_states,
+    multiplies_bytes,
+    reduce_to_bytes,
+)
+from bot.engine.kernels.packing import pack
+from bot.engine.text.families import ModelKind
+from bot.engine.text.tokenizer import ModelTokenizer, TemplateRefused
+from config.catalogue import Family
+from config.gguf_header import read_gguf_header
+
+logger = logging.getLogger(__name__)
+
+READING_SHARE = 0.2
+"""How much of the work reading is where the weights are reduced afterwards."""
+
+TEXT = """The sun is about four and a half billion years old. How old is the moon, and who says so?
+Rocks that were brought back tell: some elements decay at a rate that is known."""
+"""What a model is tried with."""
+
+VOCABULARY_KINDS = "tokenizer.ggml.token_type"
+CONTROL = 3
+"""GGUF's word for tokens that are no text, and the number that stands for them."""
+
+PIECES = "Loading weights"
+"""What transformers calls the loop over a checkpoint's tensors in its progress bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRules:
+    """What a checkpoint's own generation settings demand beside sampling.
+
+    `min_length` counts like `history`: prompt or start token included. Tokens that would repeat an
+    n-gram of `encoder_no_repeat_ngram_size` of the encoder's input are never chosen. Beam search,
+    length penalty and forced end tokens, which some checkpoints also ask for, are not done:
+    answers are streamed as they are chosen.
+    """
+
+    eos_ids: frozenset[int]
+    min_length: int = 0
+    encoder_no_repeat_ngram_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model in memory."""
+
+    blueprint: Blueprint
+    model: PreTrainedModel
+    tokenizer: ModelTokenizer
+    rules: CheckpointRules
+    start_id: int | None
+    """The decoder's first token, for encoder-decoder models."""
+    kernel: str
+    """In which precision it computes, and in which form."""
+
+
+def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> Checkpoint:
+    """Load the weights, calling `on_piece` with the share done after each piece.
+
+    Raises `DamagedCheckpoint` where weights are missing, do not fit or give no numbers, or
+    whatever transformers raises.
+    """
+    tokenizer = _load_tokenizer(blueprint)
+    # Packing is the second half of the work.
+    is_packing = blueprint.packs
+    half = 0.5 if is_packing else 1.0
+    model = _load_model(blueprint, lambda fraction: on_piece(fraction * half))
+    kernel = blueprint.kernel
+    if is_packing and pack(
+        model, blueprint.dtype, lambda fraction: on_piece(half + fraction * half)
+    ):
+        kernel = f"packed {kernel}"
+    embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
+    if tokenizer.size > embeddings.num_embeddings:
+        raise DamagedCheckpoint("its tokenizer belongs to another model")
+    checkpoint = Checkpoint(
+        blueprint=blueprint,
+        model=model,
+        tokenizer=tokenizer,
+        rules=_rules(blueprint, model, tokenizer),
+        start_id=_start_id(blueprint, model),
+        kernel=kernel,
+    )
+    _warm_up(checkpoint)
+    if not has_bytes(model):
+        return checkpoint
+    if bears_bytes(model, lambda: _logits_of_text(checkpoint), lambda: on_piece(1.0)):
+        return replace(checkpoint, kernel=f"{kernel} and states")
+    logger.warning("%s keeps its states whole: bytes change what it says", blueprint.entry.name)
+    keep_states(model, lambda: on_piece(1.0))
+    return checkpoint
+
+
+def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
+    loaded = AutoTokenizer.from_pretrained(
+        blueprint.folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        **gguf_arguments(blueprint.weights),
+    )
+    tokenizer = ModelTokenizer(
+        cast("PreTrainedTokenizerBase", loaded),
+        is_gguf=blueprint.weights.gguf_file is not None,
+        control_ids=_control_ids(blueprint),
+    )
+    if blueprint.entry.family is Family.CHAT:
+        _check_template(tokenizer)
+    return tokenizer
+
+
+def _control_ids(blueprint: Blueprint) -> list[int]:
+    """What a GGUF file calls control tokens: transformers keeps some architectures' only."""
+    if blueprint.weights.gguf_file is None:
+        return []
+    file = blueprint.folder / blueprint.weights.gguf_file
+    kinds = read_gguf_header(file, (VOCABULARY_KINDS,)).arrays.get(VOCABULARY_KINDS, ())
+    return [id_ for id_, kind in enumerate(kinds) if kind == CONTROL]
+
+
+def _check_template(tokenizer: ModelTokenizer) -> None:
+    if not tokenizer.has_template:
+        raise DamagedCheckpoint("it has no chat template")
+    try:
+        tokenizer.render([Turn(Role.USER, "?")])
+    except TemplateRefused as error:
+        raise DamagedCheckpoint("its chat template is broken") from error
+
+
+def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreTrainedModel:
+    is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
+    auto = cast("Any", AutoModelForCausalLM if is_causal else AutoModelForSeq2SeqLM)
+    bits = blueprint.entry.weight_bits
+    read = 1.0 if bits is None else READING_SHARE
+    with _pieces_reported(lambda fraction: on_piece(fraction * read)):
+        model, info = auto.from_pretrained(
+            blueprint.folder,
+            config=blueprint.config,
+            dtype=blueprint.dtype if bits is None else blueprint.stored_dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=blueprint.weights.is_safetensors,
+            weights_only=True,
+            output_loading_info=True,
+            **_unpacked(blueprint.weights),
+        )
+    if info["missing_keys"]:
+        raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
+    if bits is not None:
+        _reduce(model, blueprint, bits, lambda share: on_piece(read + share * (1 - read)))
+    return cast("PreTrainedModel", model.eval().to(blueprint.device))
+
+
+def _reduce(
+    model: PreTrainedModel, blueprint: Blueprint, bits: int, on_piece: Callable[[float], None]
+) -> None:
+    """Leave fewer bits of the weights, and of the states what the processor multiplies fastest."""
+    takes_bytes = blueprint.takes_bytes and multiplies_bytes()
+    if not takes_bytes or not reduce_to_bytes(model, blueprint.dtype, on_piece):
+        quantize(model, bits, blueprint.dtype, on_piece)
+
+
+def _unpacked(weights: Weights) -> dict[str, object]:
+    """Of a GGUF file the weights as numbers: what computes with them packed comes from a hub."""
+    if weights.gguf_file is None:
+        return {}
+    return {**gguf_arguments(weights), "quantization_config": GgufConfig(dequantize=True)}
+
+
+def _rules(
+    blueprint: Blueprint, model: PreTrainedModel, tokenizer: ModelTokenizer
+) -> CheckpointRules:
+    settings: object = model.generation_config
+    ends = [getattr(settings, "eos_token_id", None), tokenizer.eos_id]
+    ids = [id_ for end in ends for id_ in (end if isinstance(end, list) else [end])]
+    if blueprint.feed.kind is ModelKind.DECODER_ONLY:
+        return CheckpointRules(frozenset(id_ for id_ in ids if isinstance(id_, int)))
+    return CheckpointRules(
+        frozenset(id_ for id_ in ids if isinstance(id_, int)),
+        min_length=getattr(settings, "min_length", None) or 0,
+        encoder_no_repeat_ngram_size=getattr(settings, "encoder_no_repeat_ngram_size", None) or 0,
+    )
+
+
+def _start_id(blueprint: Blueprint, model: PreTrainedModel) -> int | None:
+    if blueprint.feed.kind is ModelKind.DECODER_ONLY:
+        return None
+    for source in (model.generation_config, model.config):
+        start: object = getattr(source, "decoder_start_token_id", None)
+        if isinstance(start, int):
+            return start
+    raise DamagedCheckpoint("it names no token to start an answer with")
+
+
+def _warm_up(checkpoint: Checkpoint) -> None:
+    """One small forward pass: the first of a process is slow, and broken weights show here."""
+    device = checkpoint.blueprint.device
+    ids = torch.ones((1, 4), dtype=torch.long, device=device)
+    extra: Mapping[str, torch.Tensor] = {}
+    if checkpoint.start_id is not None:
+        extra = {"decoder_input_ids": torch.tensor([[checkpoint.start_id]], device=device)}
+    with torch.inference_mode():
+        logits = checkpoint.model(input_ids=ids, **extra).logits
+    if not bool(torch.isfinite(logits).all()):
+        raise DamagedCheckpoint("its weights are not numbers")
+
+
+def _logits_of_text(checkpoint: Checkpoint) -> torch.Tensor:
+    """Logits after each token of a text."""
+    ids = torch.tensor([checkpoint.tokenizer.encode(TEXT)])
+    if checkpoint.start_id is None:
+        return checkpoint.model(input_ids=ids).logits
+    said = torch.cat([torch.tensor([[checkpoint.start_id]]), ids], dim=1)
+    return checkpoint.model(input_ids=ids, decoder_input_ids=said).logits
+
+
+@contextmanager
+def _pieces_reported(on_piece: Callable[[float], None]) -> Generator[None]:
+    """Turn transformers' progress bar over a checkpoint's tensors into calls of `on_piece`."""
+
+    def make(_factory: object, args: tuple[Any, ...], options: dict[str, Any]) -> "_Pieces":
+        is_loop = options.get("desc") == PIECES
+        return _Pieces(args[0] if args else (), on_piece if is_loop else None)
+
+    # Unpacking a GGUF file draws a bar of its own, past the hook.
+    unpacking = cast("Any", modeling_gguf_pytorch_utils)
+    bar = unpacking.tqdm
+    previous = transformers_logging.set_tqdm_hook(make)
+    unpacking.tqdm = _silent
+    try:
+        yield
+    finally:
+        transformers_logging.set_tqdm_hook(previous)
+        unpacking.tqdm = bar
+
+
+def _silent(items: Iterable[object], **_options: object) -> "_Pieces":
+    return _Pieces(items, None)
+
+
+class _Pieces:
+    """Stands in for a progress bar: an iterable that reports how far it is."""
+
+    def __init__(self, items: Iterable[object], report: Callable[[float], None] | None) -> None:
+        self._items = list(items)
+        self._report = report
+
+    def __iter__(self) -> Iterator[object]:
+        for index, item in enumerate(self._items):
+            yield item
+            if self._report is not None:
+                self._report((index + 1) / len(self._items))
+
+    def update(self, _count: int = 1) -> None:
+        """Nothing: what is not the loop over tensors is not reported."""
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,44 @@
+"""The settings of everything that is installed: the core's and each adapter's."""
+
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from pydantic import BaseModel
+
+from bot.platforms.discovery import adapter_modules
+from config.errors import ConfigurationError, UnknownModelName
+from config.loading import Loaded, load
+from config.owner_models import catalogue_with
+from config.settings import RootSettings, compose
+from config.sources import CONFIG_NAME
+
+__all__ = ["Loaded", "RootSettings", "load_settings"]
+
+
+class SettingsModule(Protocol):
+    """What the sub-module `settings` of an adapter exposes."""
+
+    Settings: type[BaseModel]
+
+
+def load_settings(**overrides: Any) -> Loaded:
+    """All settings, checked. Raises `ConfigurationError` for the first thing that is wrong."""
+    sections = {
+        platform: cast("SettingsModule", import_module(f"{module}.settings")).Settings
+        for platform, module in adapter_modules()
+    }
+    loaded = load(compose(sections), **overrides)
+    _check_model(loaded)
+    return loaded
+
+
+def _check_model(loaded: Loaded) -> None:
+    catalogue = catalogue_with(loaded.settings.models)
+    try:
+        catalogue.get(loaded.settings.model)
+    except UnknownModelName as error:
+        near = f"; did you mean {', '.join(error.near)}?" if error.near else ""
+        problem = f"names a model that is not in the catalogue{near}"
+        origin = loaded.origins["model"]
+        key = f"model in {origin}" if origin.startswith(CONFIG_NAME) else "FIRESIDE_MODEL"
+        raise ConfigurationError(key, problem, "fireside") from None

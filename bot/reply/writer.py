@@ -1,0 +1,248 @@
+"""The reply writer: shows a growing answer at the platform's pace and guarantees its final text.
+
+It decides what each message of a reply shows and when. How a platform renders and posts it is the
+adapter's business; what the answer says is the engine's.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from bot.adapter import Adapter, Capabilities
+from bot.errors import MessageGone, PlatformError, PlatformUnavailable
+from bot.messages import Action, Picture, ReplyTarget, ReplyView, TextFile
+from bot.reply.markdown import Chunk, split
+from bot.store.ports.inbox import Claim, Inbox
+from bot.store.ports.records import Answer, ReplyPart
+
+Sleep = Callable[[float], Awaitable[None]]
+
+MAX_RETRY_PAUSE_S = 60.0
+"""The longest pause between two tries to bring the final text to a platform that is away."""
+
+log = logging.getLogger(__name__)
+
+
+class ReplyWriter:
+    """Writes one reply, as one or more messages.
+
+    `feed` takes the text as it comes; `show_while_fed` runs beside it and shows what there is, at
+    most once per `edit_interval_s`, until `end_feed`; `finish` shows the final text, however often
+    it must try. Messages that an earlier attempt posted are edited, never posted twice. What
+    everybody sees stands under `heading`, which may be set until something is shown.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        inbox: Inbox,
+        claim: Claim,
+        sleep: Sleep = asyncio.sleep,
+        heading: str = "",
+    ) -> None:
+        self._adapter = adapter
+        self._inbox = inbox
+        self._claim = claim
+        self._sleep = sleep
+        self.heading = heading
+        self._text = ""
+        self._notice: str | None = None
+        self._grew = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._posted = {part.index: part.platform_id for part in claim.parts}
+        self._shown: dict[int, ReplyView] = {}
+        self._may_have_posted_more = claim.attempt > 1
+
+    @property
+    def text(self) -> str:
+        """What was fed so far."""
+        return self._text
+
+    def feed(self, delta: str) -> None:
+        """Add to the text."""
+        self._text += delta
+        self._grew.set()
+
+    def announce(self, notice: str) -> None:
+        """Show a line in the answer's place, until there is some of it: why it has not begun."""
+        self._notice = notice
+        self._grew.set()
+
+    def end_feed(self) -> None:
+        """No more text comes: `show_while_fed` returns once its present post or edit is done."""
+        self._ended.set()
+        self._grew.set()
+
+    async def show_while_fed(
+        self,
+        actions: Sequence[Action] = (),
+        *,
+        is_private: bool = False,
+        shows_text: bool = True,
+    ) -> None:
+        """Show the text as it grows, and before it what is announced; without `shows_text` that
+        alone. A platform that fails meanwhile is left to `finish`.
+        """
+        while not self._ended.is_set():
+            await self._grew.wait()
+            self._grew.clear()
+            text = self._text.strip() and self._text if shows_text else ""
+            if (text or self._notice) and not self._ended.is_set():
+                growing = Answer(text or self._notice or "", is_private=is_private)
+                views = self._views(growing, actions, is_final=False)
+                if not text:
+                    views = [replace(view, stable_chars=0) for view in views]
+                try:
+                    await self._show(views)
+                except PlatformError as error:
+                    log.info("a reply could not be shown while it grew: %s", type(error).__name__)
+            with suppress(TimeoutError):
+                interval_s = self._adapter.capabilities.edit_interval_s
+                await asyncio.wait_for(self._ended.wait(), interval_s)
+
+    async def finish(
+        self,
+        answer: Answer,
+        actions: Sequence[Action] = (),
+        picture: Picture | None = None,
+        file: TextFile | None = None,
+    ) -> None:
+        """Show the final text, whole; messages of an earlier attempt beyond its end go.
+
+        A picture goes with the last message where the platform has pictures, and so does a file.
+
+        Raises `PlatformError` when the platform refuses for good. A platform that is away is
+        tried again until the caller is cancelled.
+        """
+        views = self._views(answer, actions, is_final=True)
+        if self._adapter.capabilities.has_pictures:
+            views[-1] = replace(views[-1], picture=picture)
+        if self._adapter.capabilities.has_files:
+            views[-1] = replace(views[-1], file=file)
+        await self._persevere(lambda: self._show(views))
+        await self._persevere(lambda: self._remove_from(len(views)))
+
+    def _views(
+        self, answer: Answer, actions: Sequence[Action], *, is_final: bool
+    ) -> list[ReplyView]:
+        can = self._adapter.capabilities
+        return views_of(answer, actions, can, self.heading, is_final=is_final)
+
+    async def _show(self, views: Sequence[ReplyView]) -> None:
+        for view in views:
+            if self._shown.get(view.index) == view or self._is_too_early(view):
+                continue
+            platform_id = await self._find(view.index)
+            if platform_id is None:
+                await self._post(view)
+            else:
+                # Whoever deleted a part does not want to see it: it is not posted anew.
+                with suppress(MessageGone):
+                    await self._adapter.edit(self._target, platform_id, view)
+            self._shown[view.index] = view
+
+    def _is_too_early(self, view: ReplyView) -> bool:
+        is_append_only = self._adapter.capabilities.is_append_only
+        return is_append_only and not view.is_complete and view.stable_chars == 0
+
+    async def _post(self, view: ReplyView) -> None:
+        try:
+            platform_id = await self._adapter.post(self._target, view, self._key(view.index))
+        except PlatformUnavailable:
+            self._may_have_posted_more = True
+            raise
+        await self._record(view.index, platform_id)
+
+    async def _find(self, index: int) -> str | None:
+        """The message already posted for this part, by this attempt or one that died."""
+        if index not in self._posted and self._may_have_posted_more:
+            platform_id = await self._adapter.find_reply(self._target, self._key(index))
+            if platform_id is not None:
+                await self._record(index, platform_id)
+        return self._posted.get(index)
+
+    async def _record(self, index: int, platform_id: str) -> None:
+        self._posted[index] = platform_id
+        await self._inbox.save_part(self._claim, ReplyPart(index, platform_id, self._key(index)))
+
+    async def _remove_from(self, index: int) -> None:
+        while platform_id := await self._find(index):
+            await self._delete(index, platform_id)
+            index += 1
+
+    async def remove(self) -> None:
+        """Delete every message that is shown of the reply."""
+        for index, platform_id in list(self._posted.items()):
+            await self._delete(index, platform_id)
+
+    async def _delete(self, index: int, platform_id: str) -> None:
+        with suppress(MessageGone):
+            await self._adapter.edit(self._target, platform_id, None)
+        del self._posted[index]
+
+    async def _persevere(self, operation: Callable[[], Awaitable[None]]) -> None:
+        pause_s = 1.0
+        while True:
+            try:
+                return await operation()
+            except PlatformUnavailable:
+                log.warning("the platform is away; the final text is tried again")
+                await self._sleep(pause_s)
+                pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
+
+    def _key(self, index: int) -> str:
+        """The same for the same part of the same question, within 25 characters."""
+        message = self._claim.message
+        digest = hashlib.sha256(f"{message.account}\n{message.event.id}".encode()).hexdigest()
+        return f"{digest[:20]}.{index}"
+
+    @property
+    def _target(self) -> ReplyTarget:
+        return self._claim.message.event.target
+
+
+def views_of(
+    answer: Answer,
+    actions: Sequence[Action],
+    capabilities: Capabilities,
+    heading: str,
+    *,
+    is_final: bool,
+) -> list[ReplyView]:
+    """The messages that show an answer, whole or (without `is_final`) as far as it is there.
+
+    The first begins with `heading`, unless it is for one person alone.
+    """
+    parts = ("" if answer.is_private else heading, answer.shown)
+    text = "\n\n".join(part for part in parts if part)
+    chunks = split(text, capabilities.max_chars, capabilities.length, is_final=is_final)
+    most = capabilities.max_parts or len(chunks)
+    document = answer.shown if is_final and len(chunks) > most else None
+    # A longer answer is shown to its last allowed message while it grows, as a file in the end.
+    chunks = chunks[: 1 if document else most]
+    last = len(chunks) - 1
+    views = [
+        _view(chunk, index, answer, is_complete=is_final or index < last)
+        for index, chunk in enumerate(chunks)
+    ]
+    buttons = tuple(actions) if capabilities.has_buttons else ()
+    views[-1] = replace(views[-1], actions=buttons, is_last=is_final)
+    if is_final:
+        views[-1] = replace(
+            views[-1], footer=answer.footer, figures=answer.figures, document=document
+        )
+    return views
+
+
+def _view(chunk: Chunk, index: int, answer: Answer, *, is_complete: bool) -> ReplyView:
+    return ReplyView(
+        text=chunk.text,
+        index=index,
+        stable_chars=len(chunk.text) if is_complete else chunk.stable_chars,
+        is_complete=is_complete,
+        is_private=answer.is_private,
+        is_error=answer.is_error,
+    )

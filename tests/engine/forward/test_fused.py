@@ -1,0 +1,209 @@
+"""Models computed through products and compiled kernels give what their modules give."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import logging
+from collections.abc import Callable, Mapping
+from itertools import cycle
+from typing import Any
+
+import pytest
+import torch
+
+from bot.engine.base import SamplingParameters
+from bot.engine.batching.batch import batch_for
+from bot.engine.batching.causal import CausalBatch
+from bot.engine.batching.encoder_decoder import EncoderDecoderBatch
+from bot.engine.batching.row import Row
+from bot.engine.batching.slot_batch import SlotBatch
+from bot.engine.checkpoint import blueprint as opening
+from bot.engine.checkpoint.blueprint import COMPILED_MODEL_TYPES, read_blueprint
+from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
+from bot.engine.forward.fused_causal import FusedCausal
+from bot.engine.forward.fused_encoder_decoder import FusedEncoderDecoder
+from bot.engine.kernels.elementwise import add_norm
+from bot.errors import EngineUnavailable
+from config.catalogue import ModelEntry
+from tests.checkpoints import TINY
+from tests.engine.engines import folder_of, packed
+
+GREEDY = SamplingParameters(temperature=0, max_tokens=200)
+NAMES = sorted(TINY)
+
+
+def checkpoint_of(
+    entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch, *, packs: bool
+) -> Checkpoint:
+    monkeypatch.setattr(opening, "is_packed_faster", packed(if_any=packs))
+    entry = entries[name]
+    blueprint = read_blueprint(entry, folder_of(entry), torch.device("cpu"), exact=False)
+    return load_checkpoint(blueprint, lambda _share: None)
+
+
+def is_fused(batch: object) -> bool:
+    assert isinstance(batch, CausalBatch | EncoderDecoderBatch)
+    return isinstance(batch._pass, FusedCausal | FusedEncoderDecoder)  # pyright: ignore[reportPrivateUsage]
+
+
+def own_logits(checkpoint: Checkpoint, row: Row) -> torch.Tensor:
+    """What the modules give after a row's text alone."""
+    said: dict[str, Any] = {"input_ids": torch.tensor([row.history])}
+    if row.source:
+        said = {"input_ids": torch.tensor([row.source]),
+                "decoder_input_ids": torch.tensor([row.history])}  # fmt: skip
+    with torch.inference_mode():
+        return checkpoint.model(**said).logits[0, -1].float()
+
+
+def feed(batch: SlotBatch, steps: int) -> list[tuple[Row, torch.Tensor]]:
+    """Step a batch, its rows saying what comes next in a circle; who got which logits."""
+    size = batch.checkpoint.tokenizer.size
+    told: list[tuple[Row, torch.Tensor]] = []
+    for step in range(steps):
+        for row in batch.step():
+            assert row.logits is not None
+            told.append((row, row.logits))
+            expected = own_logits(batch.checkpoint, row)
+            assert float((row.logits - expected).norm() / expected.norm()) < 1e-3
+            row.history.append((7 * len(row.history) + step) % size)
+    return told
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("packs", [False, True])
+def test_every_architecture_that_has_kernels_is_computed_with_them(
+    entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch, packs: bool
+) -> None:
+    checkpoint = checkpoint_of(entries, name, monkeypatch, packs=packs)
+    assert checkpoint.blueprint.config.model_type in COMPILED_MODEL_TYPES
+    assert is_fused(batch_for(checkpoint))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_come_and_go_get_the_logits_of_their_own_text(
+    entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = checkpoint_of(entries, name, monkeypatch, packs=False)
+    batch = batch_for(checkpoint)
+    assert isinstance(batch, SlotBatch)
+    assert is_fused(batch)
+    size = checkpoint.tokenizer.size
+    lengths = cycle((3, 40, 7, 1, 18))
+    rows = [
+        Row(checkpoint, [(at * 5 + number) % size for at in range(next(lengths))], GREEDY)
+        for number in range(7)
+    ]
+    told: list[tuple[Row, torch.Tensor]] = []
+    for row in rows[:4]:
+        batch.join(row)
+        told += feed(batch, 2)
+    batch.leave(rows[1])
+    batch.suspend(rows[2])
+    for row in rows[4:]:
+        batch.join(row)
+    told += feed(batch, 3)
+    batch.resume(rows[2])
+    told += feed(batch, 3)
+    assert {row for row, _logits in told} == set(rows)
+    assert len(told) > 30
+
+
+def test_a_prompt_is_prefilled_in_the_same_pass_as_others_decode(
+    entries: Mapping[str, ModelEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.engine.batching.causal.SHARED_CHUNK", 24)
+    checkpoint = checkpoint_of(entries, "qwen3", monkeypatch, packs=False)
+    batch = batch_for(checkpoint)
+    assert isinstance(batch, CausalBatch)
+    talking, long = (Row(checkpoint, [5] * length, GREEDY) for length in (4, 60))
+    batch.join(talking)
+    feed(batch, 2)
+    batch.join(long)
+    for _ in range(2):
+        assert [row for row, _logits in feed(batch, 1)] == [talking]
+        assert batch.fed == [talking, long]
+    assert {row for row, _logits in feed(batch, 1)} == {talking, long}
+
+
+def test_a_chat_goes_on_from_what_is_kept_of_it(
+    entries: Mapping[str, ModelEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = checkpoint_of(entries, "smollm", monkeypatch, packs=False)
+    batch = batch_for(checkpoint)
+    assert isinstance(batch, SlotBatch)
+    first = Row(checkpoint, list(range(3, 43)), GREEDY)
+    batch.join(first)
+    feed(batch, 4)
+    prefix = batch.prefix(first)
+    batch.leave(first)
+    second = Row(checkpoint, [*first.history, *range(50, 80)], GREEDY)
+    assert batch.join(second, prefix) == len(first.history) - 1
+    assert [row for row, _logits in feed(batch, 1)] == [second]
+
+
+def wrong(function: Callable[..., None]) -> Callable[..., None]:
+    def call(hidden: Any, added: Any, *rest: Any) -> None:
+        function(hidden, added, *rest)
+        hidden *= 2
+
+    return call
+
+
+def missing(_function: Callable[..., None]) -> Callable[..., None]:
+    def call(*_given: object) -> None:
+        raise OSError("no such library")
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["smollm", "t5"])
+@pytest.mark.parametrize(
+    ("break_", "reason"), [(wrong, "its logits are off by"), (missing, "OSError")]
+)
+def test_kernels_that_fail_or_give_something_else_are_done_without_and_it_is_logged(
+    entries: Mapping[str, ModelEntry],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    break_: Callable[[Callable[..., None]], Callable[..., None]],
+    reason: str,
+) -> None:
+    module = (
+        "bot.engine.forward.fused_causal"
+        if name == "smollm"
+        else "bot.engine.forward.fused_encoder_decoder"
+    )
+    checkpoint = checkpoint_of(entries, name, monkeypatch, packs=False)
+    assert is_fused(batch_for(checkpoint))
+    monkeypatch.setattr(f"{module}.add_norm", break_(add_norm))
+    with caplog.at_level(logging.WARNING):
+        batch = batch_for(checkpoint)
+    assert isinstance(batch, SlotBatch)
+    assert not is_fused(batch)
+    assert f"does without kernels: {reason}" in caplog.text
+
+
+def test_a_window_far_beyond_the_table_of_rotations_is_reached(
+    entries: Mapping[str, ModelEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.engine.forward.fused_causal.TURNS_STEP", 8)
+    checkpoint = checkpoint_of(entries, "smollm", monkeypatch, packs=False)
+    batch = batch_for(checkpoint)
+    assert isinstance(batch, SlotBatch)
+    batch.join(Row(checkpoint, list(range(3, 12)), GREEDY))
+    assert len(feed(batch, 12)) == 12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_others_go_on_between_the_passes_of_the_self_test(
+    entries: Mapping[str, ModelEntry], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = checkpoint_of(entries, name, monkeypatch, packs=False)
+    passes: list[None] = []
+    assert is_fused(batch_for(checkpoint, lambda: passes.append(None)))
+    assert len(passes) >= 7
+
+    def shut_down() -> None:
+        raise EngineUnavailable("it shuts down")
+
+    with pytest.raises(EngineUnavailable):
+        batch_for(checkpoint, shut_down)

@@ -1,0 +1,240 @@
+"""The message flow on a real store, with a scripted platform and engine."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bot.commands.build import CommandServices, build_registry
+from bot.conversation import Role, Turn
+from bot.errors import ModelNotInstalled
+from bot.flow.inspection import Inspections
+from bot.flow.orchestrator import Limits, Orchestrator
+from bot.flow.reports import Reports
+from bot.flow.request import PromptBuilder
+from bot.flow.services import AnswerServices
+from bot.messages import Author, ConversationRef, Inbound
+from bot.models.available import Models
+from bot.pictures.worker import Pictures
+from bot.platforms.services import AdapterServices
+from bot.policy.metered_engine import MeteredEngine
+from bot.policy.quotas import Quotas
+from bot.policy.word_list import WordList
+from bot.settings.scoped import ScopedSettings
+from bot.settings.specs import DEFAULTS, SettingName
+from bot.store.ports.store import Store
+from bot.store.sql.store import SqlStore
+from config.catalogue import Family, ModelEntry, Task
+from tests.doubles.scripted import (
+    ACCOUNT,
+    START,
+    Fuse,
+    Platform,
+    ScriptedAdapter,
+    ScriptedEngine,
+    fused,
+)
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is told to move; each reading is a microsecond later."""
+
+    time: datetime = START
+
+    def __call__(self) -> datetime:
+        self.time += timedelta(microseconds=1)
+        return self.time
+
+    def move(self, **delta: float) -> None:
+        """Let time pass."""
+        self.time += timedelta(**delta)
+
+
+def entry(name: str, *, label: str | None = None, tasks: Sequence[Task] = ()) -> ModelEntry:
+    """A catalogue entry for tests."""
+    return ModelEntry(
+        name=name,
+        title=name.title(),
+        family=Family.CHAT,
+        description=f"The {name} model.",
+        licence="MIT",
+        context_tokens=512,
+        weight_bytes=1,
+        has_system_prompt=True,
+        folder=Path("/nowhere"),
+        label=label,
+        tasks=tuple(tasks),
+    )
+
+
+OWNERS = ["scripted:olga"]
+
+HOSTS = ["chat.example.org"]
+"""What this process contacted, as /privacy tells it."""
+
+ENTRIES = {
+    "small": entry("small"),
+    "large": entry("large", tasks=tuple(Task)),
+    "absent": entry("absent"),
+}
+
+
+def locate(model: ModelEntry) -> Path:
+    """Where a model's files are; one of them is not there."""
+    if model.name == "absent":
+        raise ModelNotInstalled("absent is not installed. Run: fireside models pull absent")
+    return Path("/nowhere")
+
+
+@dataclass
+class Flow:
+    """One process's message flow, running."""
+
+    store: Store
+    orchestrator: Orchestrator
+    adapter: ScriptedAdapter
+    engine: ScriptedEngine
+    platform: Platform
+    services: AdapterServices
+    clock: Clock
+    pauses: list[float] = field(default_factory=list[float])
+
+    async def submit(self, *events: Inbound) -> None:
+        """Deliver events one after another."""
+        for event in events:
+            await self.services.submit(event)
+
+    async def settle(self, *targets: str) -> None:
+        """Let the flow run until these questions have their whole answer."""
+        await until(lambda: self._ended().issuperset(targets))
+
+    def said(self, target: str) -> str:
+        """The answer to a question, as it is shown."""
+        return self.platform.answer(target)
+
+    def asked(self, number: int = -1) -> list[Turn]:
+        """What the engine was asked, without the persona."""
+        return [one for one in self.engine.requests[number].turns if one.role is not Role.SYSTEM]
+
+    def _ended(self) -> set[str]:
+        return {message.target for message in self.platform.messages() if message.is_last}
+
+
+async def until(condition: Callable[[], bool], turns: int = 20_000) -> None:
+    """Let others run until a condition holds; fail where it never does."""
+    for _ in range(turns):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never came true")
+
+
+def compose(
+    store: Store,
+    engine: ScriptedEngine,
+    clock: Callable[[], datetime],
+    limits: Limits,
+    pictures: Pictures | None = None,
+    words: WordList | None = None,
+    reports: Mapping[str, str] | None = None,
+    models: Models | None = None,
+    owners: Sequence[str] = OWNERS,
+    persona: str | None = "Be kind.",
+) -> tuple[Orchestrator, AdapterServices]:
+    """The message flow over these parts; `persona` is what the owner set."""
+    pictures = pictures or Pictures()
+    models = models or Models(ENTRIES, locate, engine)
+    defaults = {
+        **DEFAULTS,
+        SettingName.MODEL: next(iter(models)).name,
+        **({} if persona is None else {SettingName.PERSONA: persona}),
+        SettingName.RETENTION_DAYS: "30",
+    }
+    scoped = ScopedSettings(store.settings, defaults, clock)
+    prompts = PromptBuilder(store.history, store.exchanges, scoped, models, clock, 300.0, None)
+
+    quotas = Quotas(scoped, store.usages, owners, clock)
+    metered = MeteredEngine(engine, quotas)
+
+    def stop(conversation: ConversationRef, author: Author) -> int:
+        return orchestrator.stop(conversation, author)
+
+    inspections, taken = Inspections(clock()), Reports(reports or {})
+    registry = build_registry(
+        CommandServices(
+            store,
+            scoped,
+            models,
+            metered,
+            prompts,
+            pictures,
+            clock,
+            stop,
+            lambda: orchestrator,
+            lambda: HOSTS,
+            inspections,
+            taken,
+        )
+    )
+    answers = AnswerServices(
+        metered,
+        store.inbox,
+        prompts,
+        registry,
+        owners,
+        clock,
+        words or WordList(),
+        taken,
+        inspections,
+    )
+    orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)
+    return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models, scoped)
+
+
+@asynccontextmanager
+async def running_flow(
+    folder: Path,
+    *,
+    engine: ScriptedEngine | None = None,
+    script: Sequence[Inbound] = (),
+    fuse: Fuse | None = None,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    max_chars: int = 2000,
+    account: str = ACCOUNT,
+    words: WordList | None = None,
+    reports: Mapping[str, str] | None = None,
+    tells_progress: bool = True,
+    entries: Mapping[str, ModelEntry] = ENTRIES,
+    persona: str | None = "Be kind.",
+) -> AsyncGenerator[Flow]:
+    """Start a process's flow over the store and the platform in a folder; end it hard."""
+    clock, engine = clock or Clock(), engine or ScriptedEngine()
+    real_store = await SqlStore.open(folder)
+    store = fused(real_store, fuse) if fuse else real_store
+    platform = Platform(folder / "platform.jsonl", max_chars)
+    limits, pictures = limits or Limits(rescan_s=0.01), Pictures()
+    models = Models(entries, locate, engine)
+    orchestrator, services = compose(
+        store, engine, clock, limits, pictures, words, reports, models=models, persona=persona
+    )
+    adapter = ScriptedAdapter(
+        platform, services, script, fuse, account=account, tells_progress=tells_progress
+    )
+    services.account = account
+    orchestrator.attach(adapter)
+    started = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(orchestrator.run(started))
+            await started.wait()
+            delivering = group.create_task(adapter.run())
+            yield Flow(store, orchestrator, adapter, engine, platform, services, clock)
+            delivering.cancel()
+            running.cancel()
+    finally:
+        await pictures.close()
+        await real_store.close()
