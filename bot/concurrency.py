@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 
+from bot.errors import Signal
 
-class Stopped(Exception):  # noqa: N818 - no error: a member wanted it
+
+class Stopped(Signal):
     """It was stopped."""
 
 

@@ -15,10 +15,11 @@
     │   ├── EngineUnavailable      the engine died or is shutting down
     │   └── StoreUnavailable       the database cannot be opened, read or written
     ├── LeaseLost                  another process answers this message now
-    └── PlatformError              a chat platform refused or failed
-        ├── TargetExpired          the reply target is no longer valid
-        ├── MessageGone            somebody deleted the message, or there was none
-        └── PlatformUnavailable    a passing failure
+    ├── PlatformError              a chat platform refused or failed
+    │   ├── TargetExpired          the reply target is no longer valid
+    │   ├── MessageGone            somebody deleted the message, or there was none
+    │   └── PlatformUnavailable    a passing failure
+    └── Signal                     raised and caught within one room, and never seen outside it
 
 Errors of configuration are `config.errors.ConfigurationError`: configuration imports nothing.
 """
@@ -29,6 +30,12 @@ from pathlib import Path
 
 class FiresideError(Exception):
     """Anything that Fireside raises on purpose."""
+
+
+class Signal(FiresideError):
+    """What one part of a room tells another. The room turns it into another error, or into an
+    ordinary result, before anything leaves it.
+    """
 
 
 class UserFacingError(FiresideError):

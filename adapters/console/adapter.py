@@ -11,6 +11,8 @@ from io import TextIOWrapper
 from typing import TextIO
 from uuid import uuid4
 
+from typing_extensions import override
+
 from adapters.console.display import Display, PlainDisplay
 from adapters.console.errors import abandon
 from adapters.console.history import Transcript
@@ -18,7 +20,7 @@ from adapters.console.lines import DescriptorLines, LineSource
 from adapters.console.parse import LineParser, Seat, is_quit
 from adapters.console.render import goodbye
 from adapters.console.settings import Settings
-from bot.adapter import Capabilities, Progress, Services, WorkingIndicator
+from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
 from bot.errors import PlatformError, UserFacingError
 from bot.messages import (
     Author,
@@ -54,7 +56,7 @@ class _Pending:
         self.has_changed.set()
 
 
-class ConsoleAdapter:
+class ConsoleAdapter(Adapter):
     """Reads lines, shows answers. `now` gives aware UTC times; `on_closed` is called at the end
     if the output was closed from the other side."""
 
@@ -80,6 +82,7 @@ class ConsoleAdapter:
         self._said = 0
 
     @property
+    @override
     def capabilities(self) -> Capabilities:
         """A terminal can draw anew; a pipe can only be appended to."""
         return Capabilities(
@@ -92,10 +95,12 @@ class ConsoleAdapter:
         )
 
     @property
+    @override
     def account(self) -> str:
         """Each chat is an account of its own, so that chats run side by side."""
         return self._account
 
+    @override
     async def run(self) -> None:
         """Deliver one line after another until the member leaves or the output is closed."""
         try:
@@ -108,22 +113,26 @@ class ConsoleAdapter:
         if self._is_closed:
             self._on_closed()
 
+    @override
     async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
         """Show a message of a reply; posted again with its key it is shown anew, not twice."""
         message_id = self._posted.setdefault(key, f"{target.handle}.{view.index}.{key}")
         await self._show(target, message_id, view)
         return message_id
 
+    @override
     async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
         """Show a message as it is now; None withdraws it."""
         if message_id not in self._posted.values():
             raise PlatformError(f"no such message: {message_id}")
         await self._show(target, message_id, view)
 
+    @override
     async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
         """What this process posted; nothing is left of earlier ones."""
         return self._posted.get(key)
 
+    @override
     @asynccontextmanager
     async def working(self, target: ReplyTarget) -> AsyncGenerator[WorkingIndicator, None]:
         """A spinner, and a bar while a model loads."""

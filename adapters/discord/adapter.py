@@ -11,6 +11,7 @@ from itertools import chain, repeat
 from typing import Any
 
 import discord
+from typing_extensions import override
 
 from adapters.discord.buttons import buttons
 from adapters.discord.client import FiresideClient, use_addresses
@@ -41,7 +42,7 @@ NO_PINGS = discord.AllowedMentions.none()
 log = logging.getLogger(__name__)
 
 
-class DiscordAdapter:
+class DiscordAdapter(Adapter):
     """The adapter. `now` gives aware UTC times; `client` is what is connected."""
 
     def __init__(
@@ -67,6 +68,7 @@ class DiscordAdapter:
         self._recent: OrderedDict[str, str] = OrderedDict()
 
     @property
+    @override
     def capabilities(self) -> Capabilities:
         """Edits, buttons and private answers; the footer's room is kept free."""
         return Capabilities(
@@ -83,10 +85,12 @@ class DiscordAdapter:
         )
 
     @property
+    @override
     def account(self) -> str:
         """The bot's id, from its token: known before anything is connected."""
         return self._account
 
+    @override
     async def run(self) -> None:
         """Stay connected until cancelled; a Discord that is away at the start is waited for.
 
@@ -121,6 +125,7 @@ class DiscordAdapter:
             return False
         return True
 
+    @override
     async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
         """Post one message: the first of a command's answer takes the place of "thinking"."""
         handle = handle_of(target, self._now())
@@ -132,6 +137,7 @@ class DiscordAdapter:
         self._remember(key, message_id)
         return message_id
 
+    @override
     async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
         """Show a message anew. What will change again is left out where the channel is busy."""
         if not message_id.isdecimal():
@@ -147,6 +153,7 @@ class DiscordAdapter:
         async with self._turn(handle):
             await self._edit_or_fall_back(target, handle, int(message_id), view)
 
+    @override
     async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
         """The message posted with `key`: by its nonce, or as this part of the answer there."""
         if key in self._recent:
@@ -162,6 +169,7 @@ class DiscordAdapter:
             found = find(await replies_to(channel, handle.question_id, self._own_id()), key)
         return None if found is None else str(found)
 
+    @override
     @asynccontextmanager
     async def working(self, target: ReplyTarget) -> AsyncGenerator[WorkingIndicator]:
         """Typing; a command's own "thinking" says the same."""

@@ -40,7 +40,7 @@ MAX_RECENT = 2000
 log = logging.getLogger(__name__)
 
 
-class SlackAdapter:
+class SlackAdapter(Adapter):
     """The adapter. `now` gives aware UTC times; `clock` and `sleep` measure budgets and streams."""
 
     def __init__(
@@ -65,6 +65,7 @@ class SlackAdapter:
         self._told: set[str] = set()
 
     @property
+    @override
     def capabilities(self) -> Capabilities:
         """Edits and private answers; a native stream shows just what is stable of a view."""
         return Capabilities(
@@ -81,10 +82,12 @@ class SlackAdapter:
         )
 
     @property
+    @override
     def account(self) -> str:
         """The bot in its workspace, from its token: known before anything is connected."""
         return self._account
 
+    @override
     async def run(self) -> None:
         """Stay connected until cancelled; a Slack that is away at the start is waited for.
 
@@ -101,6 +104,7 @@ class SlackAdapter:
                     await self._sleep(pause_s)
             await self.client.serve()
 
+    @override
     async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
         """Post one message; the first one takes the place of the sign of work."""
         await self._wait_until_online()
@@ -115,6 +119,7 @@ class SlackAdapter:
             await self._files.share_picture(handle, message_id, view)
         return message_id
 
+    @override
     async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
         """Show a message anew. What will change again is left out where Slack is busy."""
         handle = handle_of(target, self._now())
@@ -142,6 +147,7 @@ class SlackAdapter:
             await self._show_whole(handle, message_id, view)
             await self._files.share_picture(handle, message_id, view)
 
+    @override
     async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
         """The message posted with `key`, by its metadata."""
         if key in self._recent:
@@ -152,6 +158,7 @@ class SlackAdapter:
             return None
         return find(await after(self._api, handle, self.client.own), key, handle)
 
+    @override
     def working(self, target: ReplyTarget) -> AbstractAsyncContextManager[WorkingIndicator]:
         """The status line of a thread, or a placeholder; a command shows nothing of its own."""
         handle = handle_of(target, self._now())

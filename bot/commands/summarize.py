@@ -27,6 +27,7 @@ from bot.commands.message_span import (
 )
 from bot.commands.task_models import Doer, Done, TaskModels
 from bot.commands.task_prompts import overview, summary
+from bot.engine.base import Priority
 from bot.errors import MessageGone, PlatformError, UsageError
 from bot.messages import MessageReader, PastMessage
 from bot.text import clean
@@ -184,7 +185,9 @@ class _Summary:
         return " ".join(done.text.split())
 
     async def _ask(self, instruction: str) -> Done:
-        return await self._task_models.ask(self._caller, self._doer, instruction, self._stage)
+        return await self._task_models.ask(
+            self._caller, self._doer, instruction, self._stage, priority=Priority.BACKGROUND
+        )
 
     @property
     def _name(self) -> str:

@@ -10,6 +10,7 @@ from bot.engine.base import (
     Finished,
     FinishReason,
     GenerationRequest,
+    Priority,
     TextDelta,
 )
 from bot.errors import ModelError, ModelNotInstalled
@@ -88,8 +89,10 @@ class TaskModels:
         instruction: str,
         stage: Stage,
         show: Showing | None = None,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> Done:
-        """Have it do one thing, greedily; what it writes goes to `show` as it comes.
+        """Have it do one thing, greedily; what it writes goes to `show` as it comes. A job of many
+        such things has the priority of the background, so that it lets questions pass.
 
         Raises `ModelError` where it cannot.
         """
@@ -99,7 +102,9 @@ class TaskModels:
         asked = self._prompts.request(where, who, settings, doer.entry, turns)
         sampling = replace(asked.sampling, temperature=0.0, best_of=1)
         # The instruction alone: no persona, no template of ours around it.
-        request = replace(asked, turns=tuple(turns), sampling=sampling, is_raw=True)
+        request = replace(
+            asked, turns=tuple(turns), sampling=sampling, is_raw=True, priority=priority
+        )
         return await self._generated(request, stage.tell, show)
 
     async def _generated(

@@ -10,7 +10,8 @@ from config.catalogue import EngineKind, ModelEntry
 
 
 class RoutingEngine(Engine):
-    """Sends every request on. What no entry names goes to `default`, which tells that.
+    """Sends every request on. What no entry names goes to the engine of this machine, which says
+    that it does not know it.
 
     The engines start with the first model that they load or run: where only remote models are
     used, torch is never imported.
@@ -20,11 +21,9 @@ class RoutingEngine(Engine):
         self,
         entries: Mapping[str, ModelEntry],
         engines: Mapping[EngineKind, Engine],
-        default: EngineKind = EngineKind.TRANSFORMERS,
     ) -> None:
         self._entries = entries
         self._engines = engines
-        self._default = default
 
     @override
     async def start(self) -> None:
@@ -60,4 +59,4 @@ class RoutingEngine(Engine):
 
     def _engine(self, model: str) -> Engine:
         entry = self._entries.get(model)
-        return self._engines[entry.engine if entry is not None else self._default]
+        return self._engines[EngineKind.TRANSFORMERS if entry is None else entry.engine]

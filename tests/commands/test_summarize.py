@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, TextDelta, Usage
+from bot.engine.base import (
+    EngineEvent,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    Priority,
+    TextDelta,
+    Usage,
+)
 from bot.errors import MessageGone, PlatformError
 from bot.messages import Author, PastMessage
 from tests.doubles.scripted import ANN, BEN, START, Posted, ScriptedEngine, command
@@ -75,6 +83,8 @@ async def test_many_messages_are_summed_up_in_pieces_and_then_as_a_whole(tmp_pat
     async with chat(tmp_path, *said) as flow:
         shown = await summarized(flow)
         prompts = [request.turns[-1].text for request in flow.engine.requests]
+        # Questions pass a job of many parts.
+        assert {request.priority for request in flow.engine.requests} == {Priority.BACKGROUND}
 
     lines = shown.text.splitlines()
     assert [line.partition(" (")[0] for line in lines[:3]] == [

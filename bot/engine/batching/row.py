@@ -23,12 +23,13 @@ from bot.engine.text.sampling import (
     without,
 )
 from bot.engine.text.speculation import PromptLookup
+from bot.errors import Signal
 
 OPTIONS = 5
 """How many of the likeliest tokens a trace holds at each place."""
 
 
-class BrokenNumbers(Exception):  # noqa: N818 - translated to BrokenModel by its caller
+class BrokenNumbers(Signal):
     """The model gave logits that are not numbers."""
 
 

@@ -10,6 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from bot.errors import Signal
+
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
@@ -32,7 +34,7 @@ HEADER_PART_BYTES = 1000
 docs/performance.md."""
 
 
-class DamagedCheckpoint(Exception):  # noqa: N818 - translated to BrokenModel by its caller
+class DamagedCheckpoint(Signal):
     """A folder lacks files or holds broken ones; the text says which."""
 
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from bot.errors import Signal
+
 M = TypeVar("M")
 
 
-class NoRoom(Exception):  # noqa: N818 - translated to ModelTooLarge by its caller
+class NoRoom(Signal):
     """A model does not fit even when every idle one is evicted.
 
     `room` is what it could have had; `could_wait` says that it fits once busy models end.

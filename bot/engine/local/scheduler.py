@@ -53,19 +53,17 @@ class Scheduler(Generic[J]):
     """Bounded waiting places and a bounded number of rows that generate at once.
 
     Waiting jobs are taken by priority, then from the workspace that was served least, there from
-    the user who was served least, then in order of arrival. A workspace of weight 2 is served twice
-    as much as one of weight 1; who begins to wait is as far as those who wait already.
+    the user who was served least, then in order of arrival. A newcomer counts as served as much as
+    those who are waiting already.
     """
 
     def __init__(
         self,
         max_waiting: int,
         max_rows: int,
-        weight: Callable[[str], float] = lambda _workspace: 1.0,
     ) -> None:
         self._max_waiting = max_waiting
         self._max_rows = max_rows
-        self._weight = weight
         self._waiting: deque[J] = deque()
         self._active: list[J] = []
         self._places: dict[int, _Place] = {}
@@ -179,7 +177,7 @@ class Scheduler(Generic[J]):
         self._enter(job, place)
         shares = self._shares[place.priority]
         workspace = shares.users[place.workspace]
-        workspace.charged -= self._cost(place)
+        workspace.charged -= place.rows
         workspace.users[place.user].charged -= place.rows
         self._waiting.appendleft(job)
 
@@ -223,8 +221,5 @@ class Scheduler(Generic[J]):
     def _charge(self, job: J, shares: dict[Priority, _Share]) -> None:
         place = self._place(job)
         of_all = shares[place.priority]
-        of_all.charge(place.workspace, self._cost(place))
+        of_all.charge(place.workspace, place.rows)
         of_all.users[place.workspace].charge(place.user, place.rows)
-
-    def _cost(self, place: _Place) -> float:
-        return place.rows / self._weight(place.workspace)

@@ -24,6 +24,7 @@ from bot.engine.remote.endpoints import Endpoint, NoEndpoint
 from bot.engine.remote.model import RemoteModel
 from bot.engine.remote.request import RemoteRequest
 from bot.engine.remote.stream_reader import Reading
+from bot.errors import Signal
 from config.addresses import host_of
 
 MAX_ATTEMPTS = 3
@@ -42,7 +43,7 @@ NOT_PASSING = frozenset({Fault.SILENT, Fault.KEY_REFUSED, Fault.NO_MODEL})
 log = logging.getLogger(__name__)
 
 
-class OutOfTime(Exception):  # noqa: N818 - becomes `Finished(TIME)`
+class OutOfTime(Signal):
     """The answer's deadline or its total timeout passed."""
 
 

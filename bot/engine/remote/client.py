@@ -18,6 +18,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from bot.clock import utc_now
+from bot.errors import Signal
 from config.addresses import is_loopback
 
 METADATA_TIMEOUT_S = 10.0
@@ -44,7 +45,7 @@ class Fault(Enum):
     REQUEST_REFUSED = auto()
 
 
-class ServerFault(Exception):  # noqa: N818 - translated by its caller
+class ServerFault(Signal):
     """A request failed. Its text holds no word of the request or of the server.
 
     `status` is that of the response, where there was one; `rest_s` is how long the server asks to

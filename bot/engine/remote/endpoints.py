@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from zlib import crc32
 
+from bot.errors import Signal
+
 FAILURES_TO_OPEN = 3
 """Failures in a row after which a server is passed over; one that cannot be reached is at once."""
 
@@ -17,7 +19,7 @@ LONGEST_PAUSE_S = 60.0
 """The pause doubles with every failed trial."""
 
 
-class NoEndpoint(Exception):  # noqa: N818 - translated by its caller
+class NoEndpoint(Signal):
     """Every server is being passed over."""
 
 

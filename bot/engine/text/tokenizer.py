@@ -14,12 +14,13 @@ from jinja2 import TemplateError
 
 from bot.conversation import Turn
 from bot.engine.text.detokenizer import CLOSE_TAG, OPEN_TAG
+from bot.errors import Signal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class TemplateRefused(Exception):  # noqa: N818 - a refusal, translated by its caller
+class TemplateRefused(Signal):
     """The chat template does not take these turns."""
 
 

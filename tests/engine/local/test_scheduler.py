@@ -152,16 +152,6 @@ def test_somebody_who_floods_delays_somebody_else_by_one_answer() -> None:
     assert scheduler.head() is other
 
 
-def test_a_workspace_of_twice_the_weight_is_served_twice_as_much() -> None:
-    scheduler: Scheduler[Job] = Scheduler(60, 1, lambda workspace: 2 if workspace == "a" else 1)
-    for number in range(30):
-        for workspace in "ab":
-            job = Job(workspace, "x", Priority.INTERACTIVE, number)
-            scheduler.submit(job, job.key, job.priority)
-    first = [job.key[0] for job in drained(scheduler)[:30]]
-    assert first.count("a") == 20
-
-
 def test_time_without_questions_is_no_credit() -> None:
     scheduler: Scheduler[Job] = Scheduler(40, 1)
     for number in range(20):
