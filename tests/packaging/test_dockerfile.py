@@ -2,7 +2,11 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from scripts.requirements import ROOT
 from scripts.setup_environment import CPU_INDEX
@@ -128,3 +132,10 @@ def test_everything_copied_is_let_in_and_nothing_else() -> None:
     assert rules[0] == "*"
     assert let_in == copied
     assert {"**/.env*", "**/fireside.toml"} <= set(rules)
+
+
+def test_the_packages_are_installed_by_scripts_that_need_nothing_else(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    question = [sys.executable, "-S", "-m", "scripts.setup_environment", "--help"]
+    finished = subprocess.run(question, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
