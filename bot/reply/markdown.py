@@ -1,24 +1,30 @@
 """Splitting a growing CommonMark text into messages, never inside an unclosed code fence (pure).
 
-What counts as a fence is decided by markdown-it-py, a CommonMark parser; this module only chooses
-where to cut. A cut never moves back while the text grows, so what an append-only platform has
-shown stays right.
+This module only chooses where to cut. A cut never moves back while the text grows, so what an
+append-only platform has shown stays right.
 """
 
 import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from bot.reply.markdown_blocks import Fence, blocks, text_after
 
 Length = Callable[[str], int]
 
-_MAX_LANGUAGE_CHARS = 30
-_CUTS = (r"\n[ \t]*\n", r"\n", r"[ \t]")
-"""Where to cut, the best first: after a paragraph, after a line, after a word."""
+_NO_CONTENT = " \t\n>"
+"""What blank lines and quotation marks consist of."""
+_UNKNOWN_LINE = r"\n[ \t>]*(?:[-+*]|\d{1,9}[.)]|\d{1,9}|`{1,2}|~{1,2})?\Z"
+"""A last line that may yet become text, a list item or a fence."""
+_JOINING = "\u200d`~"
+"""What a hard cut parts from nothing: U+200D joins letters, the others may make a fence."""
+_CUTS = (r"\n[ \t]*\n", r"\n", r"(?<!```)(?<!~~~)(?<![ \t])[ \t]+(?=[^ \t](?s:..))(?!```|~~~)")
+"""Where to cut, the best first: after a paragraph, after a line, after a word.
+
+Between words, not where a part of the line would then be read as a fence; the two characters that
+this looks ahead lie before the latest cut, so that text that comes later changes nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +33,6 @@ class Chunk:
 
     text: str
     stable_chars: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Fence:
-    """A code fence of a text: where it starts, and how to close and re-open it."""
-
-    start: int
-    is_open: bool
-    closing: str
-    reopening: str
 
 
 def fenced(text: str) -> str:
@@ -49,12 +45,14 @@ def fenced(text: str) -> str:
 def split(text: str, limit: int, length: Length = len, *, is_final: bool = True) -> list[Chunk]:
     """Split a text into chunks of at most `limit`, as `length` counts it.
 
-    A fence open at a cut is closed there and re-opened, with its language, in the next chunk.
+    A fence open at a cut is closed there and, where lines of it follow, re-opened in the next
+    chunk, with its language and in the same quotations and list items.
     Nothing but the white space at a cut is left out. Without `is_final` more text may follow:
     the last chunk's last word is then not yet stable.
     """
     chunks: list[Chunk] = []
     rest = re.sub(r"\r\n?", "\n", text)
+    rest = rest if is_final else re.sub(_UNKNOWN_LINE, "\n", rest)
     while True:
         latest = _latest_cut(rest, limit, length)
         if latest == len(rest):
@@ -64,13 +62,46 @@ def split(text: str, limit: int, length: Length = len, *, is_final: bool = True)
         piece = _close(rest[:cut].rstrip(), fence)
         if piece.strip():
             chunks.append(Chunk(piece, len(piece)))
-        rest = f"{fence.reopening}\n{rest[cut:]}" if fence else rest[cut:].lstrip("\n")
+        rest = _next(rest, cut, fence, limit)
+
+
+def _next(text: str, cut: int, fence: Fence | None, limit: int) -> str:
+    """The text after a cut, in the fence that the cut falls into."""
+    rest = text[cut:]
+    if fence is None or not _continues(fence, text, cut, limit):
+        return text_after(text, cut).lstrip("\n")
+    is_whole_line = text[cut - 1] == "\n" or rest.startswith("\n")
+    line_start = "" if is_whole_line else fence.line_start
+    return f"{fence.opening}\n{line_start}{rest}"
+
+
+def _continues(fence: Fence, text: str, cut: int, limit: int) -> bool:
+    """Whether the text after a cut still belongs to a fence: its first line with content tells.
+
+    A line that leaves the fence's containers ends it. While only blank lines and quotation marks
+    follow, it does not continue yet; so many of them that they could be cut themselves decide that
+    it does.
+    """
+    if not fence.containers:
+        return True
+    most = limit // 4
+    content = cut + len(text[cut : cut + most]) - len(text[cut : cut + most].lstrip(_NO_CONTENT))
+    if content == cut + most:
+        return True
+    known = text[: content + 1]
+    last_line = known.count("\n") + 1
+    return content < len(text) and any(
+        found.start == fence.start and found.end == last_line for found in _fences(known)
+    )
 
 
 def _last_chunk(text: str, limit: int, length: Length, *, is_final: bool) -> Chunk:
-    closed = _close(text, _open_fence(text, limit))
+    fence = _open_fence(text, limit)
+    closed = _close(text.rstrip(), fence) if fence else text
     if is_final:
         return Chunk(closed, len(closed))
+    if not text.strip(_NO_CONTENT):  # whether a fence is re-opened before it is not known yet
+        return Chunk(closed, 0)
     words = max(text.rfind(" "), text.rfind("\n")) + 1
     safe = min(words, _safe_length(text, limit, length))
     return Chunk(closed, len(text[:safe].rstrip()))
@@ -125,7 +156,7 @@ def _longest_prefix(text: str, room: int, length: Length) -> int:
 
 
 def _whole_character(text: str, position: int) -> int:
-    """Move a hard cut back so that it does not part a letter from its marks or joiners."""
+    """Move a hard cut back so that it parts no letter from its marks or joiners, and no fence."""
     for cut in range(position, max(0, position - 16), -1):
         if not _is_joined(text, cut):
             return cut
@@ -135,62 +166,30 @@ def _whole_character(text: str, position: int) -> int:
 def _is_joined(text: str, position: int) -> bool:
     if position >= len(text):
         return False
-    joiner = "\u200d"
     before, after = text[position - 1], text[position]
-    return joiner in (before, after) or unicodedata.category(after).startswith("M")
+    joins = before in _JOINING or after in _JOINING
+    return joins or unicodedata.category(after).startswith("M")
 
 
-def _close(text: str, fence: _Fence | None) -> str:
-    if fence is None:
-        return text
-    separator = "" if text.endswith("\n") else "\n"
-    return f"{text}{separator}{fence.closing}"
+def _close(text: str, fence: Fence | None) -> str:
+    return text if fence is None else f"{text}\n{fence.closing}"
 
 
-def _open_fence(text: str, limit: int) -> _Fence | None:
-    """The fence that the text leaves open, unless its marks alone would fill a message."""
-    fences = _fences(text)
-    is_open = bool(fences) and fences[-1].is_open and not _is_too_wide(fences[-1], limit)
-    return fences[-1] if is_open else None
+def _open_fence(text: str, limit: int) -> Fence | None:
+    """The fence that the text leaves open, unless its marks alone would fill a message.
+
+    White space at the end is not looked at: a platform strips it.
+    """
+    stripped = text.rstrip()
+    fence = next(reversed(_fences(stripped)), None)
+    if fence is None or fence.is_closed or _is_too_wide(fence, limit):
+        return None
+    return fence if fence.end == stripped.count("\n") + 1 else None
 
 
-def _is_too_wide(fence: _Fence, limit: int) -> bool:
-    return len(fence.reopening) + len(fence.closing) + 2 > limit // 4
+def _is_too_wide(fence: Fence, limit: int) -> bool:
+    return len(fence.opening) + len(fence.closing) + 2 > limit // 4
 
 
-@lru_cache
-def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark")
-
-
-@lru_cache(maxsize=256)
-def _fences(text: str) -> tuple[_Fence, ...]:
-    """The code fences of a text in order, as a CommonMark parser sees them."""
-    if "```" not in text and "~~~" not in text:
-        return ()
-    lines = text.split("\n")
-    return tuple(
-        _fence(lines, token.map[0], token.map[1], token)
-        for token in _parser().parse(text)
-        if token.type == "fence" and token.map is not None
-    )
-
-
-def _fence(lines: list[str], first: int, end: int, token: Token) -> _Fence:
-    markup, info = token.markup, token.info.strip()
-    container = lines[first][: lines[first].index(markup)]
-    language = info.split(maxsplit=1)[0][:_MAX_LANGUAGE_CHARS] if info else ""
-    is_at_end = not any(line.strip() for line in lines[end:])
-    return _Fence(
-        start=sum(len(line) + 1 for line in lines[:first]),
-        is_open=is_at_end and not _is_closed(lines[first:end], markup),
-        closing=re.sub(r"[^>\s]", " ", container) + markup,
-        reopening="> " * container.count(">") + markup + language,
-    )
-
-
-def _is_closed(lines: list[str], markup: str) -> bool:
-    """Whether a fence's last line closes it (CommonMark 0.31, section 4.5)."""
-    last = next((line for line in reversed(lines[1:]) if line.strip()), "")
-    mark = re.escape(markup[0])
-    return re.fullmatch(rf"[\s>]*{mark}{{{len(markup)},}}[ \t]*", last) is not None
+def _fences(text: str) -> tuple[Fence, ...]:
+    return blocks(text).fences if "```" in text or "~~~" in text else ()
