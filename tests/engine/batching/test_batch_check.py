@@ -26,6 +26,9 @@ from tests.engine.batching.planted_faults import IN_KERNELS
 from tests.engine.engines import load_tensors, packed, save_tensors
 from tests.real_weights import smollm2_entry
 
+pytestmark = pytest.mark.timeout(600)
+"""Trained weights take their time on a busy machine."""
+
 CHATS = int(os.environ.get("SELF_TEST_CHATS", "3"))
 """How many chats must raise no false alarm; 200 with `make fuzz`."""
 
