@@ -24,7 +24,9 @@ MAX_SHOWN_CHOICES = 8
 
 
 class Who(StrEnum):
-    """Who may use a command."""
+    """Who may use a command: a manager manages the channel, and everybody does in their own direct
+    messages; an owner of the bot may do all.
+    """
 
     EVERYONE = "everyone"
     MANAGER = "manager"
@@ -108,6 +110,11 @@ class Caller:
     has_buttons: bool = False
     has_pictures: bool = False
     reader: MessageReader | None = None
+
+    @property
+    def manages(self) -> bool:
+        """Whether what is for managers is for them, here."""
+        return self.conversation.is_direct or self.author.can_manage or self.is_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +203,15 @@ class Command:
     is_immediate: bool = False
     menu: MessageMenu | None = None
     is_open: bool = False
+
+    @property
+    def restriction(self) -> str | None:
+        """Who alone may use it, in words; None where everybody may."""
+        words = {
+            Who.MANAGER: _("people who manage this channel"),
+            Who.OWNER: _("owners of this bot"),
+        }
+        return words.get(self.who)
 
     @property
     def usage(self) -> str:

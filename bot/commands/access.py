@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from bot.command import Caller, Command, Parameter, Said
+from bot.command import Caller, Command, Parameter, Said, Who
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.settings.scoped import ScopedSettings, origin, whom
-from bot.settings.specs import SETTINGS, Scope, SettingName
+from bot.settings.specs import PLACES, SETTINGS, Scope, SettingName
 from bot.settings.values import entries_in, entry_of, shown_entry
 from bot.translations import gettext as _
 
@@ -28,7 +28,7 @@ class AccessCommands:
             _("a mention, or user:ID, role:ID, channel:ID or workspace:ID"),
             takes_mentions=True,
         )
-        parameters = (who, scope_parameter())
+        parameters = (who, scope_parameter(PLACES))
         return (
             Command(
                 "access show",
@@ -39,23 +39,26 @@ class AccessCommands:
             ),
             Command(
                 "access allow",
-                _("Let only listed ones talk to me"),
+                _("Let only the people, roles or places on a list talk to me"),
                 self.allow,
                 parameters,
+                Who.MANAGER,
                 is_open=True,
             ),
             Command(
                 "access deny",
-                _("Let somebody not talk to me"),
+                _("Block someone"),
                 self.deny,
                 parameters,
+                Who.MANAGER,
                 is_open=True,
             ),
             Command(
                 "access remove",
-                _("Take somebody off both lists"),
+                _("Take someone off both lists"),
                 self.remove,
                 parameters,
+                Who.MANAGER,
                 is_open=True,
             ),
         )

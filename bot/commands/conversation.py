@@ -166,7 +166,7 @@ class ConversationCommands:
     async def help(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """Every command with its usage."""
         lines = [_("Just write to me and I answer. These commands help:")]
-        lines += [f"- `{command.usage}`: {command.help}" for command in self._registry()]
+        lines += [_help_line(command) for command in self._registry()]
         scopes = ", ".join(f"`{scope.value}`" for scope in Scope)
         lines += ["", _("SCOPE is one of {scopes}: whom it holds for.").format(scopes=scopes)]
         return Said("\n".join(lines), is_private=True)
@@ -188,3 +188,9 @@ def _beginning(question: str) -> str:
     """The first words of a question, on one line."""
     line = " ".join(question.replace("`", "'").split())
     return line if len(line) <= MAX_QUOTED_CHARS else f"{line[:MAX_QUOTED_CHARS]}…"
+
+
+def _help_line(command: Command) -> str:
+    """A command in /help, with who alone may use it."""
+    line = f"- `{command.usage}`: {command.help}"
+    return line if command.restriction is None else f"{line} ({command.restriction})"

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from bot.command import Caller, Command, Said
-from bot.errors import NotPermitted
+from bot.command import Caller, Command, Said, Who
 from bot.flow.request import conversation_key
 from bot.messages import ConversationRef, TextFile
 from bot.models.available import Models, is_on_this_machine, place_of
@@ -79,8 +78,9 @@ class PrivacyCommands:
             ),
             Command(
                 "forget channel",
-                _("Erase everything that I have stored of this channel, for who manages it"),
+                _("Erase everything that I have stored of this channel"),
                 self.forget_channel,
+                who=Who.MANAGER,
             ),
         )
 
@@ -150,12 +150,8 @@ class PrivacyCommands:
         return Said(_joined(lines), is_private=True, afterwards=self._drop(own))
 
     async def forget_channel(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
-        """Erase a channel with its threads; in direct messages anybody may."""
+        """Erase a channel with its threads."""
         where = caller.conversation
-        if not (where.is_direct or caller.author.can_manage or caller.is_owner):
-            raise NotPermitted(
-                _("Only those who manage this channel may have it forgotten. Try `/forget me`.")
-            )
         own, key = caller.message_id, _channel_key(where)
 
         def is_here(message: StoredMessage) -> bool:

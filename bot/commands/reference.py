@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bot.command import Command, CommandRegistry, Parameter, Who
+from bot.command import Command, CommandRegistry, Parameter
 from bot.settings.specs import SETTINGS, SettingSpec
 from bot.settings.values import Entries, Number, OneOf, Words
 
@@ -30,12 +30,6 @@ everything else an owner (`FIRESIDE_OWNERS`).
 |---|---|---|---|---|
 """
 
-WHO = {
-    Who.EVERYONE: "everyone",
-    Who.MANAGER: "who manages the channel",
-    Who.OWNER: "an owner",
-}
-
 
 def reference(registry: CommandRegistry) -> str:
     """The whole page, in Markdown."""
@@ -51,7 +45,7 @@ def reference(registry: CommandRegistry) -> str:
 
 
 def _described(command: Command) -> Iterator[str]:
-    facts = [f"for {WHO[command.who]}"]
+    facts = [f"for {command.restriction or 'everyone'}"]
     if command.is_private:
         facts.append("private")
     if command.menu is not None:

@@ -1,6 +1,6 @@
 """The parameter "for SCOPE" that several commands share: its default, and who may set what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bot.command import Caller, Parameter, ParameterKind, Who
 from bot.errors import NotPermitted
@@ -9,15 +9,15 @@ from bot.settings.specs import Scope, SettingSpec
 from bot.translations import gettext as _
 
 
-def scope_parameter() -> Parameter:
-    """The optional "for SCOPE"."""
+def scope_parameter(scopes: Iterable[Scope] = Scope) -> Parameter:
+    """The optional "for SCOPE", of these scopes."""
     return Parameter(
         "scope",
         _("for whom"),
         ParameterKind.SCOPE,
         is_required=False,
         keyword="for",
-        choices=tuple(scope.value for scope in Scope),
+        choices=tuple(scope.value for scope in scopes),
     )
 
 
@@ -35,8 +35,7 @@ def require_may_set(spec: SettingSpec, scope: Scope, caller: Caller) -> None:
     Raises `NotPermitted`.
     """
     is_here = scope in (Scope.THREAD, Scope.CHANNEL)
-    may_here = caller.conversation.is_direct or caller.author.can_manage
-    is_theirs = is_here and may_here and spec.who is not Who.OWNER
+    is_theirs = is_here and caller.manages and spec.who is not Who.OWNER
     if scope is Scope.ME or caller.is_owner or is_theirs:
         return
     name = spec.name.value

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bot.command import Caller, Command, Parameter, Said
+from bot.command import Caller, Command, Parameter, Said, Who
 from bot.commands.scope import require_may_set, scope_of, scope_parameter
 from bot.models.available import Models
 from bot.settings.scoped import Resolved, ScopedSettings, origin, whom
@@ -29,6 +29,8 @@ class SettingsCommands:
         lists = (SettingName.ALLOW.value, SettingName.DENY.value)
         value = Parameter("value", _("what it shall be"), takes_mentions_for=lists)
         scope = scope_parameter()
+        # Nothing is narrower than one person.
+        wide = scope_parameter(one for one in Scope if one is not Scope.ME)
         return (
             Command(
                 "settings show",
@@ -43,13 +45,15 @@ class SettingsCommands:
                 "settings lock",
                 _("Keep narrower scopes from changing a setting"),
                 self.lock,
-                (key, scope),
+                (key, wide),
+                Who.MANAGER,
             ),
             Command(
                 "settings unlock",
                 _("Let narrower scopes change a setting again"),
                 self.unlock,
-                (key, scope),
+                (key, wide),
+                Who.MANAGER,
             ),
             Command("settings undo", _("Take back your last change"), self.undo),
             Command(

@@ -197,11 +197,12 @@ class Answering:
         )
         allowed = {
             Who.EVERYONE: True,
-            Who.MANAGER: event.author.can_manage or caller.is_owner,
+            Who.MANAGER: caller.manages,
             Who.OWNER: caller.is_owner,
         }
         if not allowed[command.who]:
-            raise NotPermitted(_("Only a {who} may use that.").format(who=command.who.value))
+            text = _("Only {who} can use `/{name}`.")
+            raise NotPermitted(text.format(who=command.restriction, name=command.name))
         # What was left empty was not given.
         given = {name: value for name, value in event.arguments.items() if value.strip()}
         return await command.run(caller, given)

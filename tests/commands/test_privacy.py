@@ -146,7 +146,7 @@ async def test_forget_channel_is_for_who_manages_it_and_spares_other_places(
         await ask(flow, f"{WORDS} in a thread", BEN, THREAD)
         await ask(flow, "kept elsewhere", where=ANNS_DIRECT)
         await answer(flow, "persona set", MANAGER, persona=f"{WORDS}!")
-        assert "Only those who manage" in await answer(flow, "forget channel", ANN)
+        assert "Only people who manage this channel" in await answer(flow, "forget channel", ANN)
         said = await answer(flow, "forget channel", MANAGER)
         assert "found: 0." in said
         assert "settings: 1" in said
