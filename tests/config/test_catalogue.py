@@ -177,7 +177,8 @@ def test_a_wheel_replaces_a_model_of_the_catalogue() -> None:
 def test_a_model_of_the_catalogue_in_a_folder_has_no_other_source(
     tmp_path: Path, name: str
 ) -> None:
-    entry = owners(**{name: {"folder": tmp_path}}).get(name)
+    model: dict[str, object] = {"folder": tmp_path}
+    entry = owners(**{name: model}).get(name)
     assert (entry.folder, entry.repository, entry.wheel) == (tmp_path, None, None)
 
 
