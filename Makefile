@@ -22,7 +22,9 @@ setup: ## Create .venv with what running needs
 setup-dev: ## Create .venv with what the tests need as well
 	$(SETUP) --dev
 
-chat: setup ## Talk with the embedded model in the terminal (ARGS="--model lab")
+# The starter model is fetched where it is missing; where that fails the embedded model answers.
+chat: setup ## Talk in the terminal (ARGS="--model blenderbot")
+	@$(BIN)/fireside models starter </dev/null || true
 	@$(BIN)/fireside chat $(ARGS)
 
 run: setup ## Serve whatever platforms are configured

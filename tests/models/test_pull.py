@@ -21,6 +21,7 @@ from bot.models.hub import Hub
 from bot.models.library import InstalledModel, ModelLibrary, PullProgress
 from config.catalogue import Family, ModelEntry
 from config.settings import HubSettings
+from tests.config.gguf_files import described, write_header
 from tests.doubles.loopback_hub import (
     COMMIT,
     LoopbackHub,
@@ -416,3 +417,61 @@ async def test_names_that_could_leave_the_folder_are_passed_over(
     hub.repositories["maker/tiny"] = replace(hub.repositories["maker/tiny"], files=files)
     here = await shelf(tmp_path, hub.endpoint).pull()
     assert sorted(path.name for path in here.folder.parent.iterdir()) == [".tiny.lock", "tiny"]
+
+
+QUANTIZED = {
+    "tiny-Q4_1.gguf": b"",
+    "tiny-Q8_0.gguf": b"another size of the same",
+    "LICENSE": b"Do what you like.\n",
+    "chat_template.jinja": b"{{ messages }}",
+    "config.json": b'{"model_type": "llama"}\n',
+    "README.md": b"# Tiny\n",
+}
+
+
+@pytest.fixture
+def gguf(hub: LoopbackHub, tmp_path: Path) -> ModelEntry:
+    """One of the GGUF files of a repository, served as a large file."""
+    content = write_header(tmp_path / "made.gguf", described).read_bytes()
+    hub.repositories["maker/tiny"] = Repository(
+        QUANTIZED | {"tiny-Q4_1.gguf": content}, large=frozenset({"tiny-Q4_1.gguf"})
+    )
+    return TINY.model_copy(update={"file": "tiny-Q4_1.gguf"})
+
+
+async def test_one_gguf_file_of_a_repository_is_pulled_with_its_licence_and_template(
+    hub: LoopbackHub, gguf: ModelEntry, tmp_path: Path
+) -> None:
+    here = await shelf(tmp_path, hub.endpoint).pull(gguf)
+    names = {path.name for path in here.folder.iterdir()}
+    assert names == {"tiny-Q4_1.gguf", "LICENSE", "chat_template.jinja", "fireside.json"}
+    assert here.commit == COMMIT
+
+
+async def test_another_file_of_the_same_commit_replaces_it(
+    hub: LoopbackHub, gguf: ModelEntry, tmp_path: Path
+) -> None:
+    await shelf(tmp_path, hub.endpoint).pull(gguf)
+    files = hub.repositories["maker/tiny"].files
+    files["tiny-Q8_0.gguf"] = files["tiny-Q4_1.gguf"]
+    other = gguf.model_copy(update={"file": "tiny-Q8_0.gguf"})
+    here = await shelf(tmp_path, hub.endpoint).pull(other)
+    assert [path.name for path in here.folder.glob("*.gguf")] == ["tiny-Q8_0.gguf"]
+
+
+async def test_a_gguf_file_that_the_repository_lacks_is_told(
+    hub: LoopbackHub, gguf: ModelEntry, tmp_path: Path
+) -> None:
+    missing = gguf.model_copy(update={"file": "tiny-Q2_K.gguf"})
+    with pytest.raises(DownloadFailed, match=r"maker/tiny has no file tiny-Q2_K.gguf\. Correct"):
+        await shelf(tmp_path, hub.endpoint).pull(missing)
+
+
+async def test_a_damaged_gguf_file_is_not_installed(
+    hub: LoopbackHub, gguf: ModelEntry, tmp_path: Path
+) -> None:
+    hub.faults.damaged.add("tiny-Q4_1.gguf")
+    with pytest.raises(DownloadFailed, match=r"tiny-Q4_1.gguf arrived damaged"):
+        await shelf(tmp_path, hub.endpoint).pull(gguf)
+    with pytest.raises(ModelNotInstalled):
+        shelf(tmp_path, hub.endpoint).library.path(gguf)

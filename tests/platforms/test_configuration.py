@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.platforms.configuration import load_settings
+from bot.platforms.configuration import lacks_starter, load_settings
 from bot.platforms.discovery import adapter_modules
+from config.catalogue import BUILTIN, STARTER
 from config.errors import ConfigurationError
+from tests.config.gguf_files import described, write_header
 from tests.isolation import workplace
 
 __all__ = ["workplace"]
@@ -57,3 +59,29 @@ def test_an_unknown_default_model_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("FIRESIDE_MODEL", "flan-t5")
     with pytest.raises(ConfigurationError, match=r"did you mean flan-t5-base"):
         load_settings()
+
+
+@pytest.fixture
+def starter(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The starter is on this machine."""
+    monkeypatch.setenv("FIRESIDE_MODELS_DIR", str(workplace / "models"))
+    folder = workplace / "models" / STARTER
+    folder.mkdir(parents=True)
+    return write_header(folder / "tiny.gguf", described)
+
+
+def test_the_embedded_model_answers_until_the_starter_is_here(starter: Path) -> None:
+    assert load_settings().settings.model == STARTER
+    assert not lacks_starter(load_settings())
+    starter.unlink()
+    assert load_settings().settings.model == BUILTIN
+    assert lacks_starter(load_settings())
+
+
+def test_a_model_that_was_configured_goes_before_the_starter(
+    starter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRESIDE_MODEL", BUILTIN)
+    assert load_settings().settings.model == BUILTIN
+    starter.unlink()
+    assert not lacks_starter(load_settings())
