@@ -10,6 +10,8 @@ from statistics import median
 
 import psutil
 
+from bot.engine.machine.cores import processor_name
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -67,14 +69,6 @@ def machine() -> str:
     memory_gib = psutil.virtual_memory().total / 2**30
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
     return (
-        f"{processor()}, {psutil.cpu_count()} cores, {memory_gib:.0f} GiB; "
+        f"{processor_name()}, {psutil.cpu_count()} cores, {memory_gib:.0f} GiB; "
         f"Python {platform.python_version()}, {libraries}"
     )
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
