@@ -19,8 +19,10 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.checkpoints import decode_bytes, make, names
-from bench.report import markdown, plot, scenario_lines, table
+from bench.report import fallback_lines, markdown, plot, scenario_lines, table
 from bench.results import Results, Run, machine
+from bench.ways.arguments import ALLOW_FALLBACK, FALLBACK, FALLBACK_CODE, allows_fallback
+from bot.engine.checkpoint.files import DamagedCheckpoint, gguf_in
 from bot.errors import ModelNotInstalled
 from config.catalogue import BUILTIN, Family
 from config.owner_models import catalogue_with
@@ -40,14 +42,17 @@ class Way:
     environment: str | None = None
     is_causal_only: bool = False
     is_t5_only: bool = False
+    reads_gguf: bool = True
 
     @property
     def python(self) -> Path:
         """The interpreter that has what it needs."""
         return ROOT / self.environment / "bin" / "python" if self.environment else _OWN_PYTHON
 
-    def fits(self, family: Family) -> bool:
-        """Whether it is installed and knows the model's family."""
+    def fits(self, family: Family, *, is_gguf: bool = False) -> bool:
+        """Whether it is installed, and knows the model's family and reads its file."""
+        if is_gguf and not self.reads_gguf:
+            return False
         if not self.python.exists() or (self.is_t5_only and family is not Family.FLAN_T5):
             return False
         return family is Family.CHAT or not self.is_causal_only
@@ -65,12 +70,16 @@ WAYS: Mapping[str, Way] = {
     "engine exact": Way("engine", "exact"),
     "engine 8 bits": Way("engine", "8 bits"),
     "engine 4 bits": Way("engine", "4 bits"),
-    "vllm": Way("vllm", "eager", ".venv-remote", is_causal_only=True),
+    "vllm": Way("vllm", "eager", ".venv-remote", is_causal_only=True, reads_gguf=False),
     "ctranslate2": Way("ctranslate2", "streams", ".venv-bench-ctranslate2", is_t5_only=True),
     "ctranslate2 threads": Way(
         "ctranslate2", "threads", ".venv-bench-ctranslate2", is_t5_only=True
     ),
 }
+
+
+ADVICE = "To measure it all the same, add --allow-fallback"
+"""What follows the reason for which the engine is not measured."""
 
 
 class Refused(Exception):  # noqa: N818 - named after what happened
@@ -83,19 +92,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     # The ways' own programs read it.
     os.environ["BENCH_STAGGER_S"] = str(given.stagger)
+    os.environ[ALLOW_FALLBACK] = "1" if given.allow_fallback else "0"
     results = Results(given.results)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             folder = _checkpoint(given.model, given.weights or Path(scratch))
             for run in _planned(given, folder):
                 _measure(run, folder, results, console)
-        except Refused as error:
-            console.print(str(error), markup=False)
+        except (Refused, DamagedCheckpoint) as error:
+            console.print(str(error), markup=False, soft_wrap=True)
             return 1
         console.print(machine())
         console.print(table(results, given.model, [*WAYS]))
         for line in scenario_lines(results, given.model, SCENARIOS):
             console.print(line)
+        for line in fallback_lines(results, given.model):
+            console.print(line, markup=False, soft_wrap=True)
         _print_share(results, given.model, folder, console)
     if given.markdown:
         console.print(markdown(results, given.model, [*WAYS]), markup=False, soft_wrap=True)
@@ -123,6 +135,11 @@ def _parser() -> argparse.ArgumentParser:
         "--stagger", type=float, default=0.01, help="seconds between two arrivals, 0.01 if not said"
     )
     parser.add_argument("--scenarios", action="store_true", help="growing chats, crowds, loading")
+    parser.add_argument(
+        "--allow-fallback",
+        action="store_true",
+        help="measure the engine although it runs the model slower than it should, and say so",
+    )
     parser.add_argument("--results", type=Path, help="keep what was measured in this file")
     parser.add_argument("--weights", type=Path, help="keep random weights in this folder")
     parser.add_argument("--markdown", action="store_true", help="print a table for a document")
@@ -166,12 +183,12 @@ def _planned(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
     # Imported here: reading a folder's architecture is not needed for `--help`.
     from bench.checkpoints import entry_for
 
-    family = entry_for(given.model, folder).family
+    family, is_gguf = entry_for(given.model, folder).family, gguf_in(folder) is not None
     yield Run(given.model, "bandwidth", 0, 0)
     for count in given.n:
         for repeat in range(given.repeats):
             for name, way in WAYS.items():
-                if name in given.ways and way.fits(family):
+                if name in given.ways and way.fits(family, is_gguf=is_gguf):
                     yield Run(given.model, name, count, repeat)
     if given.scenarios:
         for repeat in range(given.repeats):
@@ -180,19 +197,34 @@ def _planned(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
 
 
 def _measure(run: Run, folder: Path, results: Results, console: Console) -> None:
+    why = results.fallback(run.model, run.way, run.count)
+    if run in results and why is not None and not allows_fallback():
+        raise _refusal(run, why)
     if run in results:
         return
     words = f"{run.model}, {run.way}" + (f", {run.count} at once" if run.count else "")
     with console.status(words):
-        line = output(run, folder)
+        found = output(run, folder)
     if run.way == "bandwidth":
-        results.add(run, {"bytes_per_s": float(line)})
+        results.add(run, {"bytes_per_s": float(found.line)})
     else:
-        results.add(run, json.loads(line))
+        results.add(run, json.loads(found.line), found.fallback)
 
 
-def output(run: Run, folder: Path) -> str:
-    """The last line that the run's program prints."""
+def _refusal(run: Run, why: str) -> Refused:
+    return Refused(f"{run.way} could not be measured: {why}. {ADVICE}")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The last line that a run's program prints, and why it measured a fallback if it did."""
+
+    line: str
+    fallback: str | None = None
+
+
+def output(run: Run, folder: Path) -> Output:
+    """Run a measurement's program. Raises `Refused`."""
     python = _OWN_PYTHON
     if run.way == "bandwidth":
         command = ["-m", "bench.bandwidth"]
@@ -206,10 +238,14 @@ def output(run: Run, folder: Path) -> str:
     done = subprocess.run(  # noqa: S603 - our own programs
         [str(python), *command], capture_output=True, text=True, cwd=ROOT, timeout=TIMEOUT_S
     )
+    told = done.stderr.strip().splitlines()
+    refused = [line.removeprefix(FALLBACK) for line in told if line.startswith(FALLBACK)]
+    if done.returncode == FALLBACK_CODE:
+        raise _refusal(run, refused[-1])
     if done.returncode != 0 or not done.stdout.strip():
-        reason = (done.stderr.strip().splitlines() or ["nothing was printed"])[-1]
+        reason = (told or ["nothing was printed"])[-1]
         raise Refused(f"{run.way} could not be measured: {reason}")
-    return done.stdout.strip().splitlines()[-1]
+    return Output(done.stdout.strip().splitlines()[-1], refused[-1] if refused else None)
 
 
 def _print_share(results: Results, model: str, folder: Path, console: Console) -> None:

@@ -13,11 +13,16 @@ from pathlib import Path
 from shutil import copy
 from typing import Any
 
+from bot.engine.checkpoint.files import gguf_in
 from config.catalogue import BUILTIN, Family, ModelEntry
+from config.checkpoint_facts import read_facts
 
 EMBEDDED = Path(__file__).parent.parent / "bot" / "builtin" / "model"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 WEIGHTS = {".safetensors", ".gguf"}
+
+MOST_CONTEXT = 4096
+"""No answer here needs more."""
 
 GPT_LIKE = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
@@ -114,10 +119,12 @@ def _known(name: str) -> tuple[Family, int] | None:
 
 
 def _read(folder: Path) -> tuple[Family, int]:
+    if gguf_in(folder) is not None:
+        return Family.CHAT, min(read_facts(folder).context_tokens or MOST_CONTEXT, MOST_CONTEXT)
     config = json.loads((folder / "config.json").read_text())
     families = {"t5": Family.FLAN_T5, "blenderbot": Family.BLENDERBOT}
     positions = config.get("max_position_embeddings", config.get("n_positions", 512))
-    return families.get(config["model_type"], Family.CHAT), min(positions, 4096)
+    return families.get(config["model_type"], Family.CHAT), min(positions, MOST_CONTEXT)
 
 
 def decode_bytes(folder: Path, bytes_each: int = 2) -> int:
@@ -125,6 +132,9 @@ def decode_bytes(folder: Path, bytes_each: int = 2) -> int:
 
     That is everything but the encoder, and but an input embedding that is no output layer too.
     """
+    gguf = gguf_in(folder)
+    if gguf is not None:
+        return _weights_in_gguf(gguf) * bytes_each
     config = json.loads((folder / "config.json").read_text())
     unread = ["encoder."]
     if not config.get("tie_word_embeddings", True):
@@ -137,6 +147,16 @@ def decode_bytes(folder: Path, bytes_each: int = 2) -> int:
             if name != "__metadata__" and not any(part in name for part in unread):
                 weights += prod(tensor["shape"])
     return weights * bytes_each
+
+
+def _weights_in_gguf(file: Path) -> int:
+    """The weights of a decoder that a step reads."""
+    # Imported here: few checkpoints are of this kind.
+    from gguf import GGUFReader
+
+    sizes = {tensor.name: int(tensor.n_elements) for tensor in GGUFReader(file).tensors}
+    unread = sizes["token_embd.weight"] if "output.weight" in sizes else 0
+    return sum(sizes.values()) - unread
 
 
 def make(name: str, folder: Path) -> Path:

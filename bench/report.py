@@ -22,7 +22,12 @@ PANELS_ABREAST = 3
 def rows(results: Results, model: str, ways: Sequence[str]) -> list[tuple[str, ...]]:
     """A model's figures, a row for each number of conversations and way that was measured."""
     return [
-        _row(count, way, figures, results.medians(model, PLAIN, count))
+        _row(
+            count,
+            f"{way} (fallback)" if results.fallback(model, way, count) else way,
+            figures,
+            results.medians(model, PLAIN, count),
+        )
         for count in results.counts(model)
         for way in ways
         if (figures := results.medians(model, way, count))
@@ -47,6 +52,11 @@ def markdown(results: Results, model: str, ways: Sequence[str]) -> str:
     """The figures for a document."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *rows(results, model, ways)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def fallback_lines(results: Results, model: str) -> list[str]:
+    """Why ways are labelled as fallbacks, a line each."""
+    return [f"{way} (fallback): {why}" for way, why in results.fallbacks(model).items()]
 
 
 def scenario_lines(results: Results, model: str, scenarios: Sequence[str]) -> list[str]:

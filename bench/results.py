@@ -10,6 +10,8 @@ from statistics import median
 
 import psutil
 
+from bot.engine.machine.cores import processor_name
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -27,20 +29,30 @@ class Results:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._figures: dict[Run, Mapping[str, float]] = {}
+        self._fallbacks: dict[Run, str] = {}
         if file is not None and file.exists():
             for line in file.read_text().splitlines():
                 row = json.loads(line)
-                self._figures[Run(**row["run"])] = row["figures"]
+                run = Run(**row["run"])
+                self._figures[run] = row["figures"]
+                if row.get("fallback"):
+                    self._fallbacks[run] = row["fallback"]
 
     def __contains__(self, run: Run) -> bool:
         return run in self._figures
 
-    def add(self, run: Run, figures: Mapping[str, float]) -> None:
-        """Keep the figures of a run; they are in the file when this returns."""
+    def add(self, run: Run, figures: Mapping[str, float], fallback: str | None = None) -> None:
+        """Keep the figures of a run, and why it was a fallback of the engine if it was; they are in
+        the file when this returns.
+        """
         self._figures[run] = figures
+        if fallback:
+            self._fallbacks[run] = fallback
         if self._file is not None:
             names = ("model", "way", "count", "repeat")
-            row = {"run": {name: getattr(run, name) for name in names}, "figures": figures}
+            told = {"fallback": fallback} if fallback else {}
+            ran = {name: getattr(run, name) for name in names}
+            row = {"run": ran, "figures": figures, **told}
             with self._file.open("a") as opened:
                 opened.write(json.dumps(row) + "\n")
 
@@ -52,6 +64,16 @@ class Results:
             if (run.model, run.way, run.count) == (model, way, count)
         ]
         return {name: median(run[name] for run in runs) for name in (runs[0] if runs else ())}
+
+    def fallback(self, model: str, way: str, count: int) -> str | None:
+        """Why one of the repeats was a fallback of the engine, if one was."""
+        runs = ((run.model, run.way, run.count) for run in self._fallbacks)
+        found = zip(runs, self._fallbacks.values(), strict=True)
+        return next((reason for key, reason in found if key == (model, way, count)), None)
+
+    def fallbacks(self, model: str) -> Mapping[str, str]:
+        """The ways in which a model was measured in a fallback, and why."""
+        return {run.way: why for run, why in self._fallbacks.items() if run.model == model}
 
     def models(self) -> Sequence[str]:
         """The models that were measured, in that order."""
@@ -67,14 +89,6 @@ def machine() -> str:
     memory_gib = psutil.virtual_memory().total / 2**30
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
     return (
-        f"{processor()}, {psutil.cpu_count()} cores, {memory_gib:.0f} GiB; "
+        f"{processor_name()}, {psutil.cpu_count()} cores, {memory_gib:.0f} GiB; "
         f"Python {platform.python_version()}, {libraries}"
     )
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()

@@ -19,7 +19,7 @@ import psutil
 from bench.checkpoints import entry_for
 from bench.event_loop import watch_lag
 from bench.ways.arguments import Arguments
-from bench.ways.engine import answered, guess_nothing, request, started
+from bench.ways.engine import answered, guess_nothing, loaded, request, started
 from bench.workload import QUESTION, percentile
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest, SamplingParameters
@@ -39,7 +39,7 @@ SETTLE_S = 0.5
 async def growing(given: Arguments) -> Mapping[str, float]:
     """The first token of a chat's tenth turn, with its cache kept and prefilled from scratch."""
     engine = await started(given)
-    await engine.load(given.model)
+    await loaded(engine, given.model)
     await answered(engine, request(given.model, -1))
     kept = await _tenth(engine, given.model, lambda turn: "chat")
     fresh = await _tenth(engine, given.model, lambda turn: f"chat {turn}")
@@ -62,7 +62,7 @@ async def _tenth(engine: Engine, model: str, cache_key: Callable[[int], str]) ->
 async def crowd(given: Arguments) -> Mapping[str, float]:
     """First tokens of short questions, alone and while fifteen long answers run."""
     engine = await started(given)
-    await engine.load(given.model)
+    await loaded(engine, given.model)
     await answered(engine, request(given.model, -1))
     alone = [await _short(engine, given.model, number) for number in range(3)]
     async with asyncio.TaskGroup() as group:
@@ -107,12 +107,12 @@ async def residency(given: Arguments) -> Mapping[str, float]:
     engine = TransformersEngine(entries, lambda entry: given.folder, max_rows=4)
     await engine.start()
     guess_nothing()
-    await engine.load("one")
+    await loaded(engine, "one")
     await answered(engine, request("one", 0))
     await engine.unload("one")
     await asyncio.sleep(SETTLE_S)
     base_mib = _resident_mib()
-    await engine.load("one")
+    await loaded(engine, "one")
     await answered(engine, request("one", 0))
     loaded_mib = _resident_mib()
     lags_s: list[float] = []
@@ -121,7 +121,7 @@ async def residency(given: Arguments) -> Mapping[str, float]:
     neighbour = asyncio.create_task(answered(engine, _long("one", 1)))
     await asyncio.sleep(SETTLE_S)
     began_s = time.perf_counter()
-    await engine.load("two")
+    await loaded(engine, "two")
     load_s = time.perf_counter() - began_s
     watch.cancel()
     await neighbour

@@ -25,6 +25,7 @@ from bot.comparison.run import compare as compare_models
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest
 from bot.engine.failures import GIB, size_text
+from bot.engine.past_runs import PastRuns
 from bot.engine.pausing_engine import PausingEngine
 from bot.errors import StoreUnavailable, UserFacingError
 from bot.flow.inspection import Inspections
@@ -37,7 +38,7 @@ from bot.models.available import Models
 from bot.models.library import ModelLibrary
 from bot.models.pause import STATE, heed
 from bot.pictures.worker import Pictures
-from bot.platforms.account_lock import account_lock
+from bot.platforms.account_lock import LOCKS, account_lock
 from bot.platforms.configuration import Loaded, RootSettings, lacks_starter
 from bot.platforms.discovery import adapter_modules
 from bot.platforms.services import AdapterServices
@@ -165,16 +166,17 @@ def _turns(settings: RootSettings, entry: ModelEntry, question: str) -> tuple[Tu
 
 async def _serve(loaded: Loaded, platforms: Sequence[str], given: Mapping[SettingName, str]) -> int:
     settings = loaded.settings
-    async with opened(settings, given) as parts:
+    is_chat = platforms == [CONSOLE]
+    async with opened(settings, given, is_owners_terminal=is_chat) as parts:
         if lacks_starter(loaded) and SettingName.MODEL not in given:
             sys.stderr.write(_starter_hint(parts.models.get(STARTER)) + "\n")
         core = _compose(parts)
         adapters = [_create(core, platform) for platform in platforms]
         with ExitStack() as locks:
             for adapter in adapters:
-                locks.enter_context(account_lock(settings.data_dir / "locks", adapter.account))
+                locks.enter_context(account_lock(settings.data_dir / LOCKS, adapter.account))
                 core.orchestrator.attach(adapter)
-            await _run(core, adapters, is_chat=platforms == [CONSOLE])
+            await _run(core, adapters, is_chat=is_chat)
     return 0
 
 
@@ -187,10 +189,13 @@ def _starter_hint(starter: ModelEntry) -> str:
 
 
 @asynccontextmanager
-async def opened(settings: RootSettings, given: Mapping[SettingName, str]) -> AsyncGenerator[Parts]:
+async def opened(
+    settings: RootSettings, given: Mapping[SettingName, str], *, is_owners_terminal: bool = False
+) -> AsyncGenerator[Parts]:
     """Open the store, start the engine's parts and close all of them again at the end.
 
-    `given` are settings from the command line: they hold until somebody sets them anew.
+    `given` are settings from the command line: they hold until somebody sets them again. With
+    `is_owners_terminal` nobody but the owner reads what is said.
     """
     # Imported here: SQLAlchemy stays out of --help and of errors.
     from bot.store.sql.store import SqlStore
@@ -199,8 +204,11 @@ async def opened(settings: RootSettings, given: Mapping[SettingName, str]) -> As
     contacts.watch()
     catalogue = catalogue_with(settings.models, settings.models_dir)
     library = ModelLibrary(settings.models_dir, settings.hub)
-    engine = PausingEngine(_engine(settings, catalogue, library))
-    models = Models(catalogue.entries, library.path, engine)
+    past = PastRuns(settings.data_dir, exact=settings.exact)
+    engine = PausingEngine(
+        _engine(settings, catalogue, library, past), is_owners=is_owners_terminal
+    )
+    models = Models(catalogue.entries, library.path, engine, past)
     store, pictures = await SqlStore.open(settings.data_dir), Pictures()
     try:
         yield Parts(settings, given, store, engine, models, pictures, contacts)
@@ -212,7 +220,9 @@ async def opened(settings: RootSettings, given: Mapping[SettingName, str]) -> As
             await store.close()
 
 
-def _engine(settings: RootSettings, catalogue: Catalogue, library: ModelLibrary) -> Engine:
+def _engine(
+    settings: RootSettings, catalogue: Catalogue, library: ModelLibrary, past: PastRuns
+) -> Engine:
     """The engines that the catalogue needs, as one."""
     # Imported here: the engine's worker and the client of servers stay out of --help.
     from bot.engine.local.engine import TransformersEngine
@@ -228,6 +238,7 @@ def _engine(settings: RootSettings, catalogue: Catalogue, library: ModelLibrary)
         exact=settings.exact,
         kept=lambda: (settings.model,),
         pinned=settings.pinned_models,
+        note_mode=past.note,
     )
     if not any(entry.is_remote for entry in catalogue):
         return here

@@ -9,6 +9,15 @@ from pathlib import Path
 
 from bench.workload import Measured
 
+ALLOW_FALLBACK = "BENCH_ALLOW_FALLBACK"
+"""The variable that lets the engine be measured although it runs a model in a fallback."""
+
+FALLBACK = "fallback: "
+"""What a line of the standard error begins with that says why there is one."""
+
+FALLBACK_CODE = 3
+"""The exit code of a program that refuses to measure one."""
+
 NICE = 10
 """The priority of the engine's thread: every way computes with the same."""
 
@@ -21,6 +30,16 @@ class Arguments:
     model: str
     folder: Path
     count: int
+
+
+def allows_fallback() -> bool:
+    """Whether a fallback of the engine may be measured."""
+    return os.environ.get(ALLOW_FALLBACK) == "1"
+
+
+def tell_fallback(reason: str) -> None:
+    """Tell the parent process that what is measured is a fallback."""
+    print(FALLBACK + reason, file=sys.stderr)
 
 
 def run(measure: Callable[[Arguments], Measured], *, lowers_itself: bool = False) -> None:

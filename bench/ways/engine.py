@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.checkpoints import entry_for
 from bench.event_loop import watch_lag
-from bench.ways.arguments import Arguments, run
+from bench.ways.arguments import FALLBACK_CODE, Arguments, allows_fallback, run, tell_fallback
 from bench.workload import ANSWER_TOKENS, STAGGER_S, Answered, Measured, measured, question
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, Finished, GenerationRequest, SamplingParameters
@@ -96,10 +96,24 @@ async def answered(engine: Engine, asked: GenerationRequest) -> tuple[Answered, 
     raise AssertionError("a stream ends with Finished")
 
 
+async def loaded(engine: Engine, model: str) -> None:
+    """Load a model. What runs in a fallback is not the engine: it ends here with the reason, unless
+    it is allowed, and is then labelled.
+    """
+    await engine.load(model)
+    mode = next(one.mode for one in engine.resident() if one.name == model)
+    if mode is None or not mode.fallbacks:
+        return
+    reason = f"it {mode.text}"
+    tell_fallback(reason)
+    if not allows_fallback():
+        raise SystemExit(FALLBACK_CODE)
+
+
 async def _measure(given: Arguments) -> Measured:
     engine = await started(given)
     began_s = time.perf_counter()
-    await engine.load(given.model)
+    await loaded(engine, given.model)
     load_s = time.perf_counter() - began_s
     lags_s: list[float] = []
     watch = asyncio.create_task(watch_lag(lags_s))

@@ -17,7 +17,7 @@ from transformers.generation.streamers import BaseStreamer
 from typing_extensions import override
 
 from bench.checkpoints import entry_for
-from bench.prompts import prompt_ids
+from bench.prompts import gguf_arguments, prompt_ids
 from bench.ways.arguments import Arguments, run
 from bench.workload import ANSWER_TOKENS, STAGGER_S, Answered, Measured, measured
 from config.catalogue import Family
@@ -44,7 +44,7 @@ class Generate:
         is_causal = entry_for(name, folder).family is Family.CHAT
         auto: Any = AutoModelForCausalLM if is_causal else AutoModelForSeq2SeqLM
         self.ids = prompt_ids(folder)
-        self.model: Any = auto.from_pretrained(folder, dtype=dtype)
+        self.model: Any = auto.from_pretrained(folder, dtype=dtype, **gguf_arguments(folder))
 
     def answer(self, number: int, asked_s: float) -> Answered:
         """Answer a question that arrived then."""

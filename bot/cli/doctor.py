@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Coroutine, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import typer
 
@@ -17,6 +17,9 @@ from bot.engine.machine.memory import available_bytes
 from bot.errors import ModelError, StoreUnavailable
 from bot.platforms.discovery import adapter_modules
 from bot.translations import gettext as _
+
+if TYPE_CHECKING:
+    from config.catalogue import ModelEntry
 
 MIN_FREE_DISK = GIB
 
@@ -44,7 +47,7 @@ def _examine(run: Invocation) -> Iterator[Finding]:
     settings = run.loaded.settings
     yield Finding(_("configuration"), _("every value is understood."))
     yield _data_folder(settings.data_dir)
-    yield asyncio.run(_database(settings.data_dir))
+    yield from asyncio.run(_database(settings.data_dir))
     yield _disk(settings.models_dir)
     yield from _model(run)
     yield _memory(run)
@@ -60,17 +63,23 @@ def _data_folder(folder: Path) -> Finding:
     return Finding(subject, _("{folder} cannot be written.").format(folder=folder), fix)
 
 
-async def _database(folder: Path) -> Finding:
+async def _database(folder: Path) -> Sequence[Finding]:
+    """Whether it opens, and what it says of a pause."""
     # Imported here: --help does without SQLAlchemy.
+    from bot.models.pause import STATE, is_marked
     from bot.store.sql.store import SqlStore
 
     subject = _("database")
     try:
-        store = await SqlStore.open(folder)
-        await store.close()
+        async with await SqlStore.open(folder) as store:
+            is_paused = await is_marked(store.adapter_state(STATE))
     except StoreUnavailable as error:
-        return Finding(subject, error.text, _("Until then no message can be answered."))
-    return Finding(subject, _("it opens and is up to date."))
+        return [Finding(subject, error.text, _("Until then no message can be answered."))]
+    found = [Finding(subject, _("it opens and is up to date."))]
+    if is_paused:
+        fix = _("To answer again: fireside resume")
+        found.append(Finding(_("pause"), _("Fireside is paused and answers nobody."), fix))
+    return found
 
 
 def _disk(folder: Path) -> Finding:
@@ -94,7 +103,23 @@ def _model(run: Invocation) -> Sequence[Finding]:
         folder = run.library.path(entry)
     except ModelError as error:
         return [Finding(_("model"), error.text, _("Or set FIRESIDE_MODEL to one that is here."))]
-    return [Finding(_("model"), f"{entry.name}, {folder}")]
+    return [Finding(_("model"), f"{entry.name}, {folder}"), _run_mode(run, entry, folder)]
+
+
+def _run_mode(run: Invocation, entry: "ModelEntry", folder: Path) -> Finding:
+    """How the default model runs, or ran last: a fallback is a finding."""
+    # Imported here: pydantic stays out of --help.
+    from bot.models.run_modes import known_mode, run_text
+
+    subject = _("engine")
+    known = known_mode(entry, folder, run.past_runs)
+    detail = f"{entry.name} {run_text(entry, folder, run.past_runs)}."
+    if known is None or not known.mode.fallbacks:
+        return Finding(subject, detail)
+    fix = _("Choose a model that `fireside models list` shows as batched, with FIRESIDE_MODEL.")
+    if known.mode.is_checked_worse:
+        fix = _("Update Fireside, or choose another model with FIRESIDE_MODEL.")
+    return Finding(subject, detail, fix)
 
 
 def _memory(run: Invocation) -> Finding:

@@ -14,6 +14,7 @@ from bot.translations import language
 from config.errors import UnknownModelName
 
 if TYPE_CHECKING:
+    from bot.engine.past_runs import PastRuns
     from bot.models.library import ModelLibrary
     from config.catalogue import Catalogue, ModelEntry
     from config.loading import Loaded
@@ -51,6 +52,15 @@ class Invocation:
         from bot.models.library import ModelLibrary
 
         return ModelLibrary(self.loaded.settings.models_dir, self.loaded.settings.hub)
+
+    @cached_property
+    def past_runs(self) -> "PastRuns":
+        """How models ran when they were last loaded here."""
+        # Imported here: see `library`.
+        from bot.engine.past_runs import PastRuns
+
+        settings = self.loaded.settings
+        return PastRuns(settings.data_dir, exact=settings.exact)
 
     def models(self, names: Sequence[str]) -> "list[ModelEntry]":
         """The models of these names and presets, each once. Raises `UsageError`."""

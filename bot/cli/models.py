@@ -43,8 +43,8 @@ def list_models(
         bool, typer.Option("--installed", help=_("Only those that can be used now."))
     ] = False,
 ) -> None:
-    """Show the models that can be chosen; * marks the default, ~ an estimated size, ! what does not
-    fit this machine. The speed is what answers had here."""
+    """Show the models that can be chosen; * marks the default, ~ what is estimated, ! what does not
+    fit this machine or runs slower than it should. The speed is what answers had here."""
     run = invocation(context)
     default = run.catalogue.get(run.loaded.settings.model).name
     here = {entry.name: run.library.installed(entry) for entry in run.catalogue}
@@ -55,11 +55,17 @@ def list_models(
         Column(_("title"), can_fold=True),
         Column(_("size"), is_number=True),
         Column(_("installed")),
+        Column(_("runs"), can_fold=True),
         Column(_("fits"), is_number=True),
         Column(_("tokens/s"), is_number=True),
         Column(_("licence"), can_fold=True),
     )
-    rows = [_row(one, here[one.name], default, speeds.get(one.name)) for one in shown]
+    rows = [
+        _row(
+            one, here[one.name], default, _run_mode(run, one, here[one.name]), speeds.get(one.name)
+        )
+        for one in shown
+    ]
     print_table(columns, rows)
     for preset, members in run.catalogue.presets.items():
         text = _("{preset} stands for {members}: fireside models pull {preset}")
@@ -186,7 +192,11 @@ def fits(fits_gb: int, memory_bytes: int) -> bool:
 
 
 def _row(
-    entry: "ModelEntry", here: "InstalledModel | None", default: str, tokens_per_s: float | None
+    entry: "ModelEntry",
+    here: "InstalledModel | None",
+    default: str,
+    run_mode: str,
+    tokens_per_s: float | None,
 ) -> tuple[str, ...]:
     is_too_small = entry.fits_gb and not fits(entry.fits_gb, psutil.virtual_memory().total)
     size = size_text(here.size_bytes) if here else f"~{size_text(entry.weight_bytes)}"
@@ -195,10 +205,22 @@ def _row(
         f"{entry.title} ({entry.label})" if entry.label else entry.title,
         "-" if entry.is_remote else size,
         _("remote") if entry.is_remote else _("yes") if here else "-",
+        run_mode,
         f"{entry.fits_gb} GB{' !' if is_too_small else ''}" if entry.fits_gb else "-",
         f"{tokens_per_s:.0f}" if tokens_per_s is not None else "-",
         entry.licence,
     )
+
+
+def _run_mode(run: Invocation, entry: "ModelEntry", here: "InstalledModel | None") -> str:
+    """How a model that is here runs, in a few words."""
+    if here is None:
+        return "-"
+    # Imported here: see `_facts`.
+    from bot.models.run_modes import known_mode
+
+    known = known_mode(entry, here.folder, run.past_runs)
+    return _("not known") if known is None else known.short
 
 
 def _fact(label: str, value: str) -> str:
@@ -220,7 +242,7 @@ def _facts(run: Invocation, entry: "ModelEntry") -> Iterator[tuple[str, str]]:
         yield _("Limits"), entry.all_limits
     yield _("Kind"), f"{facts.kind}, {facts.family}; {_('fed with')} {facts.feeding}"
     shared = _("prompt and answer together") if facts.shares_window else _("prompt")
-    yield _("Together"), _together(entry, here)
+    yield _("Runs"), _runs(run, entry, here)
     window = _window(entry).format(tokens=facts.context_tokens)
     yield _("Context"), f"{window} ({shared})"
     yield _("Persona"), following(entry)
@@ -251,22 +273,11 @@ def _window(entry: "ModelEntry") -> str:
     return _("{tokens} tokens")
 
 
-def _together(entry: "ModelEntry", here: "InstalledModel | None") -> str:
-    if entry.is_remote:
-        return _("as many conversations as its server takes")
+def _runs(run: Invocation, entry: "ModelEntry", here: "InstalledModel | None") -> str:
     # Imported here: see `_facts`.
-    from bot.engine.text.families import answers_together, model_type_in
+    from bot.models.run_modes import run_text
 
-    model_type = model_type_in(here.folder) if here is not None else None
-    match answers_together(entry, model_type):
-        case True:
-            return _("many conversations at once")
-        case False:
-            return _("one conversation after another, for {kind} models are not batched").format(
-                kind=model_type
-            )
-        case None:
-            return _("known once it is installed")
+    return run_text(entry, None if here is None else here.folder, run.past_runs)
 
 
 def _place(entry: "ModelEntry", here: "InstalledModel | None") -> Iterator[tuple[str, str]]:

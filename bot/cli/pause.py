@@ -10,12 +10,17 @@ from bot.translations import gettext as _
 
 
 def pause(context: typer.Context) -> None:
-    """Free the memory of the models; whoever asks the running bot is told."""
+    """Unload all models until `fireside resume`; people who ask see that the bot is paused."""
     folder = invocation(context).loaded.settings.data_dir
-    if asyncio.run(_mark(folder, is_paused=True)):
-        text = _("Paused: a running bot frees its memory within seconds. Go on: fireside resume")
+    if not asyncio.run(_mark(folder, is_paused=True)):
+        text = _("Already paused. To continue: fireside resume")
+    elif _is_running(folder):
+        text = _("Paused: the bot frees its memory within seconds. To continue: fireside resume")
     else:
-        text = _("It is paused already. Go on: fireside resume")
+        text = _(
+            "Paused, though no bot is running: one that you start answers nobody until you run "
+            "fireside resume"
+        )
     typer.echo(text)
 
 
@@ -23,7 +28,20 @@ def resume(context: typer.Context) -> None:
     """Let the running bot answer again."""
     folder = invocation(context).loaded.settings.data_dir
     is_news = asyncio.run(_mark(folder, is_paused=False))
-    typer.echo(_("A running bot answers again.") if is_news else _("It was not paused."))
+    if not is_news:
+        text = _("It was not paused.")
+    elif _is_running(folder):
+        text = _("Resumed: the bot answers again.")
+    else:
+        text = _("Resumed. No bot is running: start one with `fireside run` or `fireside chat`.")
+    typer.echo(text)
+
+
+def _is_running(folder: Path) -> bool:
+    # Imported here: see `_mark`.
+    from bot.platforms.account_lock import LOCKS, is_any_account_served
+
+    return is_any_account_served(folder / LOCKS)
 
 
 async def _mark(folder: Path, *, is_paused: bool) -> bool:

@@ -97,6 +97,7 @@ class ModelCommands:
                 tokens=facts.context_tokens,
                 languages=", ".join(facts.languages),
             ),
+            _("How it runs: {how}").format(how=self._models.run_text(entry)),
             _("Persona: {answer}").format(answer=following(entry)),
             _("Licence: {licence}").format(licence=entry.licence),
         ]

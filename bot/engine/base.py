@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from bot.conversation import Turn
+from bot.engine.run_mode import RunMode
 from bot.messages import Author, ConversationRef
 
 
@@ -176,13 +177,15 @@ class ModelState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResidentModel:
-    """A model in memory (or on its way): bytes of weights and of cache."""
+    """A model in memory (or on its way): bytes of weights and of cache. `mode` is how it runs here,
+    None while it loads and for a model that a server runs.
+    """
 
     name: str
     state: ModelState
     weight_bytes: int
     cache_bytes: int
-    kernel: str
+    mode: RunMode | None = None
 
 
 class Engine(Protocol):

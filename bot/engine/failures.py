@@ -123,6 +123,13 @@ def paused() -> EngineUnavailable:
     )
 
 
+def paused_here() -> EngineUnavailable:
+    """The owner paused the bot, and it is the owner who asks."""
+    return EngineUnavailable(
+        _("Fireside is paused. Run `fireside resume` in another terminal, then ask again.")
+    )
+
+
 def worker_died() -> str:
     """The worker is dead; the next question starts another."""
     return _("The engine stopped in the middle of this answer. Ask again: it starts anew.")

@@ -24,10 +24,12 @@ class PausingEngine(Engine):
     """The engine behind it, until `pause`; again after `resume`.
 
     A pause ends every answer, those that wait too, with a told error and unloads every model.
+    `is_owners` says that only the owner asks: they get to know how to resume.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, is_owners: bool = False) -> None:
         self._engine = engine
+        self._is_owners = is_owners
         self._paused = asyncio.Event()
 
     @property
@@ -42,6 +44,9 @@ class PausingEngine(Engine):
             with suppress(EngineUnavailable):  # a dead worker holds no model
                 await self._engine.unload(resident.name)
 
+    def _error(self) -> EngineUnavailable:
+        return failures.paused_here() if self._is_owners else failures.paused()
+
     def resume(self) -> None:
         """Answer again; models are loaded when they are asked for."""
         self._paused.clear()
@@ -53,7 +58,7 @@ class PausingEngine(Engine):
     @override
     async def load(self, model: str, progress: Callable[[float], None] | None = None) -> None:
         if self.is_paused:
-            raise failures.paused()
+            raise self._error()
         await self._engine.load(model, progress)
 
     @override
@@ -75,10 +80,10 @@ class PausingEngine(Engine):
         self, request: GenerationRequest
     ) -> AsyncGenerator[AsyncIterator[EngineEvent], None]:
         if self.is_paused:
-            yield _told()
+            yield _told(self._error())
             return
         async with self._engine.stream(request) as events:
-            until = _UntilPaused(events, self._paused)
+            until = _UntilPaused(events, self._paused, self._error())
             try:
                 yield until
             finally:
@@ -96,8 +101,11 @@ class PausingEngine(Engine):
 class _UntilPaused(AsyncIterator[EngineEvent]):
     """Events, and a told end as soon as the pause begins."""
 
-    def __init__(self, events: AsyncIterator[EngineEvent], paused: asyncio.Event) -> None:
+    def __init__(
+        self, events: AsyncIterator[EngineEvent], paused: asyncio.Event, error: EngineUnavailable
+    ) -> None:
         self._events = events
+        self._error = error
         self._pause = asyncio.ensure_future(paused.wait())
         self._has_ended = False
 
@@ -115,7 +123,7 @@ class _UntilPaused(AsyncIterator[EngineEvent]):
         finally:
             await _cancelled(coming)
         self._has_ended = True
-        return _paused_end()
+        return _paused_end(self._error)
 
     async def leave(self) -> None:
         """Nobody reads on."""
@@ -129,9 +137,9 @@ async def _cancelled(task: "asyncio.Future[Any]") -> None:
             await task
 
 
-async def _told() -> AsyncGenerator[EngineEvent, None]:
-    yield _paused_end()
+async def _told(error: EngineUnavailable) -> AsyncGenerator[EngineEvent, None]:
+    yield _paused_end(error)
 
 
-def _paused_end() -> Finished:
-    return Finished(FinishReason.ERROR, Usage(), failures.paused().text)
+def _paused_end(error: EngineUnavailable) -> Finished:
+    return Finished(FinishReason.ERROR, Usage(), error.text)

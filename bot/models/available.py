@@ -5,7 +5,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bot.engine.base import Engine
+from bot.engine.past_runs import PastRuns
 from bot.errors import ModelNotInstalled, UnknownModel
+from bot.models.run_modes import run_text
 from bot.translations import gettext as _
 from config.addresses import host_of, is_loopback
 from config.catalogue import Family, ModelEntry
@@ -35,7 +37,8 @@ def can_go_on(entry: ModelEntry) -> bool:
 class Models:
     """The catalogue's entries, where their files are, and the engine that loads them.
 
-    `locate` gives the folder of a model's files or raises `ModelNotInstalled`.
+    `locate` gives the folder of a model's files or raises `ModelNotInstalled`; `past` knows how
+    models ran that are not loaded now.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class Models:
         entries: Mapping[str, ModelEntry],
         locate: Callable[[ModelEntry], Path],
         engine: Engine,
+        past: PastRuns | None = None,
     ) -> None:
         self._entries = entries
         self._locate = locate
         self._engine = engine
+        self._past = past
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -89,6 +94,15 @@ class Models:
         """Raise `ModelNotInstalled`, which names the command to run, if it is not here."""
         if not entry.is_remote:
             self._locate(entry)
+
+    def run_text(self, entry: ModelEntry) -> str:
+        """How a model runs here, or would, in words."""
+        loaded = next((one for one in self._engine.resident() if one.name == entry.name), None)
+        try:
+            folder = None if entry.is_remote else self._locate(entry)
+        except ModelNotInstalled:
+            folder = None
+        return run_text(entry, folder, self._past, None if loaded is None else loaded.mode)
 
     def resident(self) -> frozenset[str]:
         """The names of the models in memory."""

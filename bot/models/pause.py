@@ -22,16 +22,21 @@ LOOK_S = 2.0
 
 async def mark(state: AdapterState, *, is_paused: bool) -> bool:
     """Set the mark. Returns whether that is news."""
-    before = await state.get(KEY) == PAUSED
+    before = await is_marked(state)
     await state.put(KEY, PAUSED if is_paused else RUNNING)
     return before != is_paused
+
+
+async def is_marked(state: AdapterState) -> bool:
+    """Whether the mark says that the bot is paused."""
+    return await state.get(KEY) == PAUSED
 
 
 async def heed(state: AdapterState, engine: PausingEngine, look_s: float = LOOK_S) -> None:
     """Pause and resume the engine as the mark says, for ever."""
     while True:
         try:
-            is_paused = await state.get(KEY) == PAUSED
+            is_paused = await is_marked(state)
         except StoreUnavailable as error:
             log.error("the mark of a pause could not be read: %s", error.text)
         else:

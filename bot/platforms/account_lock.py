@@ -11,6 +11,27 @@ from filelock import FileLock, Timeout
 from bot.errors import UserFacingError
 from bot.translations import gettext as _
 
+LOCKS = "locks"
+"""Where in the data folder the locks are."""
+
+LOOK_S = 0.2
+"""Longer than `is_any_account_served` holds a lock."""
+
+
+def is_any_account_served(folder: Path) -> bool:
+    """Whether a living process on this machine holds an account."""
+    return any(_is_held(file) for file in folder.glob("*.lock"))
+
+
+def _is_held(file: Path) -> bool:
+    lock = FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
 
 @contextmanager
 def account_lock(folder: Path, account: str) -> Generator[None]:
@@ -23,7 +44,8 @@ def account_lock(folder: Path, account: str) -> Generator[None]:
     readable = re.sub(r"[^A-Za-z0-9-]+", "-", account)[:40]
     digest = hashlib.sha256(account.encode()).hexdigest()[:12]
     file = folder / f"{readable}-{digest}.lock"
-    lock = FileLock(file, timeout=0)
+    # Whoever asks whether a bot runs holds it for a moment.
+    lock = FileLock(file, timeout=LOOK_S)
     try:
         lock.acquire()
     except Timeout:

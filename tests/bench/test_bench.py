@@ -2,17 +2,22 @@
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import gguf
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from bench import __main__ as bench
-from bench.checkpoints import EMBEDDED, decode_bytes, entry_for, make
+from bench.checkpoints import EMBEDDED, GPT_LIKE, TOKENIZER_FILES, decode_bytes, entry_for, make
 from bench.report import markdown, plot
 from bench.results import Results, Run
+from bench.ways.arguments import ALLOW_FALLBACK
 from bench.workload import Answered, measured, percentile
 from config.catalogue import Family
+from tests.gguf_file import make_qwen2, write_gguf
 
 
 def figures(tokens_per_s: float) -> dict[str, float]:
@@ -56,7 +61,7 @@ def test_both_ways_are_measured_and_a_second_run_measures_nothing(
 
 def test_growing_chats_crowds_and_loading_are_measured_too() -> None:
     run = Run("fireside", "growing", 0, 0)
-    found = json.loads(bench.output(run, EMBEDDED))
+    found = json.loads(bench.output(run, EMBEDDED).line)
     assert found["turn_ten_kept"] > 0
     assert found["turn_ten_ratio"] == found["turn_ten_kept"] / found["turn_ten_prefilled"]
 
@@ -90,6 +95,73 @@ def test_a_wrong_argument_ends_with_the_usage_and_what_is_right(
 def test_a_way_that_fails_says_why() -> None:
     with pytest.raises(bench.Refused, match="could not be measured"):
         bench.output(Run("fireside", "engine", 1, 0), Path("/nowhere"))
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of an architecture that is not batched, with the embedded model's tokenizer."""
+    folder = tmp_path_factory.mktemp("gpt2")
+    for name in TOKENIZER_FILES:
+        if (EMBEDDED / name).exists():
+            shutil.copy(EMBEDDED / name, folder)
+    size = {"vocab_size": 8192, "n_positions": 256, "n_embd": 64, "n_layer": 1, "n_head": 2}
+    GPT2LMHeadModel(GPT2Config(**GPT_LIKE, **size)).save_pretrained(folder)
+    return folder
+
+
+def test_a_fallback_is_not_measured_as_the_engine_unless_it_is_allowed_and_then_it_is_labelled(
+    gpt2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run("strange", "engine", 1, 0)
+    monkeypatch.setenv(ALLOW_FALLBACK, "0")
+    with pytest.raises(bench.Refused) as refused:
+        bench.output(run, gpt2)
+    said = str(refused.value)
+    assert "it answers one question at a time" in said
+    assert "does not know how to batch gpt2 models. To measure it" in said
+    assert "--allow-fallback" in said
+    assert "\n" not in said
+    monkeypatch.setenv(ALLOW_FALLBACK, "1")
+    found = bench.output(run, gpt2)
+    assert json.loads(found.line)["tokens_per_s"] > 0
+    assert found.fallback is not None
+    assert found.fallback in said
+
+
+def test_a_kept_fallback_is_refused_too_and_shown_with_its_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ALLOW_FALLBACK, "0")  # main sets it, and this puts it back
+    file = tmp_path / "results.jsonl"
+    results = Results(file)
+    results.add(Run("fireside", "bandwidth", 0, 0), {"bytes_per_s": 1e10})
+    results.add(Run("fireside", "engine", 1, 0), figures(10), "it crawls")
+    arguments = ["--n", "1", "--repeats", "1", "--ways", "engine", "--results", str(file)]
+    assert bench.main(arguments) == 1
+    assert capsys.readouterr().out == (
+        "engine could not be measured: it crawls. To measure it all the same, "
+        "add --allow-fallback\n"
+    )
+    assert bench.main([*arguments, "--allow-fallback", "--markdown"]) == 0
+    said = capsys.readouterr().out
+    assert "| 1 | engine (fallback) | 10.0 |" in said
+    assert "engine (fallback): it crawls" in said
+
+
+def test_a_folder_with_a_gguf_file_is_measured_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "gguf"
+    folder.mkdir()
+    make_qwen2(whole)
+    write_gguf(whole, folder / "tiny.gguf", gguf.GGMLQuantizationType.Q8_0)
+    monkeypatch.setenv(ALLOW_FALLBACK, "0")
+    assert entry_for("tiny", folder).family is Family.CHAT
+    assert decode_bytes(folder) == decode_bytes(whole)
+    for way in ("generate", "engine"):
+        found = json.loads(bench.output(Run("tiny", way, 1, 0), folder).line)
+        assert found["tokens_per_s"] > 0
+    assert not bench.WAYS["vllm"].fits(Family.CHAT, is_gguf=True)
 
 
 def test_ratios_are_to_plain_generate_and_medians_over_the_repeats() -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.engine.past_runs import PastRuns
+from bot.engine.run_mode import Cause, Reason, RunMode
+from bot.platforms.configuration import load_settings
+from config.owner_models import catalogue_with
 from tests.cli.running import run
+from tests.doubles.loopback_hub import write_model
 from tests.isolation import workplace
 
 __all__ = ["workplace"]
@@ -24,7 +29,10 @@ def test_a_fresh_machine_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "doctor")
     assert said.code == 0, said.out
     subjects = [line.split(": ")[0] for line in said.out.splitlines()]
-    names = ("configuration", "data folder", "database", "disk", "model", "memory", "platforms")
+    names = (
+        "configuration", "data folder", "database", "disk", "model", "engine", "memory",
+        "platforms",
+    )  # fmt: skip
     assert subjects == [f"ok   {name}" for name in names]
 
 
@@ -36,6 +44,39 @@ def test_a_model_that_is_not_here_names_the_command(
     assert said.code == 1
     assert "FIX  model: " in said.out
     assert "fireside models pull blenderbot" in said.out
+
+
+def test_a_default_model_that_runs_in_a_fallback_is_a_finding(
+    capsys: pytest.CaptureFixture[str],
+    workplace: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = workplace / "strange"
+    write_model(model)
+    (model / "config.json").write_text('{"model_type": "gpt2"}')
+    (workplace / "fireside.toml").write_text(f'[models.strange]\nfolder = "{model}"\n')
+    monkeypatch.setenv("FIRESIDE_MODEL", "strange")
+    said = run(capsys, "doctor")
+    assert said.code == 1
+    assert "FIX  engine: strange answers one question at a time, because Fireside" in said.out
+    assert "that `fireside models list` shows as batched" in said.out
+    entry = catalogue_with(load_settings().settings.models).get("strange")
+    refused = (Reason(Cause.KERNELS_REFUSED, "off by 4"),)
+    PastRuns(folder).note(entry, model, RunMode(True, False, "bf16", reasons=refused))
+    said = run(capsys, "doctor")
+    assert "its compiled kernels failed the check (off by 4) (when it was last loaded)" in said.out
+    assert "Update Fireside" in said.out
+
+
+def test_a_pause_is_told_with_how_to_end_it(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "pause")
+    said = run(capsys, "doctor")
+    assert said.code == 1
+    assert "FIX  pause: Fireside is paused and answers nobody." in said.out
+    assert "fireside resume" in said.out
+    run(capsys, "resume")
+    assert "pause: " not in run(capsys, "doctor").out
 
 
 def test_a_database_that_is_not_ours_is_told(

@@ -51,10 +51,10 @@ def test_the_list_has_a_line_for_each_model_when_it_is_piped(
     said = run(capsys, "models", "list")
     rows = [line.split("\t") for line in said.out.splitlines()]
     assert [row[0].removesuffix(" *") for row in rows[1:]] == [*Catalogue.load().entries]
-    assert {len(row) for row in rows} == {7}
+    assert {len(row) for row in rows} == {8}
     assert rows[1][:2] == ["fireside *", "Fireside starter (starter model)"]
     blenderbot = next(row for row in rows if row[0] == "blenderbot")
-    assert blenderbot[2:] == ["~696 MiB", "-", "4 GB", "-", "Apache-2.0"]
+    assert blenderbot[2:] == ["~696 MiB", "-", "-", "4 GB", "-", "Apache-2.0"]
     assert "fireside models pull lab" in said.err
 
 
@@ -77,7 +77,7 @@ def test_the_list_can_be_of_what_is_installed(
     monkeypatch.setenv("FIRESIDE_MODELS_DIR", str(workplace / "models"))
     monkeypatch.setenv("FIRESIDE_MODEL", "blenderbot")
     lines = run(capsys, "models", "list", "--installed").out.splitlines()
-    assert lines[-1] == "blenderbot *\tBlenderbot 400M\t0 MiB\tyes\t4 GB\t-\tApache-2.0"
+    assert lines[-1] == "blenderbot *\tBlenderbot 400M\t0 MiB\tyes\t~batched\t4 GB\t-\tApache-2.0"
     assert not any(line.startswith("flan") for line in lines)
 
 
@@ -99,15 +99,15 @@ def test_show_of_the_embedded_model_ends_with_its_card(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("name", "answers"),
     [
-        ("blenderbot", "many conversations at once"),
-        ("fireside", "many conversations at once"),
+        ("blenderbot", "answers many conversations at once with compiled kernels (expected"),
+        ("fireside", "answers many conversations at once with compiled kernels (expected"),
         ("qwen3-4b", "known once it is installed"),
     ],
 )
-def test_show_says_whether_conversations_are_answered_together(
+def test_show_says_how_a_model_should_run(
     capsys: pytest.CaptureFixture[str], name: str, answers: str
 ) -> None:
-    assert f"Together:       {answers}" in run(capsys, "models", "show", name).out
+    assert f"Runs:           {answers}" in run(capsys, "models", "show", name).out
 
 
 def test_show_says_where_a_models_defaults_come_from(
@@ -132,10 +132,10 @@ def test_show_names_an_architecture_that_answers_one_after_another(
     write_model(folder)
     (folder / "config.json").write_text('{"model_type": "mamba"}')
     (workplace / "fireside.toml").write_text(f'[models.strange]\nfolder = "{folder}"\n')
-    assert (
-        "one conversation after another, for mamba models"
-        in run(capsys, "models", "show", "strange").out
-    )
+    reason = "because Fireside does not know how to batch mamba models"
+    assert f"one question at a time, {reason}" in run(capsys, "models", "show", "strange").out
+    rows = [line.split("\t") for line in run(capsys, "models", "list").out.splitlines()]
+    assert next(row[4] for row in rows if row[0] == "strange") == "~one at a time !"
 
 
 def test_show_breaks_lines_where_a_terminal_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_the_list_marks_what_does_not_fit_this_machine(
     memory = SimpleNamespace(total=int(memory_gb * GIB))
     monkeypatch.setattr("bot.cli.models.psutil.virtual_memory", lambda: memory)
     rows = [line.split("\t") for line in run(capsys, "models", "list").out.splitlines()[1:]]
-    assert {row[4] for row in rows if row[4].endswith("!")} == marked
+    assert {row[5] for row in rows if row[5].endswith("!")} == marked
 
 
 async def _answered(folder: Path) -> None:
@@ -249,7 +249,7 @@ def test_the_list_says_how_fast_a_model_was_here(
     assert not (workplace / "data").exists()
     asyncio.run(_answered(workplace / "data"))
     rows = [line.split("\t") for line in run(capsys, "models", "list").out.splitlines()]
-    speeds = {row[0]: row[5] for row in rows[1:]}
+    speeds = {row[0]: row[6] for row in rows[1:]}
     assert speeds.pop("blenderbot") == "12"
     assert set(speeds.values()) == {"-"}
 
@@ -260,10 +260,10 @@ def test_a_remote_model_is_listed_and_shown_with_its_place(
     table = '[models.far]\nengine = "openai"\nendpoints = ["https://api.example.org/v1"]\n'
     (workplace / "fireside.toml").write_text(table)
     lines = run(capsys, "models", "list", "--installed").out.splitlines()
-    assert "far\tfar\t-\tremote\t-\t-\tnot stated" in lines
+    assert "far\tfar\t-\tremote\t-\t-\t-\tnot stated" in lines
     shown = run(capsys, "models", "show", "far").out
     assert "Runs on:        api.example.org: https://api.example.org/v1" in shown
-    assert "Together:       as many conversations as its server takes" in shown
+    assert "Runs:           as many conversations at once as its server takes" in shown
     assert "Context:        as its server says, else 4096 tokens (prompt and answer" in shown
     for command in ("pull", "remove"):
         told = run(capsys, "models", command, "far", *(["--yes"] if command == "remove" else []))

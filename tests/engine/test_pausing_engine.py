@@ -58,6 +58,17 @@ async def test_while_paused_nobody_is_answered_and_nothing_loaded(pausing: Pausi
     assert (await read(pausing, request_for("smollm", PROMPTS[0]))).text == whole.text
 
 
+async def test_only_an_owner_in_their_terminal_sees_how_to_resume(
+    make_engine: MakeEngine,
+) -> None:
+    for is_owners in (False, True):
+        pausing = PausingEngine(make_engine(), is_owners=is_owners)
+        await pausing.pause()
+        finished = (await read(pausing, request_for("smollm", PROMPTS[0]))).finished
+        assert is_told(finished)
+        assert ("`fireside resume`" in (finished.error or "")) is is_owners
+
+
 async def test_the_engine_follows_the_mark_in_the_store(
     pausing: PausingEngine, tmp_path: Path
 ) -> None:

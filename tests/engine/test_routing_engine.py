@@ -33,7 +33,7 @@ class Recording(ScriptedEngine):
     @override
     def resident(self) -> Sequence[ResidentModel]:
         names = [call.removeprefix("load ") for call in self.calls if call.startswith("load")]
-        return [ResidentModel(name, ModelState.READY, 0, 0, "scripted") for name in names]
+        return [ResidentModel(name, ModelState.READY, 0, 0) for name in names]
 
     @override
     async def close(self) -> None:

@@ -54,7 +54,7 @@ class Actor(ScriptedEngine):
 
     @override
     def resident(self) -> tuple[ResidentModel, ...]:
-        return tuple(ResidentModel(name, ModelState.READY, 1, 0, "") for name in LOADED)
+        return tuple(ResidentModel(name, ModelState.READY, 1, 0) for name in LOADED)
 
     @override
     async def _events(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent]:

@@ -17,12 +17,17 @@ from bot.engine.batching.row import Row
 from bot.engine.batching.slot_batch import SlotBatch
 from bot.engine.cache.prefix_cache import Prefix
 from bot.engine.checkpoint.loading import Checkpoint
+from bot.engine.checkpoint.w8a8 import has_bytes, multiplies_bytes
 from bot.engine.forward.padded_causal import PaddedCausal
 from bot.engine.forward.padded_encoder_decoder import PaddedEncoderDecoder
+from bot.engine.run_mode import Cause, Reason, RunMode
 from bot.engine.text.families import BATCHED_MODEL_TYPES, ModelKind
 from bot.errors import EngineUnavailable
 
 logger = logging.getLogger(__name__)
+
+UNBATCHED = frozenset({Cause.UNKNOWN_ARCHITECTURE, Cause.GROWING_POSITIONS})
+"""Causes for which no batch is tried."""
 
 
 class Batch(Protocol):
@@ -69,31 +74,26 @@ class Batch(Protocol):
 
 
 def batch_for(checkpoint: Checkpoint, between_passes: Callable[[], None] = lambda: None) -> Batch:
-    """The batch for a model: all rows in one pass where it is known and tested to be right. Between
-    the passes of the test `between_passes` is called.
+    """The batch that `tried_out` gives, for whoever does not say how it runs."""
+    return tried_out(checkpoint, between_passes)[0]
 
-    Rotary positions that are scaled by the length seen so far would make rows depend on each other.
+
+def tried_out(
+    checkpoint: Checkpoint, between_passes: Callable[[], None] = lambda: None
+) -> tuple[Batch, RunMode]:
+    """The batch for a model, and how the model runs with it: all rows in one pass where it is known
+    and tested to be right. Between the passes of the test `between_passes` is called.
     """
-    blueprint = checkpoint.blueprint
-    if blueprint.config.model_type not in BATCHED_MODEL_TYPES or _scales_by_length(checkpoint):
-        return OneByOne(checkpoint)
-    ways = [by_modules]
-    if blueprint.is_compiled:
-        ways.insert(0, by_kernels)
-    for make in ways:
-        try:
-            batch = make(checkpoint)
-            agreement = examine(checkpoint, batch, between_passes)
-            if agreement.is_right:
-                return batch
-            reason = str(agreement)
-        except (torch.OutOfMemoryError, MemoryError, EngineUnavailable):
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__} in the self-test"
-        instead = "answers one question at a time" if make is by_modules else "does without kernels"
-        logger.warning("%s %s: %s", blueprint.entry.name, instead, reason)
-    return OneByOne(checkpoint)
+    reasons = _reasons_before(checkpoint)
+    if not any(reason.cause in UNBATCHED for reason in reasons):
+        for make, cause in _ways(checkpoint):
+            refused = _tried(checkpoint, make, between_passes)
+            if isinstance(refused, SlotBatch):
+                return refused, _mode(checkpoint, reasons, refused, has_kernels=make is by_kernels)
+            reasons.append(Reason(cause, refused))
+            logger.warning("%s: %s", checkpoint.blueprint.entry.name, reasons[-1].text)
+    alone = OneByOne(checkpoint)
+    return alone, _mode(checkpoint, reasons, alone, has_kernels=False)
 
 
 def by_modules(checkpoint: Checkpoint) -> SlotBatch:
@@ -114,7 +114,74 @@ def by_kernels(checkpoint: Checkpoint) -> SlotBatch:
     return EncoderDecoderBatch(checkpoint, FusedEncoderDecoder)
 
 
+def _ways(checkpoint: Checkpoint) -> Sequence[tuple[Callable[[Checkpoint], SlotBatch], Cause]]:
+    """How to compute a batch, the fastest first, and what it is called where that does not work."""
+    by_itself = (by_modules, Cause.BATCH_REFUSED)
+    compiled = (by_kernels, Cause.KERNELS_REFUSED)
+    return [compiled, by_itself] if checkpoint.blueprint.is_compiled else [by_itself]
+
+
+def _tried(
+    checkpoint: Checkpoint,
+    make: Callable[[Checkpoint], SlotBatch],
+    between_passes: Callable[[], None],
+) -> SlotBatch | str:
+    """A batch that is right, or what is wrong with it."""
+    try:
+        batch = make(checkpoint)
+        agreement = examine(checkpoint, batch, between_passes)
+    except (torch.OutOfMemoryError, MemoryError, EngineUnavailable):
+        raise
+    except Exception as error:  # a compiler, and other people's modules, may raise anything
+        return type(error).__name__
+    return batch if agreement.is_right else str(agreement)
+
+
+def _reasons_before(checkpoint: Checkpoint) -> list[Reason]:
+    """Why a model does not run in the fastest way, as far as is known before a batch is tried."""
+    blueprint = checkpoint.blueprint
+    kind = str(blueprint.config.model_type)
+    reasons: list[Reason] = []
+    if _has_plain_layers(checkpoint):
+        reasons.append(Reason(Cause.LAYERS_UNPACKED))
+    if blueprint.takes_bytes and multiplies_bytes() and not has_bytes(checkpoint.model):
+        reasons.append(Reason(Cause.STATES_WHOLE))
+    if kind not in BATCHED_MODEL_TYPES:
+        reasons.append(Reason(Cause.UNKNOWN_ARCHITECTURE, kind))
+    elif _scales_by_length(checkpoint):
+        reasons.append(Reason(Cause.GROWING_POSITIONS))
+    elif not blueprint.is_compiled:
+        is_cpu = blueprint.device.type == "cpu"
+        reasons.append(Reason(Cause.NO_KERNELS, kind) if is_cpu else Reason(Cause.NO_CPU))
+    return reasons
+
+
+def _mode(
+    checkpoint: Checkpoint, reasons: Sequence[Reason], batch: Batch, *, has_kernels: bool
+) -> RunMode:
+    blueprint = checkpoint.blueprint
+    return RunMode(
+        is_batched=isinstance(batch, SlotBatch),
+        has_kernels=has_kernels,
+        precision=blueprint.precision,
+        bits=blueprint.entry.weight_bits,
+        has_byte_states=has_bytes(checkpoint.model),
+        reasons=tuple(reasons),
+    )
+
+
+def _has_plain_layers(checkpoint: Checkpoint) -> bool:
+    """Whether layers that should be packed are not."""
+    dtype = checkpoint.blueprint.dtype
+    return checkpoint.blueprint.packs and any(
+        type(module) is torch.nn.Linear and module.weight.dtype is dtype
+        for module in checkpoint.model.modules()
+    )
+
+
 def _scales_by_length(checkpoint: Checkpoint) -> bool:
+    """Rotary positions that are scaled by the length seen so far would make rows depend on each
+    other."""
     scaling: object = getattr(checkpoint.blueprint.config, "rope_parameters", None)
     kind = scaling.get("rope_type") if isinstance(scaling, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return kind in ("dynamic", "longrope")

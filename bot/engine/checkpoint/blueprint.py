@@ -16,7 +16,13 @@ from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 from bot.engine.checkpoint.files import DamagedCheckpoint, Weights, inspect_weights
 from bot.engine.checkpoint.quantization import SCRATCH_BYTES, quantized_bytes
 from bot.engine.kernels.packing import is_packed_faster
-from bot.engine.text.families import FEEDS, FamilyFeed, ModelKind
+from bot.engine.text.families import (
+    COMPILED_MODEL_TYPES,
+    FEEDS,
+    GGUF_ALIASES,
+    FamilyFeed,
+    ModelKind,
+)
 from bot.engine.text.prompt import Window
 from config.catalogue import Family, ModelEntry
 
@@ -29,14 +35,8 @@ SINGLE_THREAD_BYTES = 64 << 20
 that does other work too each of the many small steps waits for it: measured with the embedded model
 beside two busy processes, 200 ms a token with two threads and 35 ms with one."""
 
-COMPILED_MODEL_TYPES = frozenset({"blenderbot", "llama", "mistral", "qwen2", "qwen3", "t5"})
-"""The architectures, in checkpoints' terms, for which there are compiled kernels."""
-
-GGUF_ALIASES = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe"}
-"""Architectures that transformers reads under another name than the files have."""
-
 _TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_KERNELS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+_PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,13 @@ class Blueprint:
     @property
     def kernel(self) -> str:
         """In which precision it computes, and how many bits its weights have if fewer."""
-        kernel = _KERNELS.get(self.dtype, str(self.dtype))
         bits = self.entry.weight_bits
-        return kernel if bits is None else f"{kernel}, {bits}-bit weights"
+        return self.precision if bits is None else f"{self.precision}, {bits}-bit weights"
+
+    @property
+    def precision(self) -> str:
+        """The name of the precision that it computes in."""
+        return _PRECISIONS.get(self.dtype, str(self.dtype))
 
     @property
     def stored_dtype(self) -> torch.dtype:

@@ -38,6 +38,7 @@ from bot.engine.base import (
     Usage,
 )
 from bot.engine.local.jobs import AnswerJob, LoadJob, UnloadJob
+from bot.engine.run_mode import RunMode
 from bot.engine.worker import WorkerState, WorkerThread
 from bot.errors import EngineUnavailable, UserFacingError
 from bot.translations import gettext as _
@@ -77,7 +78,8 @@ class TransformersEngine(Engine):
     `memory_budget_bytes` (None: half of what is free at the start). Up to `max_rows` rows
     generate at once and `max_waiting` answers wait; more are told that the engine is busy. With
     `exact` everything computes in fp32. A model that nobody uses is unloaded after a while, unless
-    it is among `kept` or `pinned`; the latter make no room for others either. The worker starts
+    it is among `kept` or `pinned`; the latter make no room for others either. In the worker,
+    `note_mode` hears how each model runs that was loaded. The worker starts
     with `start`, or with the first request; after its death the next request starts another.
     """
 
@@ -92,6 +94,7 @@ class TransformersEngine(Engine):
         exact: bool = False,
         kept: Callable[[], Collection[str]] = tuple,
         pinned: Collection[str] = (),
+        note_mode: Callable[[ModelEntry, Path, RunMode], None] | None = None,
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -103,6 +106,7 @@ class TransformersEngine(Engine):
         self._exact = exact
         self._kept = kept
         self._pinned = pinned
+        self._note_mode = note_mode
         self._clock = clock
         self._monotonic = monotonic
         self._worker: WorkerThread | None = None
@@ -284,6 +288,7 @@ class TransformersEngine(Engine):
             exact=self._exact,
             kept=self._kept,
             pinned=self._pinned,
+            note_mode=self._note_mode or (lambda _entry, _folder, _mode: None),
             clock=self._clock,
             monotonic=self._monotonic,
             run_submitted=worker.run_submitted,

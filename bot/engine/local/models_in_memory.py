@@ -14,7 +14,7 @@ import torch
 
 from bot.engine import failures
 from bot.engine.base import ModelState, ResidentModel
-from bot.engine.batching.batch import Batch, batch_for
+from bot.engine.batching.batch import Batch, tried_out
 from bot.engine.cache.prefix_cache import PrefixCache
 from bot.engine.checkpoint.blueprint import Blueprint, choose_device, read_blueprint
 from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
@@ -23,6 +23,7 @@ from bot.engine.local.jobs import LoadJob, UnloadJob
 from bot.engine.local.residency import NoRoom, Residency, Resident
 from bot.engine.machine.cores import SpareCores, core_quota
 from bot.engine.machine.memory import available_bytes, return_freed_memory
+from bot.engine.run_mode import RunMode
 from bot.errors import EngineUnavailable, FiresideError, ModelError, ModelNotInstalled
 from config.catalogue import ModelEntry
 
@@ -33,6 +34,8 @@ IDLE_S = 15 * 60
 
 PREFIX_SHARE = 8
 """One in this many bytes of the budget may hold the caches of past answers."""
+
+NoteMode = Callable[[ModelEntry, Path, RunMode], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,19 @@ class EngineSettings:
     """The models that are not unloaded for being idle."""
     pinned: Collection[str] = ()
     """The models that are neither unloaded for being idle nor to make room for others."""
+    note_mode: NoteMode = lambda _entry, _folder, _mode: None
+    """Hears how a model runs each time that one is loaded."""
     run_submitted: Callable[[], None] = lambda: None
     """Lets in, between two pieces of a load, what was submitted since it began."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory and the rows that it generates."""
+    """A model in memory, the rows that it generates, and how it does so."""
 
     checkpoint: Checkpoint
     batch: Batch
+    mode: RunMode
 
 
 class ModelMemory:
@@ -242,11 +248,12 @@ class ModelMemory:
         try:
             checkpoint = load_checkpoint(blueprint, take_piece)
             # Tried out last: nearly everything is done.
-            batch = batch_for(checkpoint, between_passes=lambda: take_piece(1.0))
-            loaded = LoadedModel(checkpoint, batch)
+            batch, mode = tried_out(checkpoint, between_passes=lambda: take_piece(1.0))
+            loaded = LoadedModel(checkpoint, batch, mode)
             resident = Resident(loaded, blueprint.weight_bytes, blueprint.full_row_bytes)
             self.residency.admit(name, resident)
             self._tell_loading(1.0)
+            self._settings.note_mode(blueprint.entry, blueprint.folder, mode)
         finally:
             self._loading = None
             self._tell_snapshot()
@@ -301,7 +308,7 @@ class ModelMemory:
     def _tell_snapshot(self) -> None:
         ready = [_described(name, resident) for name, resident in self.residency.all()]
         if self._loading is not None:
-            ready.append(ResidentModel(self._loading, ModelState.LOADING, 0, 0, ""))
+            ready.append(ResidentModel(self._loading, ModelState.LOADING, 0, 0))
         self.snapshot = tuple(ready)
 
 
@@ -316,5 +323,5 @@ def _described(name: str, resident: Resident[LoadedModel]) -> ResidentModel:
         ModelState.READY,
         resident.weight_bytes,
         resident.cache_bytes,
-        resident.model.checkpoint.kernel,
+        resident.model.mode,
     )

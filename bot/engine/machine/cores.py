@@ -5,6 +5,7 @@ busy neighbour the slowest of them decides, and one thread alone is faster than 
 """
 
 import math
+import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -63,6 +64,15 @@ class SpareCores:
         passed_s, busy_s, own_s = (new - old for new, old in zip(looked, before, strict=True))
         others = max(0.0, (busy_s - own_s) / passed_s)
         self._count = max(1, math.floor(self._cores - others + 0.5))
+
+
+def processor_name() -> str:
+    """The processor's name, as far as the system tells it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def core_quota(files: Sequence[Sequence[str]] = QUOTA_FILES) -> int | None:

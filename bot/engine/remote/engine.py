@@ -90,7 +90,7 @@ class OpenAIEngine(Engine):
     @override
     def resident(self) -> Sequence[ResidentModel]:
         return [
-            ResidentModel(name, ModelState.READY, 0, 0, "remote")
+            ResidentModel(name, ModelState.READY, 0, 0)
             for name, remote in self._models.items()
             if remote.is_known
         ]

@@ -12,7 +12,9 @@ from typing import Protocol, cast
 
 from bot.conversation import Role, Turn
 from bot.engine.base import SamplingParameters
+from bot.engine.run_mode import Cause, Reason, RunMode
 from config.catalogue import Family, ModelEntry
+from config.gguf_header import BadHeader, read_gguf_header
 
 
 class ModelKind(StrEnum):
@@ -173,6 +175,12 @@ BATCHED_MODEL_TYPES = frozenset(
 """The architectures, in checkpoints' terms, whose rows go through the model together; all others
 answer one question at a time."""
 
+COMPILED_MODEL_TYPES = frozenset({"blenderbot", "llama", "mistral", "qwen2", "qwen3", "t5"})
+"""The architectures, in checkpoints' terms, for which there are compiled kernels."""
+
+GGUF_ALIASES = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe"}
+"""Architectures that transformers reads under another name than the files have."""
+
 BLENDERBOT_POSITIONS = 128
 """Blenderbot has learned positions: neither its input nor its answer can be longer."""
 
@@ -196,6 +204,8 @@ def capabilities(entry: ModelEntry) -> Capability:
 
 def model_type_in(folder: Path) -> str | None:
     """The architecture that a checkpoint's configuration names; None where it cannot be read."""
+    if not (folder / "config.json").is_file():
+        return _model_type_of_gguf(folder)
     try:
         config: object = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -206,12 +216,42 @@ def model_type_in(folder: Path) -> str | None:
     return named if isinstance(named, str) else None
 
 
-def answers_together(entry: ModelEntry, model_type: str | None) -> bool | None:
-    """Whether a model's rows go through it together; None where its architecture is not known."""
+def _model_type_of_gguf(folder: Path) -> str | None:
+    """What transformers makes of the architecture that a folder's GGUF file names."""
+    files = list(folder.glob("*.gguf"))
+    if len(files) != 1:
+        return None
+    try:
+        values = read_gguf_header(files[0]).values
+    except (BadHeader, OSError):
+        return None
+    named = values.get("general.architecture")
+    if not isinstance(named, str):
+        return None
+    if named == "gemma3":
+        return "gemma3_text"
+    if named == "llama" and "mistral" in str(values.get("general.name")).lower():
+        return "mistral"
+    return GGUF_ALIASES.get(named, named.replace("-", "_"))
+
+
+def expected_mode(entry: ModelEntry, model_type: str | None) -> RunMode | None:
+    """How a model should run once it is loaded; None where its architecture is not known."""
     known = FEEDS[entry.family].model_types
-    if known is not None:
-        return known <= BATCHED_MODEL_TYPES
-    return None if model_type is None else model_type in BATCHED_MODEL_TYPES
+    kind = next(iter(known)) if known is not None else model_type
+    if kind is None:
+        return None
+    reasons: tuple[Reason, ...] = ()
+    if kind not in BATCHED_MODEL_TYPES:
+        reasons = (Reason(Cause.UNKNOWN_ARCHITECTURE, kind),)
+    elif kind not in COMPILED_MODEL_TYPES:
+        reasons = (Reason(Cause.NO_KERNELS, kind),)
+    return RunMode(
+        is_batched=kind in BATCHED_MODEL_TYPES,
+        has_kernels=kind in COMPILED_MODEL_TYPES,
+        bits=entry.weight_bits,
+        reasons=reasons,
+    )
 
 
 def default_sampling(entry: ModelEntry) -> SamplingParameters:

@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 
-from bot.engine.batching.batch import batch_for, by_modules
+from bot.engine.batching.batch import batch_for, by_modules, tried_out
 from bot.engine.batching.batch_check import examine
 from bot.engine.batching.causal import CausalBatch
 from bot.engine.batching.one_by_one import OneByOne
@@ -21,6 +21,7 @@ from bot.engine.checkpoint.blueprint import COMPILED_MODEL_TYPES, read_blueprint
 from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
 from bot.engine.forward.fused_causal import FusedCausal
 from bot.engine.forward.padded_causal import PaddedCausal
+from bot.engine.run_mode import Cause, Reason
 from bot.engine.text.families import BATCHED_MODEL_TYPES
 from tests.checkpoints import TINY
 from tests.engine.engines import packed
@@ -128,7 +129,10 @@ def test_an_unknown_architecture_answers_one_question_at_a_time(
 ) -> None:
     options = {"n_positions": 256, "n_embd": 64, "n_layer": 2, "n_head": 4}
     checkpoint = checkpoint_of("gpt2", options, checkpoints["smollm"], tmp_path / "model")
-    assert isinstance(batch_for(checkpoint), OneByOne)
+    batch, mode = tried_out(checkpoint)
+    assert isinstance(batch, OneByOne)
+    assert not mode.is_batched
+    assert mode.fallbacks == (Reason(Cause.UNKNOWN_ARCHITECTURE, "gpt2"),)
 
 
 def test_positions_that_scale_with_the_length_seen_keep_rows_apart(
@@ -136,7 +140,9 @@ def test_positions_that_scale_with_the_length_seen_keep_rows_apart(
 ) -> None:
     scaled = {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}}
     checkpoint = checkpoint_of("llama", scaled, checkpoints["smollm"], tmp_path / "model")
-    assert isinstance(batch_for(checkpoint), OneByOne)
+    batch, mode = tried_out(checkpoint)
+    assert isinstance(batch, OneByOne)
+    assert mode.fallbacks == (Reason(Cause.GROWING_POSITIONS),)
 
 
 def test_a_model_that_disagrees_with_its_batch_answers_one_question_at_a_time(
@@ -150,5 +156,35 @@ def test_a_model_that_disagrees_with_its_batch_answers_one_question_at_a_time(
     monkeypatch.setattr(
         "bot.engine.cache.kv_cache.Pass.position_ids", property(lambda self: self.positions * 0)
     )
-    assert isinstance(batch_for(checkpoint), OneByOne)
+    batch, mode = tried_out(checkpoint)
+    assert isinstance(batch, OneByOne)
     assert "its logits are off by" in caplog.text
+    assert [reason.cause for reason in mode.fallbacks] == [Cause.BATCH_REFUSED]
+    assert "its batch failed the check (its logits are off by" in mode.text
+
+
+def test_kernels_that_do_not_work_are_done_without_and_the_mode_says_why(
+    checkpoints: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = checkpoint_of("llama", {}, checkpoints["smollm"], tmp_path / "model")
+    batch, mode = tried_out(checkpoint)
+    assert isinstance(batch, SlotBatch)
+    assert (mode.is_batched, mode.has_kernels, mode.reasons) == (True, True, ())
+
+    def broken(*_given: object) -> None:
+        raise ImportError("numba")
+
+    monkeypatch.setattr("bot.engine.forward.fused_causal.FusedCausal.__init__", broken)
+    batch, mode = tried_out(checkpoint)
+    assert isinstance(batch, SlotBatch)
+    assert (mode.is_batched, mode.has_kernels) == (True, False)
+    assert mode.fallbacks == (Reason(Cause.KERNELS_REFUSED, "ImportError"),)
+
+
+def test_layers_that_could_not_be_packed_are_a_fallback(
+    checkpoints: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.engine.checkpoint.blueprint.is_packed_faster", packed(if_any=True))
+    monkeypatch.setattr("bot.engine.kernels.packing._agrees", lambda *_given: False)
+    checkpoint = checkpoint_of("llama", {}, checkpoints["smollm"], tmp_path / "model")
+    assert Reason(Cause.LAYERS_UNPACKED) in tried_out(checkpoint)[1].fallbacks
