@@ -5,7 +5,7 @@
 TYPES = types-3.11 types-3.14
 TYPES_BETWEEN = types-3.12 types-3.13
 .PHONY: help chat run bench test test-all test-rest quick setup setup-dev check format lint types \
-	types-between contracts changed other-pythons unit coverage fuzz fuzz-cut test-remote \
+	types-between contracts changed other-pythons unit coverage fuzz fuzz-cut planted-bugs test-remote \
 	test-llama-server bench-peers constraints clean $(TYPES) $(TYPES_BETWEEN)
 
 # The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
@@ -83,6 +83,9 @@ fuzz-cut: setup-dev
 
 fuzz: setup-dev ## Ten thousand random sequences of joins, leaves, cancels and unloads in the engine
 	FUZZ_SEQUENCES=10000 $(BIN)/pytest -q tests/engine/local/test_fuzz.py
+
+planted-bugs: setup-dev ## Show that the tests notice forty planted bugs, or some (ARGS="quotas slack")
+	$(BIN)/python -m scripts.planted_bugs $(ARGS)
 
 test-remote: setup-dev ## Test the remote engine against a real server (vLLM, about 3 GB in .venv-remote)
 	@$(BIN)/python -m scripts.model_server_environment
