@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.engine.base import GenerationRequest
-from bot.flow.orchestrator import Limits
 from bot.messages import Action, ActionInvoked, Answerable
 from tests.doubles.scripted import (
     ANN,
@@ -28,9 +27,6 @@ SCRIPT: tuple[Answerable, ...] = (
     command("model use", {"name": "large", "scope": "me"}, "c1", BEN),
 )
 TARGETS = tuple(event.id for event in SCRIPT)
-RESCAN_S = 0.2
-"""Seldom enough that most calls, at each of which a process is killed, are those of answers."""
-
 RETRY = ActionInvoked("r1", CHANNEL, ANN, Action.RETRY, "a1")
 
 
@@ -49,13 +45,7 @@ async def _run(folder: Path, fuse: Fuse) -> None:
     engine = ScriptedEngine(say)
     clock = Clock(datetime.now(UTC))
     flow_of = running_flow(
-        folder,
-        engine=engine,
-        script=SCRIPT,
-        fuse=fuse,
-        clock=clock,
-        limits=Limits(rescan_s=RESCAN_S),
-        max_chars=MAX_CHARS,
+        folder, engine=engine, script=SCRIPT, fuse=fuse, clock=clock, max_chars=MAX_CHARS
     )
     async with flow_of as flow:
         await flow.settle(*TARGETS)
