@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ def copy_source(folder: Path) -> None:
 
 
 @contextmanager
-def planted(bug: Bug, folder: Path) -> Iterator[None]:
+def planted(bug: Bug, folder: Path) -> Generator[None]:
     """The mistake is in the copy while the block runs."""
     file = folder / bug.file
     right = file.read_text("utf-8")
