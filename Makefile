@@ -46,7 +46,8 @@ test: setup-dev lint types contracts unit ## Check format, lint, types, imports 
 
 test-all: test test-rest ## `make test`, the other Pythons, coverage and short cuts of the campaigns
 
-test-rest: setup-dev types-between other-pythons fuzz-cut
+# Coverage makes tests take twice as long, so it is measured here and not in every run.
+test-rest: setup-dev types-between coverage other-pythons fuzz-cut
 
 quick: setup-dev lint ## Check format, lint, the oldest Python's types and the tests of what changed
 	@$(MAKE) --no-print-directory -j2 types-3.11 changed
@@ -74,8 +75,11 @@ other-pythons: setup-dev ## Run the tests that need no torch under every other P
 changed: setup-dev
 	$(BIN)/python -m scripts.changed_tests -q
 
-unit: setup-dev ## Run the tests with their coverage, or some of them (ARGS="-k name")
-	$(BIN)/pytest $(or $(ARGS),$(PARALLEL) --cov --cov-report=term)
+unit: setup-dev ## Run the tests, or some of them (ARGS="-k name")
+	$(BIN)/pytest $(or $(ARGS),$(PARALLEL))
+
+coverage: setup-dev ## Run the tests and check how much of the source they run
+	$(BIN)/pytest -q $(PARALLEL) --cov --cov-report=term
 
 # Other sequences than those of `make test`, which begin at 0.
 fuzz-cut: setup-dev
