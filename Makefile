@@ -1,9 +1,12 @@
 # `make chat` talks, `make test` proves. Both set up what they need; `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-TYPES = types-3.11 types-3.12 types-3.13 types-3.14
-.PHONY: help chat run bench test setup setup-dev check format lint types contracts other-pythons \
-	unit fuzz test-remote test-llama-server bench-peers constraints clean $(TYPES)
+# The oldest and the newest Python are in every run, those between in `make test-all`.
+TYPES = types-3.11 types-3.14
+TYPES_BETWEEN = types-3.12 types-3.13
+.PHONY: help chat run bench test test-all test-rest quick setup setup-dev check format lint types \
+	types-between contracts changed other-pythons unit coverage fuzz fuzz-cut planted-bugs test-remote \
+	test-llama-server bench-peers constraints clean $(TYPES) $(TYPES_BETWEEN)
 
 # The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -12,6 +15,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 SETUP = @$(or $(strip $(PYTHON)),python3) -m scripts.setup_environment
 BIN = .venv/bin
 ARGS ?=
+# A process for each core, up to eight. A file's tests are begun in order by one process, since they
+# share what is costly to make; one that is done takes from the others.
+PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +43,16 @@ bench-peers: setup-dev ## Install vLLM and CTranslate2 into their own environmen
 	@$(BIN)/python -m scripts.model_server_environment
 	@$(BIN)/python -m scripts.bench_peer_environment
 
-# pytest stands last, so that its summary ends the output.
-test: setup-dev lint types contracts other-pythons unit ## Check everything: format, lint, types, imports, tests
+# Tests come last, so that their summary ends the output.
+test: setup-dev lint types contracts unit ## Check format, lint, types, imports and run all tests
+
+test-all: test test-rest ## `make test`, the other Pythons, coverage and short cuts of the campaigns
+
+# Coverage makes tests take twice as long, so it is measured here and not in every run.
+test-rest: setup-dev types-between coverage other-pythons fuzz-cut
+
+quick: setup-dev lint ## Check format, lint, the oldest Python's types and the tests of what changed
+	@$(MAKE) --no-print-directory -j2 types-3.11 changed
 
 lint: setup-dev
 	$(BIN)/ruff format --check
@@ -48,7 +62,10 @@ lint: setup-dev
 types: setup-dev
 	@$(MAKE) --no-print-directory -j2 $(TYPES)
 
-$(TYPES): types-3.%:
+types-between: setup-dev
+	@$(MAKE) --no-print-directory -j2 $(TYPES_BETWEEN)
+
+$(TYPES) $(TYPES_BETWEEN): types-3.%:
 	$(BIN)/pyright --warnings --pythonversion 3.$*
 
 contracts: setup-dev
@@ -57,11 +74,24 @@ contracts: setup-dev
 other-pythons: setup-dev ## Run the tests that need no torch under every other Python at hand
 	$(BIN)/python -m scripts.torch_free_tests
 
-unit: setup-dev ## Run the tests with their coverage, or some of them (ARGS="-k name")
-	$(BIN)/pytest $(or $(ARGS),--cov --cov-report=term)
+changed: setup-dev
+	$(BIN)/python -m scripts.changed_tests -q
+
+unit: setup-dev ## Run the tests, or some of them (ARGS="-k name")
+	$(BIN)/pytest $(or $(ARGS),$(PARALLEL))
+
+coverage: setup-dev ## Run the tests and check how much of the source they run
+	$(BIN)/pytest -q $(PARALLEL) --cov --cov-report=term
+
+# Other sequences than those of `make test`, which begin at 0.
+fuzz-cut: setup-dev
+	FUZZ_FIRST=1000 FUZZ_SEQUENCES=600 $(BIN)/pytest -q $(PARALLEL) tests/engine/local/test_fuzz.py
 
 fuzz: setup-dev ## Ten thousand random sequences of joins, leaves, cancels and unloads in the engine
 	FUZZ_SEQUENCES=10000 $(BIN)/pytest -q tests/engine/local/test_fuzz.py
+
+planted-bugs: setup-dev ## Show that the tests notice forty planted bugs, or some (ARGS="quotas slack")
+	$(BIN)/python -m scripts.planted_bugs $(ARGS)
 
 test-remote: setup-dev ## Test the remote engine against a real server (vLLM, about 3 GB in .venv-remote)
 	@$(BIN)/python -m scripts.model_server_environment

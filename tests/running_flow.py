@@ -70,6 +70,12 @@ def entry(name: str, *, label: str | None = None, tasks: Sequence[Task] = ()) ->
     )
 
 
+OFTEN = Limits(rescan_s=0.01)
+"""What is stored is looked through again and again: for tests of what must not come of that."""
+
+SELDOM = Limits(rescan_s=0.2)
+"""Looking through it takes more than a scripted answer does, so most tests wait for little else."""
+
 OWNERS = ["scripted:olga"]
 
 HOSTS = ["chat.example.org"]
@@ -216,7 +222,7 @@ async def running_flow(
     real_store = await SqlStore.open(folder)
     store = fused(real_store, fuse) if fuse else real_store
     platform = Platform(folder / "platform.jsonl", max_chars)
-    limits, pictures = limits or Limits(rescan_s=0.01), Pictures()
+    limits, pictures = limits or SELDOM, Pictures()
     models = Models(entries, locate, engine)
     orchestrator, services = compose(
         store, engine, clock, limits, pictures, words, reports, models=models, persona=persona

@@ -30,7 +30,7 @@ from tests.doubles.scripted import (
     command,
     question,
 )
-from tests.running_flow import Clock, running_flow, until
+from tests.running_flow import OFTEN, Clock, running_flow, until
 
 
 async def test_a_question_is_answered(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_a_question_is_answered(tmp_path: Path) -> None:
 
 
 async def test_the_same_event_twice_is_answered_once(tmp_path: Path) -> None:
-    async with running_flow(tmp_path) as flow:
+    async with running_flow(tmp_path, limits=OFTEN) as flow:
         await flow.submit(question("hello"), question("hello"))
         await flow.settle("q1")
         await flow.submit(question("hello"))

@@ -22,7 +22,7 @@ from tests.doubles.scripted import (
     command,
     question,
 )
-from tests.running_flow import Clock, Flow, running_flow, until
+from tests.running_flow import OFTEN, Clock, Flow, running_flow, until
 
 ALL = ["retry", "good", "bad"]
 
@@ -79,7 +79,7 @@ async def test_a_retry_shows_a_new_answer_in_place_of_the_last_one(tmp_path: Pat
 
 
 async def test_a_press_that_is_delivered_twice_is_one_retry(tmp_path: Path) -> None:
-    async with running_flow(tmp_path, engine=ScriptedEngine(numbered)) as flow:
+    async with running_flow(tmp_path, limits=OFTEN, engine=ScriptedEngine(numbered)) as flow:
         await flow.submit(question("why"))
         await said(flow, "1: why")
         await flow.submit(press(Action.RETRY), press(Action.RETRY))
@@ -149,7 +149,7 @@ async def test_later_questions_see_the_newest_answer_alone(tmp_path: Path) -> No
 async def test_a_retry_is_for_who_asked_and_who_manages_the_channel(
     tmp_path: Path, by: Author, *, is_heard: bool
 ) -> None:
-    async with running_flow(tmp_path, engine=ScriptedEngine(numbered)) as flow:
+    async with running_flow(tmp_path, limits=OFTEN, engine=ScriptedEngine(numbered)) as flow:
         await flow.submit(question("why"))
         await said(flow, "1: why")
         await flow.submit(press(Action.RETRY, by))

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from bot.reply.markdown import fenced as in_fence
 from bot.reply.markdown import split
 
 LIMIT = 200
@@ -240,3 +241,9 @@ def test_length_is_counted_as_the_platform_counts_it() -> None:
     chunks = split("🎉 " * 400, LIMIT, utf16_units)
     assert all(utf16_units(chunk.text) <= LIMIT for chunk in chunks)
     assert sum(chunk.text.count("🎉") for chunk in chunks) == 400
+
+
+@given(st.text("`~ \nab"))
+def test_a_text_in_a_fence_does_not_close_it(text: str) -> None:
+    (token,) = MarkdownIt("commonmark").parse(in_fence(text))
+    assert (token.type, token.content) == ("fence", f"{text}\n")

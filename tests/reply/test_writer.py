@@ -172,6 +172,17 @@ async def test_the_final_text_arrives_when_the_platform_was_away(
     assert [message.text for message in platform.messages()] == ["one two"]
 
 
+async def test_pauses_between_tries_double_up_to_a_minute(adapter: ScriptedAdapter) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    adapter.failures = [PlatformUnavailable("away")] * 8
+    await ReplyWriter(adapter, RecordingInbox(), claim(), pause).finish(Answer("one"))
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
 async def test_a_post_whose_answer_was_lost_is_found_and_not_repeated(platform: Platform) -> None:
     class Deaf(ScriptedAdapter):
         @override

@@ -1,6 +1,7 @@
 """Random joins, leaves, cancels, switches and unloads: no row is lost, mixed up or changed.
 
-A few hundred sequences belong to every run; `make fuzz` takes ten thousand.
+A few hundred sequences belong to every run, others to `make test-all`; `make fuzz` takes ten
+thousand.
 """
 
 import logging
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 _REFERENCES: dict[tuple[str, int, int], "Reference"] = {}
 """What rows say alone, by model, prompt and turns: the same for every engine."""
 
+FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
 SEQUENCES = int(os.environ.get("FUZZ_SEQUENCES", "200"))
 CHUNK = 50
 """Sequences that share one engine, so that what one leaks the next ones meet."""
@@ -328,7 +330,7 @@ def is_fp32(dtype: torch.dtype) -> bool:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("first", range(0, SEQUENCES, CHUNK))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEQUENCES, CHUNK))
 def test_whatever_comes_and_goes_each_row_says_what_it_says_alone(
     entries: Mapping[str, ModelEntry], first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,7 +349,7 @@ def test_whatever_comes_and_goes_each_row_says_what_it_says_alone(
         monkeypatch.setattr("bot.engine.batching.slot_batch.pass_tokens", as_many_as_pay)
     loop = make_loop(entries, exact=is_exact)
     checker = Checker(loop, entries)
-    for seed in range(first, min(first + CHUNK, SEQUENCES)):
+    for seed in range(first, min(first + CHUNK, FIRST + SEQUENCES)):
         Sequence(loop, entries, seed).run(checker)
         assert not loop._generations  # pyright: ignore[reportPrivateUsage]
     assert checker.counts["logits"] > 100
