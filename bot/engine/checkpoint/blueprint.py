@@ -14,11 +14,13 @@ from transformers import AutoConfig, PretrainedConfig
 from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
 from bot.engine.checkpoint.files import DamagedCheckpoint, Weights, inspect_weights
+from bot.engine.checkpoint.gguf_bridge import NoVocabulary, through
 from bot.engine.checkpoint.quantization import SCRATCH_BYTES, quantized_bytes
 from bot.engine.kernels.packing import is_packed_faster
 from bot.engine.text.families import FEEDS, FamilyFeed, ModelKind
 from bot.engine.text.prompt import Window
 from config.catalogue import Family, ModelEntry
+from config.gguf_header import read_gguf_header
 
 SMALL_BYTES = 1 << 30
 """Half-precision models that fit into this in fp32 run in fp32 on a CPU that is not fast in bf16:
@@ -161,15 +163,7 @@ def read_blueprint(
     """Read what a folder holds. Raises `DamagedCheckpoint`, or whatever transformers raises."""
     weights = inspect_weights(folder)
     _check_gguf(weights)
-    config = cast(
-        "PretrainedConfig",
-        AutoConfig.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            **gguf_arguments(weights),
-        ),
-    )
+    config = _read_config(folder, weights)
     _check_family(entry, config)
     if weights.head_size is not None and hasattr(config, "head_dim"):
         # transformers does not read it for every architecture: Qwen3 then has heads of 128.
@@ -190,6 +184,19 @@ def read_blueprint(
         row_bytes_per_token=_row_bytes_per_token(config, dtype),
         is_exact=exact,
     )
+
+
+def _read_config(folder: Path, weights: Weights) -> PretrainedConfig:
+    def read() -> PretrainedConfig:
+        found = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **gguf_arguments(weights)
+        )
+        return cast("PretrainedConfig", found)
+
+    if weights.gguf_file is None:
+        return read()
+    file = folder / weights.gguf_file
+    return through(file, read_gguf_header(file, NoVocabulary()), read)
 
 
 def _weight_bytes(

@@ -8,10 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-if TYPE_CHECKING:
-    from gguf import GGUFReader
+from config.gguf_header import BadHeader, GgufHeader, GgufTensor, read_gguf_header
 
 DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,
@@ -43,8 +42,8 @@ class Weights:
     `dtype` is the most frequent one in safetensors' names, None for torch's own format, whose
     content is not known before it is loaded. `gguf_file` is the name of the one file that holds
     everything, where it is llama.cpp's format; such weights are unpacked when they are loaded.
-    `architecture` and `head_size` (of attention) are what that file says of its model, and
-    `unpacking` what unpacking it takes.
+    `architecture` and `head_size` (of attention) are what that file says of its model, `header`
+    is all that it says, without its vocabulary, and `unpacking` what unpacking it takes.
     """
 
     elements: int
@@ -54,6 +53,7 @@ class Weights:
     gguf_file: str | None = None
     architecture: str | None = None
     head_size: int | None = None
+    header: GgufHeader | None = None
     unpacking: "Unpacking | None" = None
 
 
@@ -113,39 +113,50 @@ def gguf_in(folder: Path) -> Path | None:
 
 
 def _inspect_gguf(file: Path) -> Weights:
-    # Imported here: it brings numpy, and few checkpoints are of this kind.
-    from gguf import GGUFReader
-
     try:
-        reader = GGUFReader(file)
-        tensors = reader.tensors
-        architecture = _field(reader, "general.architecture")
-        head_size = _field(reader, f"{architecture}.attention.key_length")
-    except (ValueError, IndexError, OSError, KeyError) as error:
-        raise DamagedCheckpoint(f"{file.name} is cut short or no GGUF file") from error
-    if not tensors:
+        header = read_gguf_header(file)
+    except BadHeader as error:
+        raise DamagedCheckpoint(f"{file.name} cannot be read: {error}") from error
+    except OSError as error:
+        raise DamagedCheckpoint(f"{file.name} cannot be read: {error.strerror}") from error
+    architecture = header.values.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise DamagedCheckpoint(f"{file.name} does not say of which architecture it is")
+    if not header.tensors:
         raise DamagedCheckpoint(f"{file.name} holds no weights")
-    elements = sum(int(tensor.n_elements) for tensor in tensors)
-    stored = sum(int(tensor.n_bytes) for tensor in tensors)
+    head_size = header.values.get(f"{architecture}.attention.key_length")
     return Weights(
-        elements,
-        stored,
+        header.parameters,
+        sum(_stored_bytes(file, header, tensor) for tensor in header.tensors),
         "BF16",
         is_safetensors=False,
         gguf_file=file.name,
-        architecture=str(architecture),
+        architecture=architecture,
         head_size=head_size if isinstance(head_size, int) else None,
+        header=header,
         unpacking=Unpacking(
-            tuple(int(tensor.n_elements) for tensor in tensors),
-            sum(len(field.parts) for field in reader.fields.values()),
+            tuple(tensor.elements for tensor in header.tensors), 2 * sum(header.lengths.values())
         ),
     )
 
 
-def _field(reader: "GGUFReader", name: str) -> object:
-    """A value of a GGUF file's header; None where it is not there."""
-    field = reader.get_field(name)
-    return None if field is None else field.contents()
+def _stored_bytes(file: Path, header: GgufHeader, tensor: GgufTensor) -> int:
+    """What a tensor takes in the file, where it is there as a whole."""
+    # Imported here: it brings numpy, and few checkpoints are of this kind.
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    if tensor.kind not in set(GGMLQuantizationType):
+        raise DamagedCheckpoint(
+            f"{file.name} has weights of a kind that is not known here ({tensor.kind}): take a file "
+            "of another quantisation, such as Q4_K_M or Q8_0"
+        )
+    weights, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
+    if not tensor.shape or tensor.shape[-1] % weights:
+        raise DamagedCheckpoint(f"{file.name} is damaged: the rows of {tensor.name!r} are no blocks")
+    stored = tensor.elements // weights * block_bytes
+    if tensor.start + stored > header.file_bytes:
+        raise DamagedCheckpoint(f"{file.name} is cut short")
+    return stored
 
 
 def _weight_files(folder: Path) -> list[Path]:

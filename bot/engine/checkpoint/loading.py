@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -21,11 +22,14 @@ from transformers import (
     PreTrainedTokenizerBase,
     modeling_gguf_pytorch_utils,
 )
+from transformers.integrations.gguf import is_gguf_arch_supported
 from transformers.utils import logging as transformers_logging
 
 from bot.conversation import Role, Turn
 from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
-from bot.engine.checkpoint.files import DamagedCheckpoint, Weights
+from bot.engine.checkpoint.files import DamagedCheckpoint
+from bot.engine.checkpoint.gguf_bridge import Everything, gguf_config, through
+from bot.engine.checkpoint.gguf_weights import GgufWeights, state_dict
 from bot.engine.checkpoint.quantization import quantize
 from bot.engine.checkpoint.w8a8 import (
     bears_bytes,
@@ -38,7 +42,7 @@ from bot.engine.kernels.packing import pack
 from bot.engine.text.families import ModelKind
 from bot.engine.text.tokenizer import ModelTokenizer, TemplateRefused
 from config.catalogue import Family
-from config.gguf_header import read_gguf_header
+from config.gguf_header import GgufHeader, read_gguf_header
 
 logger = logging.getLogger(__name__)
 
@@ -124,28 +128,31 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
 
 
 def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
-    loaded = AutoTokenizer.from_pretrained(
-        blueprint.folder,
-        local_files_only=True,
-        trust_remote_code=False,
-        **gguf_arguments(blueprint.weights),
-    )
-    tokenizer = ModelTokenizer(
-        cast("PreTrainedTokenizerBase", loaded),
-        is_gguf=blueprint.weights.gguf_file is not None,
-        control_ids=_control_ids(blueprint),
-    )
+    def load() -> PreTrainedTokenizerBase:
+        loaded = AutoTokenizer.from_pretrained(
+            blueprint.folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            **gguf_arguments(blueprint.weights),
+        )
+        return cast("PreTrainedTokenizerBase", loaded)
+
+    if blueprint.weights.gguf_file is None:
+        tokenizer = ModelTokenizer(load())
+    else:
+        file = blueprint.folder / blueprint.weights.gguf_file
+        header = read_gguf_header(file, Everything())
+        tokenizer = ModelTokenizer(
+            through(file, header, load), is_gguf=True, control_ids=_control_ids(header)
+        )
     if blueprint.entry.family is Family.CHAT:
         _check_template(tokenizer)
     return tokenizer
 
 
-def _control_ids(blueprint: Blueprint) -> list[int]:
+def _control_ids(header: GgufHeader) -> list[int]:
     """What a GGUF file calls control tokens: transformers keeps some architectures' only."""
-    if blueprint.weights.gguf_file is None:
-        return []
-    file = blueprint.folder / blueprint.weights.gguf_file
-    kinds = read_gguf_header(file, (VOCABULARY_KINDS,)).arrays.get(VOCABULARY_KINDS, ())
+    kinds = header.arrays.get(VOCABULARY_KINDS, ())
     return [id_ for id_, kind in enumerate(kinds) if kind == CONTROL]
 
 
@@ -159,27 +166,73 @@ def _check_template(tokenizer: ModelTokenizer) -> None:
 
 
 def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreTrainedModel:
-    is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
-    auto = cast("Any", AutoModelForCausalLM if is_causal else AutoModelForSeq2SeqLM)
     bits = blueprint.entry.weight_bits
     read = 1.0 if bits is None else READING_SHARE
     with _pieces_reported(lambda fraction: on_piece(fraction * read)):
-        model, info = auto.from_pretrained(
-            blueprint.folder,
-            config=blueprint.config,
-            dtype=blueprint.dtype if bits is None else blueprint.stored_dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=blueprint.weights.is_safetensors,
-            weights_only=True,
-            output_loading_info=True,
-            **_unpacked(blueprint.weights),
-        )
+        model, info = _read_weights(blueprint)
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
     if bits is not None:
         _reduce(model, blueprint, bits, lambda share: on_piece(read + share * (1 - read)))
     return cast("PreTrainedModel", model.eval().to(blueprint.device))
+
+
+def _read_weights(blueprint: Blueprint) -> tuple[Any, dict[str, Any]]:
+    """The model, and what of it was not found."""
+    weights, header = blueprint.weights, blueprint.weights.header
+    if weights.gguf_file is None or header is None:
+        return _from_pretrained(_auto(blueprint), blueprint, blueprint.folder)
+    file = blueprint.folder / weights.gguf_file
+    with file.open("rb") as opened:
+        reading = GgufWeights(opened, _reading_dtype(blueprint))
+        named = through(file, header, lambda: _gguf_state(blueprint, file, header, reading))
+        if named is not None:
+            kind, state = named
+            return _from_pretrained(kind, blueprint, None, state_dict=state)
+    unpacked = {**gguf_arguments(weights), "quantization_config": GgufConfig(dequantize=True)}
+    return through(
+        file,
+        header,
+        lambda: _from_pretrained(_auto(blueprint), blueprint, blueprint.folder, **unpacked),
+    )
+
+
+def _gguf_state(
+    blueprint: Blueprint, file: Path, header: GgufHeader, reading: GgufWeights
+) -> tuple[type, Mapping[str, object]] | None:
+    """The model's class and weights, where each of them is one of the file's."""
+    if is_gguf_arch_supported(str(header.values["general.architecture"])):
+        return None
+    with torch.device("meta"):
+        empty = _auto(blueprint).from_config(blueprint.config)
+    state = state_dict(reading, header, gguf_config(file), empty)
+    return None if state is None else (type(empty), state)
+
+
+def _from_pretrained(
+    kind: Any, blueprint: Blueprint, folder: Path | None, **options: object
+) -> tuple[Any, dict[str, Any]]:
+    return kind.from_pretrained(
+        folder,
+        config=blueprint.config,
+        dtype=_reading_dtype(blueprint),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=blueprint.weights.is_safetensors,
+        weights_only=True,
+        output_loading_info=True,
+        **options,
+    )
+
+
+def _auto(blueprint: Blueprint) -> Any:
+    is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
+    return AutoModelForCausalLM if is_causal else AutoModelForSeq2SeqLM
+
+
+def _reading_dtype(blueprint: Blueprint) -> torch.dtype:
+    is_reduced = blueprint.entry.weight_bits is not None
+    return blueprint.stored_dtype if is_reduced else blueprint.dtype
 
 
 def _reduce(
@@ -189,13 +242,6 @@ def _reduce(
     takes_bytes = blueprint.takes_bytes and multiplies_bytes()
     if not takes_bytes or not reduce_to_bytes(model, blueprint.dtype, on_piece):
         quantize(model, bits, blueprint.dtype, on_piece)
-
-
-def _unpacked(weights: Weights) -> dict[str, object]:
-    """Of a GGUF file the weights as numbers: what computes with them packed comes from a hub."""
-    if weights.gguf_file is None:
-        return {}
-    return {**gguf_arguments(weights), "quantization_config": GgufConfig(dequantize=True)}
 
 
 def _rules(
