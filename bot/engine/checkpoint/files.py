@@ -147,12 +147,12 @@ def _stored_bytes(file: Path, header: GgufHeader, tensor: GgufTensor) -> int:
 
     if tensor.kind not in set(GGMLQuantizationType):
         raise DamagedCheckpoint(
-            f"{file.name} has weights of a kind that is not known here ({tensor.kind}): take a file "
-            "of another quantisation, such as Q4_K_M or Q8_0"
+            f"{file.name} has weights in a quantisation that is not known here ({tensor.kind}): "
+            "take the model as Q4_K_M or Q8_0"
         )
     weights, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
     if not tensor.shape or tensor.shape[-1] % weights:
-        raise DamagedCheckpoint(f"{file.name} is damaged: the rows of {tensor.name!r} are no blocks")
+        raise DamagedCheckpoint(f"{file.name} is damaged: {tensor.name!r} has half blocks")
     stored = tensor.elements // weights * block_bytes
     if tensor.start + stored > header.file_bytes:
         raise DamagedCheckpoint(f"{file.name} is cut short")

@@ -74,13 +74,16 @@ def gguf_config(file: Path) -> Mapping[str, object]:
 
 @contextmanager
 def _served(file: Path, header: GgufHeader) -> Generator[None]:
-    own_reader, own_metadata = gguf.GGUFReader, cast("Any", integrated_reader).read_gguf_metadata
+    own_reader = gguf.GGUFReader
+    own_metadata = getattr(integrated_reader, "read_gguf_metadata", None)
 
     def reader(path: "str | Path", *rest: Any) -> object:
         return _Reader(file, header) if _is(path, file) else own_reader(path, *rest)
 
     def metadata(path: "str | Path", strings: Container[str] = ()) -> object:
-        return _metadata(header, strings) if _is(path, file) else own_metadata(path, strings)
+        if _is(path, file) or own_metadata is None:
+            return _metadata(header, strings)
+        return own_metadata(path, strings)
 
     with ExitStack() as undo:
         for module, name, stand_in in (
@@ -96,7 +99,11 @@ def _served(file: Path, header: GgufHeader) -> Generator[None]:
 
 @contextmanager
 def _replaced(module: object, name: str, stand_in: object) -> Generator[None]:
-    own = getattr(module, name)
+    own: object = getattr(module, name, None)
+    if own is None:
+        logger.warning("GGUF files are read more slowly: transformers has no %s any more", name)
+        yield
+        return
     setattr(module, name, stand_in)
     try:
         yield
@@ -108,7 +115,9 @@ def _is(path: "str | Path", file: Path) -> bool:
     return Path(path).resolve() == file.resolve()
 
 
-def _metadata(header: GgufHeader, strings: Container[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _metadata(
+    header: GgufHeader, strings: Container[str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What `read_gguf_metadata` gives: of arrays of text the lengths, where they are not named."""
     found: dict[str, Any] = {**header.values}
     for key, length in header.lengths.items():

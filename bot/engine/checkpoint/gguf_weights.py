@@ -18,7 +18,7 @@ import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType, quants
-from transformers import PretrainedConfig, modeling_gguf_pytorch_utils
+from transformers import modeling_gguf_pytorch_utils
 
 from bot.engine.checkpoint.files import DamagedCheckpoint
 from config.gguf_header import GgufHeader, GgufTensor
