@@ -57,7 +57,10 @@ def unpacked(raw: torch.Tensor, kind: int) -> torch.Tensor:
         return dequantize(raw, kind)
     stored = GGMLQuantizationType(kind)
     _weights, block_bytes = gguf.GGML_QUANT_SIZES[stored]
-    return torch.from_numpy(quants.dequantize(raw.numpy().reshape(-1, block_bytes), stored)).ravel()
+    # What is no number is found when the model is tried; no warning is printed for it here.
+    with np.errstate(all="ignore"):
+        numbers = quants.dequantize(raw.numpy().reshape(-1, block_bytes), stored)
+    return torch.from_numpy(numbers).ravel()
 
 
 class GgufWeights:

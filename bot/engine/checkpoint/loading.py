@@ -6,30 +6,22 @@ Only the engine's worker thread imports this module: it imports torch and transf
 # transformers' loading functions are untyped; what leaves this module is typed.
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
     AutoTokenizer,
-    GgufConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    modeling_gguf_pytorch_utils,
 )
-from transformers.integrations.gguf import is_gguf_arch_supported
-from transformers.utils import logging as transformers_logging
 
 from bot.conversation import Role, Turn
 from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
 from bot.engine.checkpoint.files import DamagedCheckpoint
-from bot.engine.checkpoint.gguf_bridge import Everything, gguf_config, through
-from bot.engine.checkpoint.gguf_weights import GgufWeights, state_dict
+from bot.engine.checkpoint.gguf_bridge import Everything, through
+from bot.engine.checkpoint.model_reading import read_model
 from bot.engine.checkpoint.quantization import quantize
 from bot.engine.checkpoint.w8a8 import (
     bears_bytes,
@@ -56,9 +48,6 @@ Rocks that were brought back tell: some elements decay at a rate that is known."
 VOCABULARY_KINDS = "tokenizer.ggml.token_type"
 CONTROL = 3
 """GGUF's word for tokens that are no text, and the number that stands for them."""
-
-PIECES = "Loading weights"
-"""What transformers calls the loop over a checkpoint's tensors in its progress bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,71 +157,10 @@ def _check_template(tokenizer: ModelTokenizer) -> None:
 def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreTrainedModel:
     bits = blueprint.entry.weight_bits
     read = 1.0 if bits is None else READING_SHARE
-    with _pieces_reported(lambda fraction: on_piece(fraction * read)):
-        model, info = _read_weights(blueprint)
-    if info["missing_keys"]:
-        raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
+    model = read_model(blueprint, lambda fraction: on_piece(fraction * read))
     if bits is not None:
         _reduce(model, blueprint, bits, lambda share: on_piece(read + share * (1 - read)))
-    return cast("PreTrainedModel", model.eval().to(blueprint.device))
-
-
-def _read_weights(blueprint: Blueprint) -> tuple[Any, dict[str, Any]]:
-    """The model, and what of it was not found."""
-    weights, header = blueprint.weights, blueprint.weights.header
-    if weights.gguf_file is None or header is None:
-        return _from_pretrained(_auto(blueprint), blueprint, blueprint.folder)
-    file = blueprint.folder / weights.gguf_file
-    with file.open("rb") as opened:
-        reading = GgufWeights(opened, _reading_dtype(blueprint))
-        named = through(file, header, lambda: _gguf_state(blueprint, file, header, reading))
-        if named is not None:
-            kind, state = named
-            return _from_pretrained(kind, blueprint, None, state_dict=state)
-    unpacked = {**gguf_arguments(weights), "quantization_config": GgufConfig(dequantize=True)}
-    return through(
-        file,
-        header,
-        lambda: _from_pretrained(_auto(blueprint), blueprint, blueprint.folder, **unpacked),
-    )
-
-
-def _gguf_state(
-    blueprint: Blueprint, file: Path, header: GgufHeader, reading: GgufWeights
-) -> tuple[type, Mapping[str, object]] | None:
-    """The model's class and weights, where each of them is one of the file's."""
-    if is_gguf_arch_supported(str(header.values["general.architecture"])):
-        return None
-    with torch.device("meta"):
-        empty = _auto(blueprint).from_config(blueprint.config)
-    state = state_dict(reading, header, gguf_config(file), empty)
-    return None if state is None else (type(empty), state)
-
-
-def _from_pretrained(
-    kind: Any, blueprint: Blueprint, folder: Path | None, **options: object
-) -> tuple[Any, dict[str, Any]]:
-    return kind.from_pretrained(
-        folder,
-        config=blueprint.config,
-        dtype=_reading_dtype(blueprint),
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=blueprint.weights.is_safetensors,
-        weights_only=True,
-        output_loading_info=True,
-        **options,
-    )
-
-
-def _auto(blueprint: Blueprint) -> Any:
-    is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
-    return AutoModelForCausalLM if is_causal else AutoModelForSeq2SeqLM
-
-
-def _reading_dtype(blueprint: Blueprint) -> torch.dtype:
-    is_reduced = blueprint.entry.weight_bits is not None
-    return blueprint.stored_dtype if is_reduced else blueprint.dtype
+    return cast("Any", model.eval()).to(blueprint.device)
 
 
 def _reduce(
@@ -289,47 +217,3 @@ def _logits_of_text(checkpoint: Checkpoint) -> torch.Tensor:
         return checkpoint.model(input_ids=ids).logits
     said = torch.cat([torch.tensor([[checkpoint.start_id]]), ids], dim=1)
     return checkpoint.model(input_ids=ids, decoder_input_ids=said).logits
-
-
-@contextmanager
-def _pieces_reported(on_piece: Callable[[float], None]) -> Generator[None]:
-    """Turn transformers' progress bar over a checkpoint's tensors into calls of `on_piece`."""
-
-    def make(_factory: object, args: tuple[Any, ...], options: dict[str, Any]) -> "_Pieces":
-        is_loop = options.get("desc") == PIECES
-        return _Pieces(args[0] if args else (), on_piece if is_loop else None)
-
-    # Unpacking a GGUF file draws a bar of its own, past the hook.
-    unpacking = cast("Any", modeling_gguf_pytorch_utils)
-    bar = unpacking.tqdm
-    previous = transformers_logging.set_tqdm_hook(make)
-    unpacking.tqdm = _silent
-    try:
-        yield
-    finally:
-        transformers_logging.set_tqdm_hook(previous)
-        unpacking.tqdm = bar
-
-
-def _silent(items: Iterable[object], **_options: object) -> "_Pieces":
-    return _Pieces(items, None)
-
-
-class _Pieces:
-    """Stands in for a progress bar: an iterable that reports how far it is."""
-
-    def __init__(self, items: Iterable[object], report: Callable[[float], None] | None) -> None:
-        self._items = list(items)
-        self._report = report
-
-    def __iter__(self) -> Iterator[object]:
-        for index, item in enumerate(self._items):
-            yield item
-            if self._report is not None:
-                self._report((index + 1) / len(self._items))
-
-    def update(self, _count: int = 1) -> None:
-        """Nothing: what is not the loop over tensors is not reported."""
-
-    def close(self) -> None:
-        """Nothing is open."""
