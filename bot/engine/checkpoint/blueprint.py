@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from gguf import GGMLQuantizationType
 from transformers import AutoConfig, PretrainedConfig
 from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
-from bot.engine.checkpoint.files import DamagedCheckpoint, Weights, inspect_weights
+from bot.engine.checkpoint.files import (
+    CHAT_TEMPLATE,
+    DamagedCheckpoint,
+    Weights,
+    inspect_weights,
+    template_beside,
+)
 from bot.engine.checkpoint.gguf_bridge import NoVocabulary, through
+from bot.engine.checkpoint.gguf_weights import is_unpacked
 from bot.engine.checkpoint.quantization import SCRATCH_BYTES, quantized_bytes
 from bot.engine.kernels.packing import is_packed_faster
 from bot.engine.text.families import FEEDS, FamilyFeed, ModelKind
@@ -36,6 +44,9 @@ COMPILED_MODEL_TYPES = frozenset({"blenderbot", "llama", "mistral", "qwen2", "qw
 
 GGUF_ALIASES = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe"}
 """Architectures that transformers reads under another name than the files have."""
+
+TEMPLATE = "tokenizer.chat_template"
+"""GGUF's name of a chat template."""
 
 _TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _KERNELS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
@@ -160,9 +171,12 @@ def choose_dtype(weights: Weights, device: torch.device, *, exact: bool) -> torc
 def read_blueprint(
     entry: ModelEntry, folder: Path, device: torch.device, *, exact: bool
 ) -> Blueprint:
-    """Read what a folder holds. Raises `DamagedCheckpoint`, or whatever transformers raises."""
+    """Read what a folder or a GGUF file holds. Raises `DamagedCheckpoint`, or whatever transformers
+    raises.
+    """
     weights = inspect_weights(folder)
-    _check_gguf(weights)
+    folder = folder.parent if folder.is_file() else folder
+    _check_gguf(entry, folder, weights)
     config = _read_config(folder, weights)
     _check_family(entry, config)
     if weights.head_size is not None and hasattr(config, "head_dim"):
@@ -229,15 +243,28 @@ def gguf_arguments(weights: Weights) -> dict[str, str]:
     return {} if weights.gguf_file is None else {"gguf_file": weights.gguf_file}
 
 
-def _check_gguf(weights: Weights) -> None:
-    kind = weights.architecture
-    if kind is None:
+def _check_gguf(entry: ModelEntry, folder: Path, weights: Weights) -> None:
+    """Refuse, before anything costly, a file that could not be used."""
+    kind, header = weights.architecture, weights.header
+    if kind is None or header is None or weights.gguf_file is None:
         return
     named = GGUF_ALIASES.get(kind, kind.replace("-", "_"))
     if named not in GGUF_CONFIG_MAPPING:
         raise DamagedCheckpoint(
             f"transformers does not read {kind} models from GGUF files: take its safetensors, or "
             "let llama.cpp serve the file (docs/scaling.md)"
+        )
+    unknown = next((one.kind for one in header.tensors if not is_unpacked(one.kind)), None)
+    if unknown is not None:
+        raise DamagedCheckpoint(
+            f"{weights.gguf_file} has weights in a quantisation that cannot be read here "
+            f"({GGMLQuantizationType(unknown).name}): take the model as Q4_K_M or Q8_0"
+        )
+    template = template_beside(folder / weights.gguf_file) or header.values.get(TEMPLATE)
+    if entry.family is Family.CHAT and not template:
+        raise DamagedCheckpoint(
+            f"{weights.gguf_file} has no chat template: put the model's own beside it, "
+            f"as {CHAT_TEMPLATE}"
         )
 
 

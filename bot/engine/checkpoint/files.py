@@ -23,6 +23,9 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 """The sets of files of which a tokenizer needs one."""
 
+CHAT_TEMPLATE = "chat_template.jinja"
+"""Where a checkpoint's chat template is, if not in another of its files."""
+
 UNPACKED_BYTES = 8
 """What an element takes while a GGUF file's tensor is unpacked: 32 bits, and a copy of them."""
 
@@ -103,13 +106,26 @@ def inspect_weights(folder: Path) -> Weights:
 
 
 def gguf_in(folder: Path) -> Path | None:
-    """The GGUF file of a folder that holds no checkpoint of another kind."""
+    """The GGUF file of a folder that holds no checkpoint of another kind; the path of a file is its
+    own."""
+    if folder.is_file():
+        return folder
     if (folder / "config.json").is_file():
         return None
     files = sorted(folder.glob("*.gguf"))
     if len(files) > 1:
         raise DamagedCheckpoint(f"it holds {len(files)} GGUF files: keep one of them in its folder")
     return files[0] if files else None
+
+
+def template_beside(file: Path) -> str | None:
+    """The chat template in the folder of a GGUF file, which goes before the file's own."""
+    try:
+        return (file.parent / CHAT_TEMPLATE).read_text("utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpoint(f"{CHAT_TEMPLATE} cannot be read as a text") from error
 
 
 def _inspect_gguf(file: Path) -> Weights:

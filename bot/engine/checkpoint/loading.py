@@ -19,7 +19,7 @@ from transformers import (
 
 from bot.conversation import Role, Turn
 from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
-from bot.engine.checkpoint.files import DamagedCheckpoint
+from bot.engine.checkpoint.files import DamagedCheckpoint, template_beside
 from bot.engine.checkpoint.gguf_bridge import Everything, through
 from bot.engine.checkpoint.model_reading import read_model
 from bot.engine.checkpoint.quantization import quantize
@@ -131,9 +131,9 @@ def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
     else:
         file = blueprint.folder / blueprint.weights.gguf_file
         header = read_gguf_header(file, Everything())
-        tokenizer = ModelTokenizer(
-            through(file, header, load), is_gguf=True, control_ids=_control_ids(header)
-        )
+        loaded = through(file, header, load)
+        loaded.chat_template = template_beside(file) or loaded.chat_template
+        tokenizer = ModelTokenizer(loaded, is_gguf=True, control_ids=_control_ids(header))
     if blueprint.entry.family is Family.CHAT:
         _check_template(tokenizer)
     return tokenizer

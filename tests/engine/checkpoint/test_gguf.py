@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
+from bot.conversation import Role, Turn
 from bot.engine.checkpoint.blueprint import GGUF_ALIASES, read_blueprint
 from bot.engine.checkpoint.files import (
     HEADER_PART_BYTES,
@@ -223,3 +224,87 @@ def test_of_several_files_none_is_guessed(folders: Mapping[str, Path], tmp_path:
         (tmp_path / name).symlink_to(folders["F32"] / "tiny-F32.gguf")
     with pytest.raises(DamagedCheckpoint, match="2 GGUF files"):
         inspect_weights(tmp_path)
+
+
+async def test_the_path_of_a_file_is_as_good_as_its_folder(
+    make_engine: MakeEngine, folders: Mapping[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "tiny.gguf"
+    file.symlink_to(folders["F32"] / "tiny-F32.gguf")
+    (tmp_path / "other.gguf").write_bytes(b"another file beside it does not matter")
+    by_file, by_folder = entry_for(file), entry_for(folders["F32"])
+    assert by_file.weight_bytes == by_folder.weight_bytes
+    assert ModelLibrary(tmp_path, HubSettings()).path(by_file) == file
+    engine = make_engine(entries={"file": by_file, "folder": by_folder})
+    answers = [await read(engine, request_for(name, PROMPTS[0])) for name in ("file", "folder")]
+    assert answers[0].text == answers[1].text != ""
+
+
+def without_template(file: Path, target: Path) -> Path:
+    """A copy whose template has another name, so that it has none."""
+    content = file.read_bytes()
+    assert content.count(b"tokenizer.chat_template") == 1
+    target.write_bytes(content.replace(b"tokenizer.chat_template", b"tokenizer.chat_no_thing"))
+    return target
+
+
+def test_a_template_beside_a_file_goes_before_the_files_own(
+    folders: Mapping[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}!", "utf-8")
+    file = without_template(folders["F32"] / "tiny-F32.gguf", tmp_path / "tiny.gguf")
+    turns = [Turn(Role.USER, "hello")]
+    assert loaded(file).tokenizer.rendered(turns) == "hello!"
+    file.unlink()
+    file.symlink_to(folders["F32"] / "tiny-F32.gguf")
+    assert loaded(file).tokenizer.rendered(turns) == "hello!"
+    (tmp_path / "chat_template.jinja").unlink()
+    assert "<|im_start|>user" in loaded(file).tokenizer.rendered(turns)
+
+
+async def test_a_file_without_a_template_is_refused_in_one_line_before_anything_costly(
+    make_engine: MakeEngine,
+    folders: Mapping[str, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    file = without_template(folders["F32"] / "tiny-F32.gguf", tmp_path / "tiny.gguf")
+    engine = make_engine(entries={"mine": entry_for(file)})
+    answer = await read(engine, request_for("mine", "hello"))
+    assert answer.finished.error is not None
+    assert "has no chat template: put the model's own beside it" in answer.finished.error
+    assert answer.loads == []
+    assert "\n" not in answer.finished.error
+    assert [one.getMessage() for one in caplog.records if "\n" in one.getMessage()] == []
+
+
+async def test_a_file_that_cannot_be_used_is_read_again_only_when_it_changes(
+    make_engine: MakeEngine,
+    folders: Mapping[str, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole = (folders["F32"] / "tiny-F32.gguf").read_bytes()
+    (tmp_path / "tiny.gguf").write_bytes(whole[:-5000])
+    engine = make_engine(entries={"mine": entry_for(tmp_path)})
+    errors = [(await read(engine, request_for("mine", "hello"))).finished.error for _ in range(3)]
+    assert errors[0] is not None
+    assert "tiny.gguf is cut short" in errors[0]
+    assert set(errors) == {errors[0]}
+    assert caplog.text.count("mine cannot be used") == 1
+    (tmp_path / "tiny.gguf").write_bytes(whole)
+    answer = await read(engine, request_for("mine", PROMPTS[0]))
+    assert answer.finished.error is None
+    assert answer.text
+
+
+def test_an_unknown_quantisation_is_refused_with_what_to_take(
+    folders: Mapping[str, Path], tmp_path: Path
+) -> None:
+    content = bytearray((folders["F32"] / "tiny-F32.gguf").read_bytes())
+    kind_at = content.index(b"token_embd.weight") + len(b"token_embd.weight") + 4 + 2 * 8
+    for kind, named in ((2999, "2999"), (int(gguf.GGMLQuantizationType.I32), "I32")):
+        content[kind_at : kind_at + 4] = kind.to_bytes(4, "little")
+        (tmp_path / "x.gguf").write_bytes(content)
+        with pytest.raises(DamagedCheckpoint, match=f"quantisation.*{named}.*Q8_0"):
+            read_blueprint(entry_for(tmp_path), tmp_path, torch.device("cpu"), exact=True)
