@@ -89,11 +89,11 @@ class Blueprint:
     @property
     def loading_bytes(self) -> int:
         """What it takes at most while it is loaded. Whole safetensors are read from the file; a
-        GGUF file's weights are all unpacked first, beside its header."""
+        GGUF file's weights are unpacked beside its header."""
         unpacking = self.weights.unpacking
         if unpacking is not None:
             whole = self.dtype if self.entry.weight_bits is None else self.stored_dtype
-            return max(self.weight_bytes, unpacking.bytes_with(whole.itemsize))
+            return unpacking.bytes_with(whole.itemsize, self.weight_bytes)
         if self.entry.weight_bits is None:
             return self.weight_bytes
         if self.weights.is_safetensors:

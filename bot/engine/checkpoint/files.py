@@ -27,11 +27,11 @@ CHAT_TEMPLATE = "chat_template.jinja"
 """Where a checkpoint's chat template is, if not in another of its files."""
 
 UNPACKED_BYTES = 8
-"""What an element takes while a GGUF file's tensor is unpacked: 32 bits, and a copy of them."""
+"""What an element takes while transformers unpacks a GGUF file's tensor: 32 bits, and a copy."""
 
-HEADER_PART_BYTES = 1000
-"""What a value of a GGUF file's header takes with what the tokenizer makes of it, measured: see
-docs/performance.md."""
+HEADER_ITEM_BYTES = 270
+"""What a token, its kind or a merge of a GGUF file's header takes with what the tokenizer makes of
+it, measured: see docs/performance.md."""
 
 
 class DamagedCheckpoint(Exception):  # noqa: N818 - translated to BrokenModel by its caller
@@ -62,23 +62,35 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Unpacking:
-    """What transformers takes to unpack a GGUF file: its weights one after another, each in 32 bits
-    and twice so, beside the whole header in pieces.
+    """What it takes to unpack a GGUF file beside the weights that come of it.
 
-    `tensor_elements` are in the file's order; `header_parts` are the header's values, of which each
-    token and each merge of a vocabulary has one or two.
+    `tensor_elements` are in the file's order, `largest_in_layers` is the largest of those that may
+    lie otherwise in the file and are turned round in 32 bits; `header_items` are tokens, their
+    kinds and merges. Where not `is_direct`, transformers makes a weight of several of the file's:
+    it unpacks all of them before.
     """
 
     tensor_elements: tuple[int, ...]
-    header_parts: int
+    largest_in_layers: int
+    header_items: int
+    is_direct: bool
 
-    def bytes_with(self, itemsize: int) -> int:
-        """The most at a time, where what is unpacked is kept with so many bytes an element."""
+    def bytes_with(self, itemsize: int, weight_bytes: int) -> int:
+        """The most at a time, where what is unpacked is kept with so many bytes an element and the
+        finished model takes so many."""
+        kept = sum(self.tensor_elements) * itemsize
+        if self.is_direct:
+            most = max(weight_bytes, kept) + self.largest_in_layers * (UNPACKED_BYTES + itemsize)
+        else:
+            most = max(weight_bytes, self._whole_bytes(itemsize))
+        return most + self.header_items * HEADER_ITEM_BYTES
+
+    def _whole_bytes(self, itemsize: int) -> int:
         done, most = 0, 0
         for elements in self.tensor_elements:
             most = max(most, done * itemsize + elements * (UNPACKED_BYTES + itemsize))
             done += elements
-        return most + self.header_parts * HEADER_PART_BYTES
+        return most
 
 
 def inspect_weights(folder: Path) -> Weights:
@@ -150,9 +162,18 @@ def _inspect_gguf(file: Path) -> Weights:
         architecture=architecture,
         head_size=head_size if isinstance(head_size, int) else None,
         header=header,
-        unpacking=Unpacking(
-            tuple(tensor.elements for tensor in header.tensors), 2 * sum(header.lengths.values())
-        ),
+        unpacking=_unpacking(header),
+    )
+
+
+def _unpacking(header: GgufHeader) -> Unpacking:
+    layers = [tensor for tensor in header.tensors if tensor.name.startswith("blk.")]
+    return Unpacking(
+        tuple(tensor.elements for tensor in header.tensors),
+        max((tensor.elements for tensor in layers), default=0),
+        sum(header.lengths.values()),
+        # A mixture's experts are one tensor of three dimensions.
+        is_direct=all(len(tensor.shape) < 3 for tensor in header.tensors),
     )
 
 

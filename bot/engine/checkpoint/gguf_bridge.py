@@ -25,11 +25,16 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType, GGUFValueType
 from transformers import modeling_gguf_pytorch_utils
-from transformers.integrations import gguf as integration
-from transformers.integrations.gguf import reader as integrated_reader
 
 from bot.engine.checkpoint.gguf_weights import PIECE, unpacked
 from config.gguf_header import GgufHeader, GgufTensor, Value
+
+try:
+    from transformers.integrations import gguf as integration
+    from transformers.integrations.gguf import reader as integrated_reader
+    from transformers.integrations.gguf import utils as integrated_utils
+except ImportError:  # not every version has them
+    integration = integrated_reader = integrated_utils = None
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +75,12 @@ def gguf_config(file: Path) -> Mapping[str, object]:
     """A file's configuration in transformers' names, before defaults are added."""
     load = cast("Any", modeling_gguf_pytorch_utils).load_gguf_checkpoint
     return cast("Mapping[str, object]", load(str(file))["config"])
+
+
+def has_own_way(architecture: str) -> bool:
+    """Whether transformers has another way for files of an architecture, which reads and unpacks
+    its weights one after another as well."""
+    return integrated_utils is not None and integrated_utils.is_gguf_arch_supported(architecture)
 
 
 @contextmanager

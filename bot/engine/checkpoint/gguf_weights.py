@@ -10,7 +10,7 @@ torch and transformers.
 # gguf and transformers' loading functions are untyped; what leaves this module is typed.
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from threading import Lock
 from typing import Any, BinaryIO, cast
 
@@ -24,10 +24,9 @@ from bot.engine.checkpoint.files import DamagedCheckpoint
 from config.gguf_header import GgufHeader, GgufTensor
 
 try:
-    from transformers.integrations.gguf.dequant import GGML_BLOCK, dequantize
+    from transformers.integrations.gguf import dequant as _fast
 except ImportError:  # not every version has it; gguf's own way is slow and gives the same numbers
-    GGML_BLOCK: dict[int, tuple[int, int]] = {}
-    dequantize = cast("Any", None)
+    _fast = None
 
 PIECE = 1 << 15
 """How many weights are unpacked at a time: a multiple of every kind's blocks, which stays in the
@@ -40,12 +39,15 @@ WHOLE = {
 }
 """What is stored as numbers."""
 
+FAST_KINDS: Container[int] = frozenset(() if _fast is None else _fast.GGML_BLOCK)
+"""What transformers unpacks itself."""
+
 Process = Callable[["np.ndarray[Any, Any]"], "np.ndarray[Any, Any]"]
 
 
 def is_unpacked(kind: int) -> bool:
     """Whether weights that are stored in GGML's way of this number can be unpacked."""
-    return kind in WHOLE or kind in GGML_BLOCK or kind in quants._type_traits
+    return kind in WHOLE or kind in FAST_KINDS or kind in quants._type_traits
 
 
 def unpacked(raw: torch.Tensor, kind: int) -> torch.Tensor:
@@ -53,8 +55,8 @@ def unpacked(raw: torch.Tensor, kind: int) -> torch.Tensor:
     whole = WHOLE.get(GGMLQuantizationType(kind))
     if whole is not None:
         return raw.view(whole)
-    if kind in GGML_BLOCK:
-        return dequantize(raw, kind)
+    if _fast is not None and kind in FAST_KINDS:
+        return _fast.dequantize(raw, kind)
     stored = GGMLQuantizationType(kind)
     _weights, block_bytes = gguf.GGML_QUANT_SIZES[stored]
     # What is no number is found when the model is tried; no warning is printed for it here.

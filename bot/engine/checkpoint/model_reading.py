@@ -18,12 +18,11 @@ from transformers import (
     PreTrainedModel,
     modeling_gguf_pytorch_utils,
 )
-from transformers.integrations.gguf import is_gguf_arch_supported
 from transformers.utils import logging as transformers_logging
 
 from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
 from bot.engine.checkpoint.files import DamagedCheckpoint
-from bot.engine.checkpoint.gguf_bridge import gguf_config, through
+from bot.engine.checkpoint.gguf_bridge import gguf_config, has_own_way, through
 from bot.engine.checkpoint.gguf_weights import GgufWeights, state_dict
 from bot.engine.text.families import ModelKind
 from config.gguf_header import GgufHeader
@@ -67,7 +66,7 @@ def _gguf_state(
     blueprint: Blueprint, file: Path, header: GgufHeader, reading: GgufWeights
 ) -> tuple[type, Mapping[str, object]] | None:
     """The model's class and weights, where each of them is one of the file's."""
-    if is_gguf_arch_supported(str(header.values["general.architecture"])):
+    if has_own_way(str(header.values["general.architecture"])):
         return None
     with torch.device("meta"):
         empty = _auto(blueprint).from_config(blueprint.config)

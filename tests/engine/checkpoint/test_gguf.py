@@ -12,7 +12,7 @@ from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 from bot.conversation import Role, Turn
 from bot.engine.checkpoint.blueprint import GGUF_ALIASES, read_blueprint
 from bot.engine.checkpoint.files import (
-    HEADER_PART_BYTES,
+    HEADER_ITEM_BYTES,
     UNPACKED_BYTES,
     DamagedCheckpoint,
     Unpacking,
@@ -184,12 +184,20 @@ def test_the_library_finds_it_and_its_size_is_told(
     assert weights.stored_bytes < original.stored_bytes / 3
 
 
-def test_unpacking_takes_the_most_at_the_largest_tensor_or_at_the_end() -> None:
-    first, last = Unpacking((100, 20, 20), 3), Unpacking((20, 20, 100), 3)
-    assert first.bytes_with(2) == 3 * HEADER_PART_BYTES + 100 * (UNPACKED_BYTES + 2)
-    assert last.bytes_with(2) == 3 * HEADER_PART_BYTES + 40 * 2 + 100 * (UNPACKED_BYTES + 2)
-    small = Unpacking((1,) * 140, 0)
-    assert small.bytes_with(4) == 139 * 4 + UNPACKED_BYTES + 4
+def test_unpacking_takes_the_largest_of_a_layer_beside_all_that_is_kept() -> None:
+    some = Unpacking((100, 20, 20), 20, 3, is_direct=True)
+    beside = 20 * (UNPACKED_BYTES + 2) + 3 * HEADER_ITEM_BYTES
+    assert some.bytes_with(2, weight_bytes=0) == 140 * 2 + beside
+    assert some.bytes_with(2, weight_bytes=1000) == 1000 + beside
+
+
+def test_what_transformers_unpacks_takes_the_most_at_the_largest_tensor_or_at_the_end() -> None:
+    def most(*elements: int, itemsize: int = 2) -> int:
+        return Unpacking(elements, 0, 0, is_direct=False).bytes_with(itemsize, weight_bytes=0)
+
+    assert most(100, 20, 20) == 100 * (UNPACKED_BYTES + 2)
+    assert most(20, 20, 100) == 40 * 2 + 100 * (UNPACKED_BYTES + 2)
+    assert most(*(1,) * 140, itemsize=4) == 139 * 4 + UNPACKED_BYTES + 4
 
 
 def test_what_loading_a_file_takes_is_reckoned_from_its_header(
@@ -199,11 +207,13 @@ def test_what_loading_a_file_takes_is_reckoned_from_its_header(
     blueprint = read_blueprint(TINY_QWEN2.entry(folder), folder, torch.device("cpu"), exact=True)
     unpacking = blueprint.weights.unpacking
     assert unpacking is not None
+    assert unpacking.is_direct
     assert sum(unpacking.tensor_elements) == blueprint.weights.elements
+    # Tokens, their kinds, and fewer merges than tokens.
     tokens = blueprint.config.vocab_size
-    # Of a token's text the length and the letters, and its kind; of a merge two again.
-    assert 3 * tokens < unpacking.header_parts < 5 * tokens + 200
-    assert blueprint.loading_bytes == unpacking.bytes_with(torch.float32.itemsize)
+    assert 2 * tokens < unpacking.header_items < 3 * tokens
+    expected = unpacking.bytes_with(torch.float32.itemsize, blueprint.weight_bytes)
+    assert blueprint.loading_bytes == expected > blueprint.weight_bytes
 
 
 @pytest.mark.parametrize("length", [0, 3, 100, 4000])
