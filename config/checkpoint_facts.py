@@ -58,10 +58,10 @@ class CheckpointFacts:
 
 
 def read_facts(folder: Path) -> CheckpointFacts:
-    """What the files of a folder say; nothing where there is no checkpoint."""
+    """What the files of a folder, or a GGUF file, say; nothing where there is no checkpoint."""
     if (folder / CONFIG).is_file():
         return _of_json(folder)
-    files = list(folder.glob("*.gguf"))
+    files = [folder] if folder.is_file() else list(folder.glob("*.gguf"))
     if len(files) != 1:
         return CheckpointFacts()
     try:

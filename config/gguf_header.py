@@ -9,8 +9,8 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 import mmap
 import struct
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -32,6 +32,9 @@ LEAST_TENSOR_BYTES = 8 + 4 + 4 + 8
 
 MAX_DIMENSIONS = 8
 
+ALIGNMENT = 32
+"""Where weights begin is a multiple of it, if the file names no other."""
+
 Value = str | int | float | bool
 
 
@@ -40,16 +43,39 @@ class BadHeader(ValueError):  # noqa: N818 - named after what is wrong
 
 
 @dataclass(frozen=True, slots=True)
+class GgufTensor:
+    """Where a tensor's weights are: its sizes, the fastest one last, GGML's number of how they are
+    stored, and the first byte in the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    start: int
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it is."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """The single values of a file by their keys, the arrays that were asked for, and how many
-    numbers its weights are."""
+    """The single values of a file by their keys, the arrays that were asked for and the lengths of
+    all, the tensors in the file's order and the file's size."""
 
     values: Mapping[str, Value]
     arrays: Mapping[str, tuple[Value, ...]]
-    parameters: int
+    lengths: Mapping[str, int]
+    tensors: tuple[GgufTensor, ...]
+    file_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its weights are."""
+        return sum(tensor.elements for tensor in self.tensors)
 
 
-def read_gguf_header(file: Path, arrays: Collection[str] = ()) -> GgufHeader:
+def read_gguf_header(file: Path, arrays: Container[str] = ()) -> GgufHeader:
     """Read a file's header, and of its arrays these. Raises `BadHeader` or `OSError`."""
     with file.open("rb") as opened:
         try:
@@ -68,42 +94,60 @@ class _Reader:
         self._size = len(content)
         self._at = 0
 
-    def header(self, wanted: Collection[str]) -> GgufHeader:
+    def header(self, wanted: Container[str]) -> GgufHeader:
         magic, version = self._take(4), self._number("I")
         if magic != MAGIC or version not in VERSIONS:
             raise BadHeader("it is no GGUF file of a known version")
         tensors, pairs = self._count(LEAST_TENSOR_BYTES), self._count(LEAST_PAIR_BYTES)
         values: dict[str, Value] = {}
         arrays: dict[str, tuple[Value, ...]] = {}
+        lengths: dict[str, int] = {}
         for _ in range(pairs):
-            key, kind = self._string(), self._number("I")
+            key, kind = self._string(), int(self._number("I"))
             if kind != ARRAY:
-                values[key] = self._value(int(kind))
-            elif key in wanted:
-                arrays[key] = self._array()
+                values[key] = self._value(kind)
+                continue
+            of, lengths[key] = int(self._number("I")), int(self._number("Q"))
+            if key in wanted:
+                arrays[key] = self._array(of, lengths[key])
             else:
-                self._skip_array()
-        return GgufHeader(values, arrays, sum(self._elements() for _ in range(tensors)))
+                self._skip_array(of, lengths[key])
+        found = [self._tensor() for _ in range(tensors)]
+        return GgufHeader(values, arrays, lengths, self._placed(found, values), self._size)
 
     def _value(self, kind: int) -> Value:
         return self._string() if kind == STRING else self._number(_code(kind))
 
-    def _array(self) -> tuple[Value, ...]:
-        kind, count = int(self._number("I")), self._number("Q")
+    def _array(self, kind: int, count: int) -> tuple[Value, ...]:
         if kind == STRING:
-            self._check(int(count) * 8)
-            return tuple(self._string() for _ in range(int(count)))
+            return self._strings(count)
         code = _code(kind)
-        taken = self._take(int(count) * struct.calcsize(code))
-        return struct.unpack(f"<{int(count)}{code}", taken)
+        return struct.unpack(f"<{count}{code}", self._take(count * struct.calcsize(code)))
 
-    def _skip_array(self) -> None:
-        kind, count = int(self._number("I")), int(self._number("Q"))
+    def _strings(self, count: int) -> tuple[str, ...]:
+        # A vocabulary and its merges are up to a million strings: this loop and the one below are
+        # most of what reading takes.
+        self._check(count * 8)
+        content, size, at = self._content, self._size, self._at
+        length_at = struct.Struct("<Q").unpack_from
+        found: list[str] = []
+        try:
+            for _ in range(count):
+                end = at + 8 + length_at(content, at)[0]
+                if end > size:
+                    raise BadHeader("it is cut short")
+                found.append(content[at + 8 : end].decode("utf-8", "replace"))
+                at = end
+        except struct.error as error:
+            raise BadHeader("it is cut short") from error
+        self._at = at
+        return tuple(found)
+
+    def _skip_array(self, kind: int, count: int) -> None:
         if kind != STRING:
             self._skip(count * struct.calcsize(_code(kind)))
             return
         self._check(count * 8)
-        # A vocabulary is hundreds of thousands of strings: this loop is most of what reading takes.
         content, size, at = self._content, self._size, self._at
         length_at = struct.Struct("<Q").unpack_from
         try:
@@ -115,15 +159,25 @@ class _Reader:
             raise BadHeader("it is cut short")
         self._at = at
 
-    def _elements(self) -> int:
-        """How many numbers a tensor is."""
-        self._skip(int(self._number("Q")))
-        dimensions = int(self._number("I"))
+    def _tensor(self) -> GgufTensor:
+        """What the header says of a tensor; its weights' place counts from where all begin."""
+        name, dimensions = self._string(), int(self._number("I"))
         if dimensions > MAX_DIMENSIONS:
             raise BadHeader("it names a tensor of too many dimensions")
         sizes = [int(self._number("Q")) for _ in range(dimensions)]
-        self._skip(4 + 8)
-        return prod(sizes)
+        return GgufTensor(
+            name, tuple(reversed(sizes)), int(self._number("I")), int(self._number("Q"))
+        )
+
+    def _placed(
+        self, tensors: list[GgufTensor], values: Mapping[str, Value]
+    ) -> tuple[GgufTensor, ...]:
+        """The tensors with their places in the file; weights follow the header, aligned."""
+        step = values.get("general.alignment", ALIGNMENT)
+        if isinstance(step, bool) or not isinstance(step, int) or step < 1:
+            raise BadHeader("its weights are not aligned to anything")
+        first = -(-self._at // step) * step
+        return tuple(replace(tensor, start=first + tensor.start) for tensor in tensors)
 
     def _count(self, least_bytes: int) -> int:
         """A number of things that are still to come, each of so many bytes at least."""

@@ -86,8 +86,9 @@ class OwnerModel(BaseModel):
     )
     folder: Path | None = Field(
         default=None,
-        description="A folder with the model's files (safetensors, or one GGUF file), instead of "
-        "a repository.",
+        description="A folder with the model's files (safetensors, or one GGUF file), or the path "
+        "of a GGUF file, instead of a repository. A `chat_template.jinja` beside a GGUF file is "
+        "used instead of the file's own chat template.",
         examples=["/srv/models/notes"],
     )
     revision: str = Field(
@@ -367,6 +368,8 @@ def _size(key: str, model: OwnerModel, folder: Path | None) -> int:
     if model.wheel is not None:
         return model.wheel.size_bytes
     if folder is not None:
+        if folder.is_file():
+            return max(1, folder.stat().st_size)
         kinds = ("*.safetensors", "*.bin", "*.gguf")
         weights = [file for kind in kinds for file in folder.glob(kind)]
         return max(1, sum(file.stat().st_size for file in weights))

@@ -67,12 +67,13 @@ class ModelLibrary:
         self._now = now
 
     def path(self, entry: ModelEntry) -> Path:
-        """The folder of a model's files. Raises `ModelNotInstalled`, which says what to do.
+        """The folder of a model's files, or the file that an owner named.
 
-        A remote model has none.
+        Raises `ModelNotInstalled`, which says what to do. A remote model has none.
         """
         folder = self._folder(entry)
-        has_files = (folder / "config.json").is_file() or any(folder.glob("*.gguf"))
+        is_file = folder.suffix == ".gguf" and folder.is_file()
+        has_files = is_file or (folder / "config.json").is_file() or any(folder.glob("*.gguf"))
         if entry.is_remote or not has_files:
             raise ModelNotInstalled(_absent(entry))
         return folder
@@ -338,4 +339,6 @@ def _drop_strangers(partial: Path, remote: RemoteModel) -> None:
 
 
 def _size(folder: Path) -> int:
+    if folder.is_file():
+        return folder.stat().st_size
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -5,6 +5,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import gguf
 import pytest
@@ -104,8 +105,10 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in TOKENIZER_FILES:
         if (EMBEDDED / name).exists():
             shutil.copy(EMBEDDED / name, folder)
-    size = {"vocab_size": 8192, "n_positions": 256, "n_embd": 64, "n_layer": 1, "n_head": 2}
-    GPT2LMHeadModel(GPT2Config(**GPT_LIKE, **size)).save_pretrained(folder)
+    config = GPT2Config(
+        vocab_size=8192, n_positions=256, n_embd=64, n_layer=1, n_head=2, **cast("Any", GPT_LIKE)
+    )
+    cast("Any", GPT2LMHeadModel(config)).save_pretrained(folder)
     return folder
 
 

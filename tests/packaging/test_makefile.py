@@ -1,5 +1,5 @@
-"""What the targets of the Makefile run: as `make --dry-run` prints it, and `make chat` itself with a
-stand-in for the installed program.
+"""What the targets of the Makefile run: as `make --dry-run` prints it, and `make chat` itself with
+a stand-in for the installed program.
 """
 
 import shutil

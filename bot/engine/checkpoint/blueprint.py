@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from gguf import GGMLQuantizationType
 from transformers import AutoConfig, PretrainedConfig
 from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
-from bot.engine.checkpoint.files import DamagedCheckpoint, Weights, inspect_weights
+from bot.engine.checkpoint.files import (
+    CHAT_TEMPLATE,
+    DamagedCheckpoint,
+    Weights,
+    inspect_weights,
+    template_beside,
+)
+from bot.engine.checkpoint.gguf_bridge import NoVocabulary, through
+from bot.engine.checkpoint.gguf_weights import is_unpacked
 from bot.engine.checkpoint.quantization import SCRATCH_BYTES, quantized_bytes
 from bot.engine.kernels.packing import is_packed_faster
 from bot.engine.text.families import (
@@ -25,6 +34,7 @@ from bot.engine.text.families import (
 )
 from bot.engine.text.prompt import Window
 from config.catalogue import Family, ModelEntry
+from config.gguf_header import read_gguf_header
 
 SMALL_BYTES = 1 << 30
 """Half-precision models that fit into this in fp32 run in fp32 on a CPU that is not fast in bf16:
@@ -34,6 +44,9 @@ SINGLE_THREAD_BYTES = 64 << 20
 """Models up to this size compute in one thread. A second one gains little there, and on a machine
 that does other work too each of the many small steps waits for it: measured with the embedded model
 beside two busy processes, 200 ms a token with two threads and 35 ms with one."""
+
+TEMPLATE = "tokenizer.chat_template"
+"""GGUF's name of a chat template."""
 
 _TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
@@ -80,11 +93,11 @@ class Blueprint:
     @property
     def loading_bytes(self) -> int:
         """What it takes at most while it is loaded. Whole safetensors are read from the file; a
-        GGUF file's weights are all unpacked first, beside its header."""
+        GGUF file's weights are unpacked beside its header."""
         unpacking = self.weights.unpacking
         if unpacking is not None:
             whole = self.dtype if self.entry.weight_bits is None else self.stored_dtype
-            return max(self.weight_bytes, unpacking.bytes_with(whole.itemsize))
+            return unpacking.bytes_with(whole.itemsize, self.weight_bytes)
         if self.entry.weight_bits is None:
             return self.weight_bytes
         if self.weights.is_safetensors:
@@ -162,18 +175,13 @@ def choose_dtype(weights: Weights, device: torch.device, *, exact: bool) -> torc
 def read_blueprint(
     entry: ModelEntry, folder: Path, device: torch.device, *, exact: bool
 ) -> Blueprint:
-    """Read what a folder holds. Raises `DamagedCheckpoint`, or whatever transformers raises."""
+    """Read what a folder or a GGUF file holds. Raises `DamagedCheckpoint`, or whatever transformers
+    raises.
+    """
     weights = inspect_weights(folder)
-    _check_gguf(weights)
-    config = cast(
-        "PretrainedConfig",
-        AutoConfig.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            **gguf_arguments(weights),
-        ),
-    )
+    folder = folder.parent if folder.is_file() else folder
+    _check_gguf(entry, folder, weights)
+    config = _read_config(folder, weights)
     _check_family(entry, config)
     if weights.head_size is not None and hasattr(config, "head_dim"):
         # transformers does not read it for every architecture: Qwen3 then has heads of 128.
@@ -194,6 +202,19 @@ def read_blueprint(
         row_bytes_per_token=_row_bytes_per_token(config, dtype),
         is_exact=exact,
     )
+
+
+def _read_config(folder: Path, weights: Weights) -> PretrainedConfig:
+    def read() -> PretrainedConfig:
+        found = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **gguf_arguments(weights)
+        )
+        return cast("PretrainedConfig", found)
+
+    if weights.gguf_file is None:
+        return read()
+    file = folder / weights.gguf_file
+    return through(file, read_gguf_header(file, NoVocabulary()), read)
 
 
 def _weight_bytes(
@@ -226,15 +247,28 @@ def gguf_arguments(weights: Weights) -> dict[str, str]:
     return {} if weights.gguf_file is None else {"gguf_file": weights.gguf_file}
 
 
-def _check_gguf(weights: Weights) -> None:
-    kind = weights.architecture
-    if kind is None:
+def _check_gguf(entry: ModelEntry, folder: Path, weights: Weights) -> None:
+    """Refuse, before anything costly, a file that could not be used."""
+    kind, header = weights.architecture, weights.header
+    if kind is None or header is None or weights.gguf_file is None:
         return
     named = GGUF_ALIASES.get(kind, kind.replace("-", "_"))
     if named not in GGUF_CONFIG_MAPPING:
         raise DamagedCheckpoint(
             f"transformers does not read {kind} models from GGUF files: take its safetensors, or "
             "let llama.cpp serve the file (docs/scaling.md)"
+        )
+    unknown = next((one.kind for one in header.tensors if not is_unpacked(one.kind)), None)
+    if unknown is not None:
+        raise DamagedCheckpoint(
+            f"{weights.gguf_file} has weights in a quantisation that cannot be read here "
+            f"({GGMLQuantizationType(unknown).name}): take the model as Q4_K_M or Q8_0"
+        )
+    template = template_beside(folder / weights.gguf_file) or header.values.get(TEMPLATE)
+    if entry.family is Family.CHAT and not template:
+        raise DamagedCheckpoint(
+            f"{weights.gguf_file} has no chat template: put the model's own beside it, "
+            f"as {CHAT_TEMPLATE}"
         )
 
 

@@ -8,12 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from bot.errors import Signal
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader
+from config.gguf_header import BadHeader, GgufHeader, GgufTensor, read_gguf_header
 
 DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,
@@ -26,12 +24,15 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 """The sets of files of which a tokenizer needs one."""
 
-UNPACKED_BYTES = 8
-"""What an element takes while a GGUF file's tensor is unpacked: 32 bits, and a copy of them."""
+CHAT_TEMPLATE = "chat_template.jinja"
+"""Where a checkpoint's chat template is, if not in another of its files."""
 
-HEADER_PART_BYTES = 1000
-"""What a value of a GGUF file's header takes with what the tokenizer makes of it, measured: see
-docs/performance.md."""
+UNPACKED_BYTES = 8
+"""What an element takes while transformers unpacks a GGUF file's tensor: 32 bits, and a copy."""
+
+HEADER_ITEM_BYTES = 270
+"""What a token, its kind or a merge of a GGUF file's header takes with what the tokenizer makes of
+it, measured: see docs/performance.md."""
 
 
 class DamagedCheckpoint(Signal):
@@ -45,8 +46,8 @@ class Weights:
     `dtype` is the most frequent one in safetensors' names, None for torch's own format, whose
     content is not known before it is loaded. `gguf_file` is the name of the one file that holds
     everything, where it is llama.cpp's format; such weights are unpacked when they are loaded.
-    `architecture` and `head_size` (of attention) are what that file says of its model, and
-    `unpacking` what unpacking it takes.
+    `architecture` and `head_size` (of attention) are what that file says of its model, `header`
+    is all that it says, without its vocabulary, and `unpacking` what unpacking it takes.
     """
 
     elements: int
@@ -56,28 +57,41 @@ class Weights:
     gguf_file: str | None = None
     architecture: str | None = None
     head_size: int | None = None
+    header: GgufHeader | None = None
     unpacking: "Unpacking | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacking:
-    """What transformers takes to unpack a GGUF file: its weights one after another, each in 32 bits
-    and twice so, beside the whole header in pieces.
+    """What it takes to unpack a GGUF file beside the weights that come of it.
 
-    `tensor_elements` are in the file's order; `header_parts` are the header's values, of which each
-    token and each merge of a vocabulary has one or two.
+    `tensor_elements` are in the file's order, `largest_in_layers` is the largest of those that may
+    lie otherwise in the file and are turned round in 32 bits; `header_items` are tokens, their
+    kinds and merges. Where not `is_direct`, transformers makes a weight of several of the file's:
+    it unpacks all of them before.
     """
 
     tensor_elements: tuple[int, ...]
-    header_parts: int
+    largest_in_layers: int
+    header_items: int
+    is_direct: bool
 
-    def bytes_with(self, itemsize: int) -> int:
-        """The most at a time, where what is unpacked is kept with so many bytes an element."""
+    def bytes_with(self, itemsize: int, weight_bytes: int) -> int:
+        """The most at a time, where what is unpacked is kept with so many bytes an element and the
+        finished model takes so many."""
+        kept = sum(self.tensor_elements) * itemsize
+        if self.is_direct:
+            most = max(weight_bytes, kept) + self.largest_in_layers * (UNPACKED_BYTES + itemsize)
+        else:
+            most = max(weight_bytes, self._whole_bytes(itemsize))
+        return most + self.header_items * HEADER_ITEM_BYTES
+
+    def _whole_bytes(self, itemsize: int) -> int:
         done, most = 0, 0
         for elements in self.tensor_elements:
             most = max(most, done * itemsize + elements * (UNPACKED_BYTES + itemsize))
             done += elements
-        return most + self.header_parts * HEADER_PART_BYTES
+        return most
 
 
 def inspect_weights(folder: Path) -> Weights:
@@ -105,7 +119,10 @@ def inspect_weights(folder: Path) -> Weights:
 
 
 def gguf_in(folder: Path) -> Path | None:
-    """The GGUF file of a folder that holds no checkpoint of another kind."""
+    """The GGUF file of a folder that holds no checkpoint of another kind; the path of a file is its
+    own."""
+    if folder.is_file():
+        return folder
     if (folder / "config.json").is_file():
         return None
     files = sorted(folder.glob("*.gguf"))
@@ -114,40 +131,70 @@ def gguf_in(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _inspect_gguf(file: Path) -> Weights:
-    # Imported here: it brings numpy, and few checkpoints are of this kind.
-    from gguf import GGUFReader
-
+def template_beside(file: Path) -> str | None:
+    """The chat template in the folder of a GGUF file, which goes before the file's own."""
     try:
-        reader = GGUFReader(file)
-        tensors = reader.tensors
-        architecture = _field(reader, "general.architecture")
-        head_size = _field(reader, f"{architecture}.attention.key_length")
-    except (ValueError, IndexError, OSError, KeyError) as error:
-        raise DamagedCheckpoint(f"{file.name} is cut short or no GGUF file") from error
-    if not tensors:
+        return (file.parent / CHAT_TEMPLATE).read_text("utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpoint(f"{CHAT_TEMPLATE} cannot be read as a text") from error
+
+
+def _inspect_gguf(file: Path) -> Weights:
+    try:
+        header = read_gguf_header(file)
+    except BadHeader as error:
+        raise DamagedCheckpoint(f"{file.name} cannot be read: {error}") from error
+    except OSError as error:
+        raise DamagedCheckpoint(f"{file.name} cannot be read: {error.strerror}") from error
+    architecture = header.values.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise DamagedCheckpoint(f"{file.name} does not say of which architecture it is")
+    if not header.tensors:
         raise DamagedCheckpoint(f"{file.name} holds no weights")
-    elements = sum(int(tensor.n_elements) for tensor in tensors)
-    stored = sum(int(tensor.n_bytes) for tensor in tensors)
+    head_size = header.values.get(f"{architecture}.attention.key_length")
     return Weights(
-        elements,
-        stored,
+        header.parameters,
+        sum(_stored_bytes(file, header, tensor) for tensor in header.tensors),
         "BF16",
         is_safetensors=False,
         gguf_file=file.name,
-        architecture=str(architecture),
+        architecture=architecture,
         head_size=head_size if isinstance(head_size, int) else None,
-        unpacking=Unpacking(
-            tuple(int(tensor.n_elements) for tensor in tensors),
-            sum(len(field.parts) for field in reader.fields.values()),
-        ),
+        header=header,
+        unpacking=_unpacking(header),
     )
 
 
-def _field(reader: "GGUFReader", name: str) -> object:
-    """A value of a GGUF file's header; None where it is not there."""
-    field = reader.get_field(name)
-    return None if field is None else field.contents()
+def _unpacking(header: GgufHeader) -> Unpacking:
+    layers = [tensor for tensor in header.tensors if tensor.name.startswith("blk.")]
+    return Unpacking(
+        tuple(tensor.elements for tensor in header.tensors),
+        max((tensor.elements for tensor in layers), default=0),
+        sum(header.lengths.values()),
+        # A mixture's experts are one tensor of three dimensions.
+        is_direct=all(len(tensor.shape) < 3 for tensor in header.tensors),
+    )
+
+
+def _stored_bytes(file: Path, header: GgufHeader, tensor: GgufTensor) -> int:
+    """What a tensor takes in the file, where it is there as a whole."""
+    # Imported here: it brings numpy, and few checkpoints are of this kind.
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    if tensor.kind not in set(GGMLQuantizationType):
+        raise DamagedCheckpoint(
+            f"{file.name} has weights in a quantisation that is not known here ({tensor.kind}): "
+            "take the model as Q4_K_M or Q8_0"
+        )
+    weights, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
+    if not tensor.shape or tensor.shape[-1] % weights:
+        raise DamagedCheckpoint(f"{file.name} is damaged: {tensor.name!r} has half blocks")
+    stored = tensor.elements // weights * block_bytes
+    if tensor.start + stored > header.file_bytes:
+        raise DamagedCheckpoint(f"{file.name} is cut short")
+    return stored
 
 
 def _weight_files(folder: Path) -> list[Path]:

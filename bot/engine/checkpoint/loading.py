@@ -6,26 +6,22 @@ Only the engine's worker thread imports this module: it imports torch and transf
 # transformers' loading functions are untyped; what leaves this module is typed.
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
     AutoTokenizer,
-    GgufConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    modeling_gguf_pytorch_utils,
 )
-from transformers.utils import logging as transformers_logging
 
 from bot.conversation import Role, Turn
 from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
-from bot.engine.checkpoint.files import DamagedCheckpoint, Weights
+from bot.engine.checkpoint.files import DamagedCheckpoint, template_beside
+from bot.engine.checkpoint.gguf_bridge import Everything, through
+from bot.engine.checkpoint.model_reading import read_model
 from bot.engine.checkpoint.quantization import quantize
 from bot.engine.checkpoint.w8a8 import (
     bears_bytes,
@@ -38,7 +34,7 @@ from bot.engine.kernels.packing import pack
 from bot.engine.text.families import ModelKind
 from bot.engine.text.tokenizer import ModelTokenizer, TemplateRefused
 from config.catalogue import Family
-from config.gguf_header import read_gguf_header
+from config.gguf_header import GgufHeader, read_gguf_header
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +48,6 @@ Rocks that were brought back tell: some elements decay at a rate that is known."
 VOCABULARY_KINDS = "tokenizer.ggml.token_type"
 CONTROL = 3
 """GGUF's word for tokens that are no text, and the number that stands for them."""
-
-PIECES = "Loading weights"
-"""What transformers calls the loop over a checkpoint's tensors in its progress bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,28 +117,31 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
 
 
 def _load_tokenizer(blueprint: Blueprint) -> ModelTokenizer:
-    loaded = AutoTokenizer.from_pretrained(
-        blueprint.folder,
-        local_files_only=True,
-        trust_remote_code=False,
-        **gguf_arguments(blueprint.weights),
-    )
-    tokenizer = ModelTokenizer(
-        cast("PreTrainedTokenizerBase", loaded),
-        is_gguf=blueprint.weights.gguf_file is not None,
-        control_ids=_control_ids(blueprint),
-    )
+    def load() -> PreTrainedTokenizerBase:
+        loaded = AutoTokenizer.from_pretrained(
+            blueprint.folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            **gguf_arguments(blueprint.weights),
+        )
+        return cast("PreTrainedTokenizerBase", loaded)
+
+    if blueprint.weights.gguf_file is None:
+        tokenizer = ModelTokenizer(load())
+    else:
+        file = blueprint.folder / blueprint.weights.gguf_file
+        header = read_gguf_header(file, Everything())
+        loaded = through(file, header, load)
+        loaded.chat_template = template_beside(file) or loaded.chat_template
+        tokenizer = ModelTokenizer(loaded, is_gguf=True, control_ids=_control_ids(header))
     if blueprint.entry.family is Family.CHAT:
         _check_template(tokenizer)
     return tokenizer
 
 
-def _control_ids(blueprint: Blueprint) -> list[int]:
+def _control_ids(header: GgufHeader) -> list[int]:
     """What a GGUF file calls control tokens: transformers keeps some architectures' only."""
-    if blueprint.weights.gguf_file is None:
-        return []
-    file = blueprint.folder / blueprint.weights.gguf_file
-    kinds = read_gguf_header(file, (VOCABULARY_KINDS,)).arrays.get(VOCABULARY_KINDS, ())
+    kinds = header.arrays.get(VOCABULARY_KINDS, ())
     return [id_ for id_, kind in enumerate(kinds) if kind == CONTROL]
 
 
@@ -159,27 +155,12 @@ def _check_template(tokenizer: ModelTokenizer) -> None:
 
 
 def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreTrainedModel:
-    is_causal = blueprint.feed.kind is ModelKind.DECODER_ONLY
-    auto = cast("Any", AutoModelForCausalLM if is_causal else AutoModelForSeq2SeqLM)
     bits = blueprint.entry.weight_bits
     read = 1.0 if bits is None else READING_SHARE
-    with _pieces_reported(lambda fraction: on_piece(fraction * read)):
-        model, info = auto.from_pretrained(
-            blueprint.folder,
-            config=blueprint.config,
-            dtype=blueprint.dtype if bits is None else blueprint.stored_dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=blueprint.weights.is_safetensors,
-            weights_only=True,
-            output_loading_info=True,
-            **_unpacked(blueprint.weights),
-        )
-    if info["missing_keys"]:
-        raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
+    model = read_model(blueprint, lambda fraction: on_piece(fraction * read))
     if bits is not None:
         _reduce(model, blueprint, bits, lambda share: on_piece(read + share * (1 - read)))
-    return cast("PreTrainedModel", model.eval().to(blueprint.device))
+    return cast("Any", model.eval()).to(blueprint.device)
 
 
 def _reduce(
@@ -189,13 +170,6 @@ def _reduce(
     takes_bytes = blueprint.takes_bytes and multiplies_bytes()
     if not takes_bytes or not reduce_to_bytes(model, blueprint.dtype, on_piece):
         quantize(model, bits, blueprint.dtype, on_piece)
-
-
-def _unpacked(weights: Weights) -> dict[str, object]:
-    """Of a GGUF file the weights as numbers: what computes with them packed comes from a hub."""
-    if weights.gguf_file is None:
-        return {}
-    return {**gguf_arguments(weights), "quantization_config": GgufConfig(dequantize=True)}
 
 
 def _rules(
@@ -243,47 +217,3 @@ def _logits_of_text(checkpoint: Checkpoint) -> torch.Tensor:
         return checkpoint.model(input_ids=ids).logits
     said = torch.cat([torch.tensor([[checkpoint.start_id]]), ids], dim=1)
     return checkpoint.model(input_ids=ids, decoder_input_ids=said).logits
-
-
-@contextmanager
-def _pieces_reported(on_piece: Callable[[float], None]) -> Generator[None]:
-    """Turn transformers' progress bar over a checkpoint's tensors into calls of `on_piece`."""
-
-    def make(_factory: object, args: tuple[Any, ...], options: dict[str, Any]) -> "_Pieces":
-        is_loop = options.get("desc") == PIECES
-        return _Pieces(args[0] if args else (), on_piece if is_loop else None)
-
-    # Unpacking a GGUF file draws a bar of its own, past the hook.
-    unpacking = cast("Any", modeling_gguf_pytorch_utils)
-    bar = unpacking.tqdm
-    previous = transformers_logging.set_tqdm_hook(make)
-    unpacking.tqdm = _silent
-    try:
-        yield
-    finally:
-        transformers_logging.set_tqdm_hook(previous)
-        unpacking.tqdm = bar
-
-
-def _silent(items: Iterable[object], **_options: object) -> "_Pieces":
-    return _Pieces(items, None)
-
-
-class _Pieces:
-    """Stands in for a progress bar: an iterable that reports how far it is."""
-
-    def __init__(self, items: Iterable[object], report: Callable[[float], None] | None) -> None:
-        self._items = list(items)
-        self._report = report
-
-    def __iter__(self) -> Iterator[object]:
-        for index, item in enumerate(self._items):
-            yield item
-            if self._report is not None:
-                self._report((index + 1) / len(self._items))
-
-    def update(self, _count: int = 1) -> None:
-        """Nothing: what is not the loop over tensors is not reported."""
-
-    def close(self) -> None:
-        """Nothing is open."""

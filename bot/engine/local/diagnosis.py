@@ -52,6 +52,11 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def log_error(error: Exception, entry: ModelEntry) -> None:
-    """Type and place only: an error's own text may quote what somebody wrote."""
+    """Type and place only: an error's own text may quote what somebody wrote. What is wrong with a
+    checkpoint is our own text, and its place in the code says nothing.
+    """
+    if isinstance(error, DamagedCheckpoint):
+        logger.error("%s cannot be used: %s", entry.name, error)
+        return
     frames = "".join(traceback.format_tb(error.__traceback__))
     logger.error("%s: %s\n%s", entry.name, type(error).__name__, frames)

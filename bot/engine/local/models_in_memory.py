@@ -24,7 +24,7 @@ from bot.engine.local.residency import NoRoom, Residency, Resident
 from bot.engine.machine.cores import SpareCores, core_quota
 from bot.engine.machine.memory import available_bytes, return_freed_memory
 from bot.engine.run_mode import RunMode
-from bot.errors import EngineUnavailable, FiresideError, ModelError, ModelNotInstalled
+from bot.errors import BrokenModel, EngineUnavailable, FiresideError, ModelError, ModelNotInstalled
 from config.catalogue import ModelEntry
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,19 @@ class LoadedModel:
     mode: RunMode
 
 
+FilesState = frozenset[tuple[str, int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A model whose files are of no use, and what members are told: it is not read again at every
+    question, but when one of its files or its entry changes."""
+
+    entry: ModelEntry
+    files: FilesState
+    told: str
+
+
 class ModelMemory:
     """What is in memory and what is on its way.
 
@@ -98,6 +111,7 @@ class ModelMemory:
         self._used_at_s: dict[str, float] = {}
         self._loads: list[LoadJob] = []
         self._unloads: list[UnloadJob] = []
+        self._unusable: dict[str, Unusable] = {}
         self._loading: str | None = None
         self._reported = 0.0
         self._is_shut_down = False
@@ -140,6 +154,10 @@ class ModelMemory:
         if resident is not None:
             return resident.model
         folder = self._settings.locate(entry)
+        files = _state_of(folder)
+        known = self._unusable.get(entry.name)
+        if known is not None and (known.entry, known.files) == (entry, files):
+            raise BrokenModel(known.told)
         try:
             blueprint = read_blueprint(entry, folder, self._device, exact=self._settings.exact)
             self._make_room(blueprint)
@@ -148,7 +166,10 @@ class ModelMemory:
             raise
         except Exception as error:  # third-party code over damaged files may raise anything
             log_error(error, entry)
-            raise unloadable(entry, error) from error
+            told = unloadable(entry, error)
+            if isinstance(told, BrokenModel) and not isinstance(error, OSError):
+                self._unusable[entry.name] = Unusable(entry, files, str(told))
+            raise told from error
 
     def note_use(self, model: str) -> None:
         """Somebody uses a model now."""
@@ -315,6 +336,18 @@ class ModelMemory:
 def free_bytes(device: torch.device) -> int:
     """Free memory of the GPU, or of the machine."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
+
+
+def _state_of(folder: Path) -> FilesState:
+    """What changes when any file of a model does; of a GGUF file, or one beside it."""
+    place = folder.parent if folder.is_file() else folder
+    try:
+        found = [(file.name, file.stat()) for file in place.iterdir()]
+    except OSError:
+        return frozenset()
+    return frozenset(
+        (name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in found
+    )
 
 
 def _described(name: str, resident: Resident[LoadedModel]) -> ResidentModel:

@@ -181,10 +181,15 @@ def test_kernels_that_do_not_work_are_done_without_and_the_mode_says_why(
     assert mode.fallbacks == (Reason(Cause.KERNELS_REFUSED, "ImportError"),)
 
 
+def disagreeing(_pack: object, _layers: object) -> bool:
+    """What a check says that fails."""
+    return False
+
+
 def test_layers_that_could_not_be_packed_are_a_fallback(
     checkpoints: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.engine.checkpoint.blueprint.is_packed_faster", packed(if_any=True))
-    monkeypatch.setattr("bot.engine.kernels.packing._agrees", lambda *_given: False)
+    monkeypatch.setattr("bot.engine.kernels.packing._agrees", disagreeing)
     checkpoint = checkpoint_of("llama", {}, checkpoints["smollm"], tmp_path / "model")
     assert Reason(Cause.LAYERS_UNPACKED) in tried_out(checkpoint)[1].fallbacks

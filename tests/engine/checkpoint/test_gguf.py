@@ -9,9 +9,10 @@ import pytest
 import torch
 from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
+from bot.conversation import Role, Turn
 from bot.engine.checkpoint.blueprint import GGUF_ALIASES, read_blueprint
 from bot.engine.checkpoint.files import (
-    HEADER_PART_BYTES,
+    HEADER_ITEM_BYTES,
     UNPACKED_BYTES,
     DamagedCheckpoint,
     Unpacking,
@@ -183,12 +184,20 @@ def test_the_library_finds_it_and_its_size_is_told(
     assert weights.stored_bytes < original.stored_bytes / 3
 
 
-def test_unpacking_takes_the_most_at_the_largest_tensor_or_at_the_end() -> None:
-    first, last = Unpacking((100, 20, 20), 3), Unpacking((20, 20, 100), 3)
-    assert first.bytes_with(2) == 3 * HEADER_PART_BYTES + 100 * (UNPACKED_BYTES + 2)
-    assert last.bytes_with(2) == 3 * HEADER_PART_BYTES + 40 * 2 + 100 * (UNPACKED_BYTES + 2)
-    small = Unpacking((1,) * 140, 0)
-    assert small.bytes_with(4) == 139 * 4 + UNPACKED_BYTES + 4
+def test_unpacking_takes_the_largest_of_a_layer_beside_all_that_is_kept() -> None:
+    some = Unpacking((100, 20, 20), 20, 3, is_direct=True)
+    beside = 20 * (UNPACKED_BYTES + 2) + 3 * HEADER_ITEM_BYTES
+    assert some.bytes_with(2, weight_bytes=0) == 140 * 2 + beside
+    assert some.bytes_with(2, weight_bytes=1000) == 1000 + beside
+
+
+def test_what_transformers_unpacks_takes_the_most_at_the_largest_tensor_or_at_the_end() -> None:
+    def most(*elements: int, itemsize: int = 2) -> int:
+        return Unpacking(elements, 0, 0, is_direct=False).bytes_with(itemsize, weight_bytes=0)
+
+    assert most(100, 20, 20) == 100 * (UNPACKED_BYTES + 2)
+    assert most(20, 20, 100) == 40 * 2 + 100 * (UNPACKED_BYTES + 2)
+    assert most(*(1,) * 140, itemsize=4) == 139 * 4 + UNPACKED_BYTES + 4
 
 
 def test_what_loading_a_file_takes_is_reckoned_from_its_header(
@@ -198,11 +207,13 @@ def test_what_loading_a_file_takes_is_reckoned_from_its_header(
     blueprint = read_blueprint(TINY_QWEN2.entry(folder), folder, torch.device("cpu"), exact=True)
     unpacking = blueprint.weights.unpacking
     assert unpacking is not None
+    assert unpacking.is_direct
     assert sum(unpacking.tensor_elements) == blueprint.weights.elements
+    # Tokens, their kinds, and fewer merges than tokens.
     tokens = blueprint.config.vocab_size
-    # Of a token's text the length and the letters, and its kind; of a merge two again.
-    assert 3 * tokens < unpacking.header_parts < 5 * tokens + 200
-    assert blueprint.loading_bytes == unpacking.bytes_with(torch.float32.itemsize)
+    assert 2 * tokens < unpacking.header_items < 3 * tokens
+    expected = unpacking.bytes_with(torch.float32.itemsize, blueprint.weight_bytes)
+    assert blueprint.loading_bytes == expected > blueprint.weight_bytes
 
 
 @pytest.mark.parametrize("length", [0, 3, 100, 4000])
@@ -223,3 +234,87 @@ def test_of_several_files_none_is_guessed(folders: Mapping[str, Path], tmp_path:
         (tmp_path / name).symlink_to(folders["F32"] / "tiny-F32.gguf")
     with pytest.raises(DamagedCheckpoint, match="2 GGUF files"):
         inspect_weights(tmp_path)
+
+
+async def test_the_path_of_a_file_is_as_good_as_its_folder(
+    make_engine: MakeEngine, folders: Mapping[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "tiny.gguf"
+    file.symlink_to(folders["F32"] / "tiny-F32.gguf")
+    (tmp_path / "other.gguf").write_bytes(b"another file beside it does not matter")
+    by_file, by_folder = entry_for(file), entry_for(folders["F32"])
+    assert by_file.weight_bytes == by_folder.weight_bytes
+    assert ModelLibrary(tmp_path, HubSettings()).path(by_file) == file
+    engine = make_engine(entries={"file": by_file, "folder": by_folder})
+    answers = [await read(engine, request_for(name, PROMPTS[0])) for name in ("file", "folder")]
+    assert answers[0].text == answers[1].text != ""
+
+
+def without_template(file: Path, target: Path) -> Path:
+    """A copy whose template has another name, so that it has none."""
+    content = file.read_bytes()
+    assert content.count(b"tokenizer.chat_template") == 1
+    target.write_bytes(content.replace(b"tokenizer.chat_template", b"tokenizer.chat_no_thing"))
+    return target
+
+
+def test_a_template_beside_a_file_goes_before_the_files_own(
+    folders: Mapping[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}!", "utf-8")
+    file = without_template(folders["F32"] / "tiny-F32.gguf", tmp_path / "tiny.gguf")
+    turns = [Turn(Role.USER, "hello")]
+    assert loaded(file).tokenizer.rendered(turns) == "hello!"
+    file.unlink()
+    file.symlink_to(folders["F32"] / "tiny-F32.gguf")
+    assert loaded(file).tokenizer.rendered(turns) == "hello!"
+    (tmp_path / "chat_template.jinja").unlink()
+    assert "<|im_start|>user" in loaded(file).tokenizer.rendered(turns)
+
+
+async def test_a_file_without_a_template_is_refused_in_one_line_before_anything_costly(
+    make_engine: MakeEngine,
+    folders: Mapping[str, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    file = without_template(folders["F32"] / "tiny-F32.gguf", tmp_path / "tiny.gguf")
+    engine = make_engine(entries={"mine": entry_for(file)})
+    answer = await read(engine, request_for("mine", "hello"))
+    assert answer.finished.error is not None
+    assert "has no chat template: put the model's own beside it" in answer.finished.error
+    assert answer.loads == []
+    assert "\n" not in answer.finished.error
+    assert [one.getMessage() for one in caplog.records if "\n" in one.getMessage()] == []
+
+
+async def test_a_file_that_cannot_be_used_is_read_again_only_when_it_changes(
+    make_engine: MakeEngine,
+    folders: Mapping[str, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole = (folders["F32"] / "tiny-F32.gguf").read_bytes()
+    (tmp_path / "tiny.gguf").write_bytes(whole[:-5000])
+    engine = make_engine(entries={"mine": entry_for(tmp_path)})
+    errors = [(await read(engine, request_for("mine", "hello"))).finished.error for _ in range(3)]
+    assert errors[0] is not None
+    assert "tiny.gguf is cut short" in errors[0]
+    assert set(errors) == {errors[0]}
+    assert caplog.text.count("mine cannot be used") == 1
+    (tmp_path / "tiny.gguf").write_bytes(whole)
+    answer = await read(engine, request_for("mine", PROMPTS[0]))
+    assert answer.finished.error is None
+    assert answer.text
+
+
+def test_an_unknown_quantisation_is_refused_with_what_to_take(
+    folders: Mapping[str, Path], tmp_path: Path
+) -> None:
+    content = bytearray((folders["F32"] / "tiny-F32.gguf").read_bytes())
+    kind_at = content.index(b"token_embd.weight") + len(b"token_embd.weight") + 4 + 2 * 8
+    for kind, named in ((2999, "2999"), (int(gguf.GGMLQuantizationType.I32), "I32")):
+        content[kind_at : kind_at + 4] = kind.to_bytes(4, "little")
+        (tmp_path / "x.gguf").write_bytes(content)
+        with pytest.raises(DamagedCheckpoint, match=f"quantisation.*{named}.*Q8_0"):
+            read_blueprint(entry_for(tmp_path), tmp_path, torch.device("cpu"), exact=True)

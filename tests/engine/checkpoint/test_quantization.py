@@ -176,8 +176,10 @@ async def test_a_model_of_every_family_answers_with_fewer_bits(
         assert (await read(engine, request_for(key, PROMPTS[0]))).finished.error is None
     whole, reduced = engine.resident()
     assert reduced.weight_bytes < whole.weight_bytes
-    assert whole.kernel.endswith("fp32")
-    assert reduced.kernel.endswith(f"fp32, {bits}-bit weights")
+    assert whole.mode is not None
+    assert reduced.mode is not None
+    assert (whole.mode.precision, whole.mode.bits) == ("fp32", None)
+    assert (reduced.mode.precision, reduced.mode.bits) == ("fp32", bits)
 
 
 @pytest.mark.parametrize("bits", [8, 4])
