@@ -98,6 +98,10 @@ def test_a_way_that_fails_says_why() -> None:
         bench.output(Run("fireside", "engine", 1, 0), Path("/nowhere"))
 
 
+pytestmark = pytest.mark.timeout(600)
+"""Each measures in processes of its own, which a busy machine holds up."""
+
+
 @pytest.fixture(scope="module")
 def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of an architecture that is not batched, with the embedded model's tokenizer."""
