@@ -121,6 +121,13 @@ class Blueprint:
         return _is_packed(self.dtype, self.device)
 
     @property
+    def keeps_blocks(self) -> bool:
+        """Whether matrices stay in the blocks of a GGUF file where kernels know their kind. States
+        become bytes for that: an exact engine unpacks them."""
+        is_whole = self.entry.weight_bits is None and not self.is_exact
+        return self.weights.gguf_file is not None and self.device.type == "cpu" and is_whole
+
+    @property
     def is_compiled(self) -> bool:
         """Whether compiled kernels compute what stands between its products."""
         is_known = self.config.model_type in COMPILED_MODEL_TYPES

@@ -20,10 +20,11 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from bot.engine.checkpoint.block_layers import BlockMatrices
 from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
 from bot.engine.checkpoint.files import DamagedCheckpoint
 from bot.engine.checkpoint.gguf_bridge import gguf_config, has_own_way, through
-from bot.engine.checkpoint.gguf_weights import GgufWeights, state_dict
+from bot.engine.checkpoint.gguf_weights import GgufWeights, LazyWeight, state_dict
 from bot.engine.text.families import ModelKind
 from config.gguf_header import GgufHeader
 
@@ -36,13 +37,15 @@ def read_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreTr
     of its weights are missing, or whatever transformers raises.
     """
     with _pieces_reported(on_piece):
-        model, info = _read_weights(blueprint)
+        model, info = _read_weights(blueprint, on_piece)
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
     return cast("PreTrainedModel", model)
 
 
-def _read_weights(blueprint: Blueprint) -> tuple[Any, dict[str, Any]]:
+def _read_weights(
+    blueprint: Blueprint, on_piece: Callable[[float], None]
+) -> tuple[Any, dict[str, Any]]:
     """The model, and what of it was not found."""
     weights, header = blueprint.weights, blueprint.weights.header
     if weights.gguf_file is None or header is None:
@@ -53,7 +56,11 @@ def _read_weights(blueprint: Blueprint) -> tuple[Any, dict[str, Any]]:
         named = through(file, header, lambda: _gguf_state(blueprint, file, header, reading))
         if named is not None:
             kind, state = named
-            return _from_pretrained(kind, blueprint, None, state_dict=state)
+            kept = BlockMatrices(reading, state) if blueprint.keeps_blocks else None
+            model, info = _from_pretrained(kind, blueprint, None, state_dict=state)
+            if kept is not None:
+                kept.put_into(model, on_piece)
+            return model, info
     unpacked = {**gguf_arguments(weights), "quantization_config": GgufConfig(dequantize=True)}
     return through(
         file,
@@ -64,7 +71,7 @@ def _read_weights(blueprint: Blueprint) -> tuple[Any, dict[str, Any]]:
 
 def _gguf_state(
     blueprint: Blueprint, file: Path, header: GgufHeader, reading: GgufWeights
-) -> tuple[type, Mapping[str, object]] | None:
+) -> tuple[type, Mapping[str, LazyWeight]] | None:
     """The model's class and weights, where each of them is one of the file's."""
     if has_own_way(str(header.values["general.architecture"])):
         return None
