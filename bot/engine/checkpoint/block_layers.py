@@ -16,14 +16,17 @@ from typing_extensions import override
 
 from bot.engine.checkpoint.files import DamagedCheckpoint
 from bot.engine.checkpoint.gguf_weights import GgufWeights, LazyWeight, StoredBlocks, unpacked
-from bot.engine.kernels.block_format import BY_NUMBER, GROUP, BlockFormat
+from bot.engine.kernels.block_format import BY_NUMBER, GROUP
 from bot.engine.kernels.block_matmul import BlockProduct
-from bot.engine.kernels.block_reading import Bytes
-from bot.engine.kernels.packing import Group, PackedLinear, grouped, install
+from bot.engine.kernels.block_reading import Bytes, Numbers
+from bot.engine.kernels.packing import PackedLinear, grouped, install
 from bot.engine.machine.memory import trim
 
 CHECKED_ROWS = 4
 """Rows of each matrix that are compared with what GGML says they are."""
+
+PIECE = 1 << 24
+"""So many weights are read at a time."""
 
 _MOST = 127
 
@@ -83,47 +86,57 @@ class BlockMatrices:
         kinds = {self._blocks[of(parent, name)].tensor.kind for name in names}
         return [tuple(names)] if len(kinds) == 1 else [(name,) for name in names]
 
-    def _put(
-        self, parent: nn.Module, names: Sequence[str], blocks: Sequence[StoredBlocks]
-    ) -> None:
+    def _put(self, parent: nn.Module, names: Sequence[str], blocks: Sequence[StoredBlocks]) -> None:
         layers = [cast("nn.Linear", getattr(parent, name)) for name in names]
-        biases = [layer.bias for layer in layers if layer.bias is not None]
+        biases: list[torch.Tensor] = [
+            layer.bias for layer in layers if cast("torch.Tensor | None", layer.bias) is not None
+        ]
         product = self._product(blocks, torch.cat(biases) if biases else None)
-        whole = PackedLinear.of(
-            product, product.inputs, product.outputs, layers[0].weight.dtype
-        )
+        whole = PackedLinear.of(product, product.inputs, product.outputs, layers[0].weight.dtype)
         install(whole, parent, names)
 
     def _put_vocabulary(self, model: PreTrainedModel) -> None:
         """Looking up tokens, and choosing them where that shares the matrix."""
-        found = cast("nn.Module", model.get_input_embeddings())
+        found = cast("nn.Embedding", model.get_input_embeddings())
         paths = {module: path for path, module in model.named_modules()}
         blocks = self._blocks.pop(f"{paths[found]}.weight", None)
         if blocks is None:
             return
         product = self._product([blocks], None)
-        dtype = cast("nn.Embedding", found).weight.dtype
+        dtype = found.weight.dtype
         output = cast("nn.Linear | None", model.get_output_embeddings())
-        if output is not None and output.weight is cast("nn.Embedding", found).weight:
+        if output is not None and output.weight is found.weight:
             whole = PackedLinear.of(product, product.inputs, product.outputs, dtype)
             model.set_output_embeddings(whole)
         model.set_input_embeddings(BlockEmbedding(product, dtype))
 
-    def _product(
-        self, blocks: Sequence[StoredBlocks], bias: torch.Tensor | None
-    ) -> BlockProduct:
-        rows = [self._weights.raw_rows(each.tensor)[each.order] for each in blocks]
-        raw = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        rows.clear()
+    def _product(self, blocks: Sequence[StoredBlocks], bias: torch.Tensor | None) -> BlockProduct:
         kind = BY_NUMBER[blocks[0].tensor.kind]
-        product = BlockProduct(raw, kind, bias)
-        check(product, raw, kind, blocks[0].tensor.name)
+        outputs = sum(each.tensor.shape[0] for each in blocks)
+        product = BlockProduct(kind, outputs, blocks[0].tensor.shape[1], bias)
+        first = 0
+        for each in blocks:
+            self._fill(product, first, each)
+            first += each.tensor.shape[0]
         return product
 
+    def _fill(self, product: BlockProduct, first: int, blocks: StoredBlocks) -> None:
+        """Read one of a product's matrices; where its rows keep their order, some at a time."""
+        tensor, rows = blocks.tensor, blocks.tensor.shape[0]
+        few = rows if blocks.order is not None else max(1, PIECE // product.inputs)
+        try:
+            for begin in range(0, rows, few):
+                raw = self._weights.raw_rows(tensor, begin, min(few, rows - begin))
+                product.fill(first + begin, raw, blocks.order)
+                if begin == 0:
+                    check(product, first, raw, blocks.order)
+        except ValueError as error:
+            raise DamagedCheckpoint(f"{tensor.name} cannot be used: {error}") from error
 
-def check(product: BlockProduct, raw: Bytes, kind: BlockFormat, name: str) -> None:
-    """Compare some rows of a matrix with what GGML says they are, and what they multiply. Raises
-    `DamagedCheckpoint`.
+
+def check(product: BlockProduct, first: int, raw: Bytes, order: Numbers | None = None) -> None:
+    """Compare some of the outputs from `first` with what GGML says of the rows that they were
+    filled with: the weights themselves, and what they multiply. Raises `ValueError`.
 
     The states are whole numbers with 127 among each 32: as bytes they are what they were, so that
     only the sums in fp32 round, each by at most a unit in the last place of what is summed so far
@@ -131,21 +144,20 @@ def check(product: BlockProduct, raw: Bytes, kind: BlockFormat, name: str) -> No
     more than weights times states: a code before its offset or minimum is added. Codes reach from
     one end of a matrix's weights to the other, so four times the largest weight is more than any.
     """
-    outputs, inputs = product.outputs, product.inputs
-    some = torch.linspace(0, outputs - 1, min(CHECKED_ROWS, outputs)).long()
-    flat = torch.from_numpy(np.ascontiguousarray(raw[some.numpy()]).reshape(-1))
-    weights = unpacked(flat, kind.number).float().view(len(some), inputs)
-    if not bool(torch.isfinite(weights).all()):
-        raise DamagedCheckpoint(f"{name} holds what is not a number")
-    if not torch.equal(product.rows(some), weights):
-        raise DamagedCheckpoint(f"{name} is not read as GGML reads it")
-    states = (torch.arange(inputs) * 37 % 255 - _MOST).float()
+    some = np.linspace(0, len(raw) - 1, min(CHECKED_ROWS, len(raw))).astype(np.int64)
+    stored = raw[some if order is None else order[some]].reshape(-1)
+    weights = unpacked(torch.from_numpy(stored), product.kind.number).float()
+    weights = weights.view(len(some), product.inputs)
+    outputs = torch.from_numpy(some) + first
+    if not torch.equal(product.rows(outputs), weights):
+        raise ValueError("its weights are not read as GGML reads them")
+    states = (torch.arange(product.inputs) * 37 % 255 - _MOST).float()
     states[::GROUP] = _MOST
-    found = product(states[None])[0, some].double()
+    found = product(states[None])[0, outputs].double()
     expected = weights.double() @ states.double()
     if product.bias is not None:
-        expected = expected + product.bias[some].double()
+        expected = expected + product.bias[outputs].double()
     summed = 4 * weights.double().abs().max() * states.double().abs().sum()
-    bound = inputs * torch.finfo(torch.float32).eps * summed
+    bound = product.inputs * torch.finfo(torch.float32).eps * summed
     if bool(((found - expected).abs() > bound).any()):
-        raise DamagedCheckpoint(f"{name} is multiplied wrongly here")
+        raise ValueError("this processor multiplies it wrongly")

@@ -96,12 +96,15 @@ class GgufWeights:
             values = process(self.whole(tensor, torch.float32).numpy())
             return torch.from_numpy(np.copy(values)).to(self.dtype)
 
-    def raw_rows(self, tensor: GgufTensor) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-        """A matrix as it is stored, [rows, bytes of a row]. Raises `DamagedCheckpoint`."""
+    def raw_rows(
+        self, tensor: GgufTensor, first: int, rows: int
+    ) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        """Rows of a matrix as they are stored, [rows, bytes of a row]. Raises
+        `DamagedCheckpoint`."""
         weights, block_bytes = gguf.GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
-        rows, inputs = tensor.shape
-        row_bytes = inputs // weights * block_bytes
-        return self._read(tensor.start, rows * row_bytes).numpy().reshape(rows, row_bytes)
+        row_bytes = tensor.shape[1] // weights * block_bytes
+        raw = self._read(tensor.start + first * row_bytes, rows * row_bytes)
+        return raw.numpy().reshape(rows, row_bytes)
 
     def _read(self, start: int, count: int) -> torch.Tensor:
         raw = bytearray(os.pread(self._opened.fileno(), count, start))
@@ -112,12 +115,12 @@ class GgufWeights:
 
 @dataclass(frozen=True, slots=True)
 class StoredBlocks:
-    """A matrix that may stay as it is in its file: GGML's kind of blocks, and the rows of the file
-    in the order in which the model has them.
+    """A matrix that may stay as it is in its file, and the numbers of its rows in the order in
+    which the model has them, None where that is the file's.
     """
 
     tensor: GgufTensor
-    order: "np.ndarray[Any, np.dtype[np.int64]]"
+    order: "np.ndarray[Any, np.dtype[np.int64]] | None"
 
 
 class LazyWeight:
@@ -193,7 +196,7 @@ class _Change:
             return None
         rows = tensor.shape[0]
         if self._is_none:
-            return StoredBlocks(tensor, np.arange(rows))
+            return StoredBlocks(tensor, None)
         # Two columns of numbered rows show what becomes of them.
         numbered = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
         found = np.asarray(self._processed(numbered)[0].weights, np.int64)

@@ -8,7 +8,7 @@ Only the engine's worker thread imports this module: it imports torch and transf
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import (
@@ -20,13 +20,15 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from bot.engine.checkpoint.block_layers import BlockMatrices
 from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
 from bot.engine.checkpoint.files import DamagedCheckpoint
 from bot.engine.checkpoint.gguf_bridge import gguf_config, has_own_way, through
 from bot.engine.checkpoint.gguf_weights import GgufWeights, LazyWeight, state_dict
 from bot.engine.text.families import ModelKind
 from config.gguf_header import GgufHeader
+
+if TYPE_CHECKING:
+    from bot.engine.checkpoint.block_layers import BlockMatrices
 
 PIECES = "Loading weights"
 """What transformers calls the loop over a checkpoint's tensors in its progress bar."""
@@ -56,7 +58,7 @@ def _read_weights(
         named = through(file, header, lambda: _gguf_state(blueprint, file, header, reading))
         if named is not None:
             kind, state = named
-            kept = BlockMatrices(reading, state) if blueprint.keeps_blocks else None
+            kept = _block_matrices(reading, state) if blueprint.keeps_blocks else None
             model, info = _from_pretrained(kind, blueprint, None, state_dict=state)
             if kept is not None:
                 kept.put_into(model, on_piece)
@@ -67,6 +69,13 @@ def _read_weights(
         header,
         lambda: _from_pretrained(_auto(blueprint), blueprint, blueprint.folder, **unpacked),
     )
+
+
+def _block_matrices(weights: GgufWeights, state: Mapping[str, LazyWeight]) -> "BlockMatrices":
+    # Imported here: it brings numba.
+    from bot.engine.checkpoint.block_layers import BlockMatrices
+
+    return BlockMatrices(weights, state)
 
 
 def _gguf_state(

@@ -34,10 +34,11 @@ PARTS = 2
 
 @dataclass(frozen=True, slots=True)
 class BlockFormat:
-    """One of GGML's kinds: `number` is GGML's own for it."""
+    """One of GGML's kinds: `number` is GGML's own for it, `raw_bytes` what a block takes in a file."""
 
     name: str
     number: int
+    raw_bytes: int
     bits: int
     offset: int = 0
     has_minimum: bool = False
@@ -79,11 +80,11 @@ class BlockFormat:
         return self.header_bytes(lanes) + self.groups * self.group_bytes(lanes)
 
 
-Q4_0 = BlockFormat("Q4_0", 2, 4, offset=8)
-Q4_1 = BlockFormat("Q4_1", 3, 4, has_minimum=True)
-Q8_0 = BlockFormat("Q8_0", 8, 8)
-Q4_K = BlockFormat("Q4_K", 12, 4, has_minimum=True, groups=8)
-Q6_K = BlockFormat("Q6_K", 14, 6, offset=32, groups=8, scales_in_group=2)
+Q4_0 = BlockFormat("Q4_0", 2, 18, 4, offset=8)
+Q4_1 = BlockFormat("Q4_1", 3, 20, 4, has_minimum=True)
+Q8_0 = BlockFormat("Q8_0", 8, 34, 8)
+Q4_K = BlockFormat("Q4_K", 12, 144, 4, has_minimum=True, groups=8)
+Q6_K = BlockFormat("Q6_K", 14, 210, 6, offset=32, groups=8, scales_in_group=2)
 
 FORMATS = (Q4_0, Q4_1, Q8_0, Q4_K, Q6_K)
 """Those that stay as they are in memory; others are unpacked."""

@@ -9,16 +9,16 @@ weights and fp32 beyond. Blocks of outputs are shared among torch's own threads.
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numba
 import numpy as np
 import torch
 from numba.core import types
 
-from bot.engine.kernels.arrays import NOTHING, Floats, numbers, seen
+from bot.engine.kernels.arrays import NOTHING, numbers, seen
 from bot.engine.kernels.block_format import FORMATS, GROUP, BlockFormat
-from bot.engine.kernels.block_reading import Bytes, laid_out, unpacked
+from bot.engine.kernels.block_reading import Bytes, Numbers, empty, lay_out, unpacked
 from bot.engine.kernels.block_tile import (
     BYTE_ARITHMETICS,
     ByteArithmetic,
@@ -67,22 +67,44 @@ class BlockProduct:
 
     def __init__(
         self,
+        kind: BlockFormat,
+        outputs: int,
+        inputs: int,
+        bias: torch.Tensor | None = None,
+        way: ByteArithmetic | None = None,
+    ) -> None:
+        if inputs % kind.inputs:
+            raise NotImplementedError(f"{kind.name} has no rows of {inputs} weights")
+        self.kind, self.outputs, self.inputs = kind, outputs, inputs
+        self._way = way or byte_arithmetic()
+        self._laid = empty(outputs, inputs, kind, self._way.lanes)
+        self._bias = NOTHING
+        if bias is not None:
+            self._bias = np.zeros(len(self._laid) * self._way.block, np.float32)
+            self._bias[:outputs] = numbers(bias)
+
+    @classmethod
+    def of(
+        cls,
         raw: Bytes,
         kind: BlockFormat,
         bias: torch.Tensor | None = None,
         way: ByteArithmetic | None = None,
-    ) -> None:
-        """`raw` are rows as GGML stores them, [outputs, bytes of a row]."""
-        self.kind = kind
-        self._way = way or byte_arithmetic()
-        self._laid = laid_out(raw, kind, self._way.lanes)
-        self.outputs = len(raw)
-        self._supers = self._laid.shape[1] // kind.super_bytes(self._way.lanes)
-        self.inputs = self._supers * kind.inputs
-        self._bias = NOTHING
-        if bias is not None:
-            self._bias = np.zeros(len(self._laid) * self._way.block, np.float32)
-            self._bias[: self.outputs] = numbers(bias)
+    ) -> Self:
+        """Weights as GGML stores them, [outputs, bytes of a row]."""
+        inputs = raw.shape[1] // kind.raw_bytes * kind.inputs
+        product = cls(kind, len(raw), inputs, bias, way)
+        product.fill(0, raw)
+        return product
+
+    def fill(self, first: int, raw: Bytes, order: Numbers | None = None) -> None:
+        """Set the weights of the outputs from `first`: rows as GGML stores them, in the order of
+        their numbers where it is another. Once for each output. Raises `ValueError` where a scale
+        is not a finite number.
+        """
+        order = np.arange(len(raw)) if order is None else order
+        if not lay_out(raw, order, first, self._laid, self.kind, self._way.lanes):
+            raise ValueError("a scale is not a number")
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """States [..., inputs], contiguous or not, to [..., outputs]."""
@@ -130,7 +152,7 @@ class BlockProduct:
         _share(
             parallel_entry(), _work(self._way, self.kind, given.dtype.type).address,
             torch.get_num_threads(), self._way.tiles[-1], states.ctypes.data, scales.ctypes.data,
-            totals.ctypes.data, count, self._supers, self._laid, self._bias, out.data_ptr(),
+            totals.ctypes.data, count, self.inputs // self.kind.inputs, self._laid, self._bias, out.data_ptr(),
         )  # fmt: skip
 
 
@@ -209,17 +231,65 @@ def _work(way: ByteArithmetic, kind: BlockFormat, stored: type[np.generic]) -> A
                     scales = t[_SCALES] + begin * count * 4
                     totals = t[_TOTALS] + begin * count * 4 * per_group
                     if last == 0:
-                        block_tile(states, scales, totals, last, weights, supers, ahead, pace,
-                                   sums_at, way_number, kind_number, 1)
+                        block_tile(
+                            states,
+                            scales,
+                            totals,
+                            last,
+                            weights,
+                            supers,
+                            ahead,
+                            pace,
+                            sums_at,
+                            way_number,
+                            kind_number,
+                            1,
+                        )
                     elif last == 1:
-                        block_tile(states, scales, totals, last, weights, supers, ahead, pace,
-                                   sums_at, way_number, kind_number, 2)
+                        block_tile(
+                            states,
+                            scales,
+                            totals,
+                            last,
+                            weights,
+                            supers,
+                            ahead,
+                            pace,
+                            sums_at,
+                            way_number,
+                            kind_number,
+                            2,
+                        )
                     elif last < 4:
-                        block_tile(states, scales, totals, last, weights, supers, ahead, pace,
-                                   sums_at, way_number, kind_number, 4)
+                        block_tile(
+                            states,
+                            scales,
+                            totals,
+                            last,
+                            weights,
+                            supers,
+                            ahead,
+                            pace,
+                            sums_at,
+                            way_number,
+                            kind_number,
+                            4,
+                        )
                     else:
-                        block_tile(states, scales, totals, last, weights, supers, ahead, pace,
-                                   sums_at, way_number, kind_number, most)
+                        block_tile(
+                            states,
+                            scales,
+                            totals,
+                            last,
+                            weights,
+                            supers,
+                            ahead,
+                            pace,
+                            sums_at,
+                            way_number,
+                            kind_number,
+                            most,
+                        )
                     for row in range(last + 1):
                         for i in range(block):
                             value = sums[row, i]

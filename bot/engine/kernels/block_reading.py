@@ -1,9 +1,9 @@
 """Reading GGML's blocks into our order, and our order back into numbers.
 
-GGML keeps a row of a matrix [outputs, inputs] as blocks of 32 or 256 inputs. `laid_out` takes whole
-rows of them, as they are in a file, and gives the order that `block_format` describes; `unpacked`
-gives single rows of that as fp32, to the bit what `gguf.quants.dequantize` gives. Sources of the
-layouts: `ggml-common.h` and `ggml-quants.c` of llama.cpp.
+GGML keeps a row of a matrix [outputs, inputs] as blocks of 32 or 256 inputs. `lay_out` takes whole
+rows of them, as they are in a file, into the order that `block_format` describes; `unpacked` gives
+single rows of that as fp32, to the bit what `gguf.quants.dequantize` gives. Sources of the layouts:
+`ggml-common.h` and `ggml-quants.c` of llama.cpp.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingParameterType=false, reportUntypedFunctionDecorator=false, reportMissingTypeStubs=false
 # numba infers types; what is in a kernel is not Python's.
@@ -18,9 +18,10 @@ from bot.engine.kernels.block_format import GROUP, PARTS, Q4_0, Q4_1, Q4_K, Q6_K
 from bot.engine.kernels.elementwise import IS_KEPT, VERSION
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
-RAW_BYTES = {Q4_0: 18, Q4_1: 20, Q8_0: 34, Q4_K: 144, Q6_K: 210}
-"""Bytes of a block in a file."""
+_NOT_FINITE = np.uint16(0x7C00)
+"""The exponent of an fp16 number that is infinite or none."""
 
 _exact = numba.njit(nogil=True, cache=IS_KEPT, error_model="numpy")
 """Sums and products in the order that they are written in, so that they are GGML's to the bit."""
@@ -61,7 +62,7 @@ def _read_q8_0(raw, codes, heads, _scales, _minima):
 
 @_inlined
 def _read_q4_k(raw, codes, heads, scales, minima):
-    """Scales and minima have 6 bits each; minima are taken away, so their scale changes its sign."""
+    """Scales and minima have 6 bits each. Minima are taken away: their scale changes its sign."""
     heads[0], heads[1] = _word(raw, 0), _word(raw, 2) ^ np.uint16(0x8000)
     for i in range(4):
         first, second, third = raw[4 + i], raw[8 + i], raw[12 + i]
@@ -91,58 +92,71 @@ def _read_q6_k(raw, codes, heads, scales, _minima):
             codes[begin + 96] = (second >> 4) | ((high >> 6 & 3) << 4)
 
 
-_READERS = {
-    Q4_0: _read_q4_0,
-    Q4_1: _read_q4_1,
-    Q8_0: _read_q8_0,
-    Q4_K: _read_q4_k,
-    Q6_K: _read_q6_k,
-}
-"""What reads a block: its codes, its fp16 scale and minimum, and a K format's bytes of scales."""
+_NUMBERS = tuple(kind.number for kind in (Q4_0, Q4_1, Q8_0, Q4_K, Q6_K))
 
 
-def laid_out(raw: Bytes, kind: BlockFormat, lanes: int) -> Bytes:
-    """Rows as in a file [outputs, bytes of a row], in our order [blocks, bytes of a block]. Outputs
-    that are missing from the last block have scales of 0.
-    """
-    outputs, row_bytes = raw.shape
-    supers = row_bytes // RAW_BYTES[kind]
+@_inlined
+def _read(number, raw, codes, heads, scales, minima):
+    """Read a block: its codes, its fp16 scale and minimum, and a K format's bytes of scales."""
+    if number == _NUMBERS[0]:
+        _read_q4_0(raw, codes, heads, scales, minima)
+    elif number == _NUMBERS[1]:
+        _read_q4_1(raw, codes, heads, scales, minima)
+    elif number == _NUMBERS[2]:
+        _read_q8_0(raw, codes, heads, scales, minima)
+    elif number == _NUMBERS[3]:
+        _read_q4_k(raw, codes, heads, scales, minima)
+    else:
+        _read_q6_k(raw, codes, heads, scales, minima)
+
+
+def empty(outputs: int, inputs: int, kind: BlockFormat, lanes: int) -> Bytes:
+    """Room for a matrix [blocks, bytes of a block]; outputs without rows have scales of 0."""
     blocks = -(-outputs // (PARTS * lanes))
-    out = np.zeros((blocks, supers * kind.super_bytes(lanes)), np.uint8)
-    _writer(kind, lanes)(raw, out)
-    return out
+    return np.zeros((blocks, inputs // kind.inputs * kind.super_bytes(lanes)), np.uint8)
+
+
+def lay_out(
+    raw: Bytes, order: Numbers, first: int, laid: Bytes, kind: BlockFormat, lanes: int
+) -> bool:
+    """Write rows as in a file, [rows, bytes of a row], to the outputs from `first`, in the order of
+    their numbers. Whether all scales and minima are finite numbers.
+    """
+    return bool(_writer(kind, lanes)(raw, order, first, laid))
 
 
 def unpacked(laid: Bytes, rows: Any, kind: BlockFormat, lanes: int, out: Any) -> None:
     """Rows by their numbers, int64 [rows], as fp32 [rows, inputs]."""
-    _unpacker(kind, lanes)(laid, rows, out)
+    _unpacker(kind, lanes)(laid, rows, _half_numbers(), out)
 
 
-def half_numbers() -> Any:
+@cache
+def _half_numbers() -> Any:
     """All numbers of fp16, as fp32, by their bits: numba has no fp16."""
     return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 @cache
 def _writer(kind: BlockFormat, lanes: int) -> Any:
-    read, raw_bytes, inputs = _READERS[kind], RAW_BYTES[kind], kind.inputs
+    number, raw_bytes, inputs = kind.number, kind.raw_bytes, kind.inputs
     groups, per_group, is_super = kind.groups, kind.scales_in_group, kind.is_super
     header, group_bytes = kind.header_bytes(lanes), kind.group_bytes(lanes)
     super_bytes, code_bytes = kind.super_bytes(lanes), kind.code_bytes(lanes)
     bits, heads_count, version = kind.bits, 1 + kind.has_minimum, VERSION
     width = 4 * lanes
 
-    def write(raw, out):
-        if version == 0:  # named, so that it tells kept kernels apart
-            return
+    def write(raw, order, first, out):
+        is_finite = version != 0  # named, so that it tells kept kernels apart
         codes = np.empty(inputs, np.uint8)
         heads = np.zeros(2, np.uint16)
         scales, minima = np.zeros(16, np.uint8), np.zeros(8, np.uint8)
-        for output in range(raw.shape[0]):
+        for row in range(order.shape[0]):
+            output = first + row
             block, within = output // (PARTS * lanes), output % (PARTS * lanes)
             part, lane = within // lanes, within % lanes
             for own in range(raw.shape[1] // raw_bytes):
-                read(raw[output, own * raw_bytes : (own + 1) * raw_bytes], codes, heads, scales, minima)
+                stored = raw[order[row], own * raw_bytes : (own + 1) * raw_bytes]
+                _read(number, stored, codes, heads, scales, minima)
                 begin = own * super_bytes
                 place = out[block, begin : begin + super_bytes]
                 for head in range(heads_count):
@@ -150,8 +164,11 @@ def _writer(kind: BlockFormat, lanes: int) -> Any:
                     if not is_super:
                         at += PARTS * code_bytes
                     place[at], place[at + 1] = heads[head] & 255, heads[head] >> 8
+                    is_finite &= heads[head] & _NOT_FINITE != _NOT_FINITE
                 for group in range(groups):
-                    record = place[header + group * group_bytes : header + (group + 1) * group_bytes]
+                    record = place[
+                        header + group * group_bytes : header + (group + 1) * group_bytes
+                    ]
                     for i in range(GROUP):
                         code, quad = codes[group * GROUP + i], i // 4
                         at = part * code_bytes + lane * 4 + i % 4
@@ -168,6 +185,7 @@ def _writer(kind: BlockFormat, lanes: int) -> Any:
                             record[at + i * PARTS * lanes] = scales[group * per_group + i]
                         if heads_count == 2:
                             record[at + per_group * PARTS * lanes] = minima[group]
+        return is_finite
 
     return _exact(write)
 
@@ -194,7 +212,9 @@ def _unpacker(kind: BlockFormat, lanes: int) -> Any:
                 if has_minimum:
                     minimum_of = halves[_word(place, heads_at + 2 * PARTS * lanes)]
                 for group in range(groups):
-                    record = place[header + group * group_bytes : header + (group + 1) * group_bytes]
+                    record = place[
+                        header + group * group_bytes : header + (group + 1) * group_bytes
+                    ]
                     scale, minimum = scale_of, minimum_of
                     scales_at = PARTS * code_bytes + part * lanes + lane
                     if is_super and has_minimum:
@@ -220,6 +240,4 @@ def _unpacker(kind: BlockFormat, lanes: int) -> Any:
                             value += minimum
                         out[row, (own * groups + group) * GROUP + i] = value
 
-    compiled = _exact(unpack)
-    halves = half_numbers()
-    return lambda laid, rows, out: compiled(laid, rows, halves, out)
+    return _exact(unpack)

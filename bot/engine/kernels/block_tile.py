@@ -135,7 +135,9 @@ class _Loop:
         self._totals = self._begins(totals, row_numbers, builder.mul(groups, _I64(per_group)))
         self._ahead, self._pace = ahead, pace
         zeros = [ir.Constant(self._floats, None)] * len(self._places)
-        found = self._counted(supers, zeros, lambda index, so_far: self._super(weights, index, so_far))
+        found = self._counted(
+            supers, zeros, lambda index, so_far: self._super(weights, index, so_far)
+        )
         for (row, part), total in zip(self._places, found, strict=True):
             self._store(total, builder.add(sums, _I64((row * PARTS + part) * self._way.lanes * 4)))
 
@@ -235,7 +237,9 @@ class _Loop:
                 scales.append(
                     [
                         builder.fmul(
-                            self._small(record, begin + part * lanes, is_signed=not kind.has_minimum),
+                            self._small(
+                                record, begin + part * lanes, is_signed=not kind.has_minimum
+                            ),
                             heads[0][part],
                         )
                         for part in range(PARTS)
@@ -305,7 +309,9 @@ class _Loop:
             total = whole.get(place, ir.Constant(self._whole, None))
             is_signed = self._kind.bits == 8
             for byte in range(4):
-                own = builder.mul(self._byte(codes, byte, is_signed), self._byte(states, byte, True))
+                own = builder.mul(
+                    self._byte(codes, byte, is_signed), self._byte(states, byte, True)
+                )
                 total = builder.add(total, own)
             whole[place] = total
 
