@@ -34,7 +34,7 @@ PARTS = 2
 
 @dataclass(frozen=True, slots=True)
 class BlockFormat:
-    """One of GGML's kinds: `number` is GGML's own for it, `raw_bytes` what a block takes in a file."""
+    """One of GGML's kinds: `number` is GGML's own for it; a file's block takes `raw_bytes`."""
 
     name: str
     number: int

@@ -152,7 +152,8 @@ class BlockProduct:
         _share(
             parallel_entry(), _work(self._way, self.kind, given.dtype.type).address,
             torch.get_num_threads(), self._way.tiles[-1], states.ctypes.data, scales.ctypes.data,
-            totals.ctypes.data, count, self.inputs // self.kind.inputs, self._laid, self._bias, out.data_ptr(),
+            totals.ctypes.data, count, self.inputs // self.kind.inputs, self._laid, self._bias,
+            out.data_ptr(),
         )  # fmt: skip
 
 
