@@ -1,4 +1,4 @@
-"""Layers whose weights stay in the blocks of a GGUF file: nothing is unpacked but what is looked at.
+"""Layers whose weights stay in the blocks of a GGUF file: only rows that are looked up unpack.
 
 Only the engine's worker thread imports this module: it imports torch and numba.
 """

@@ -1,11 +1,10 @@
 """Matmul by block-quantised weights, beside what GGML's own library says the weights are.
 
 Bounds: a state becomes a byte by a scale that is a 127th of the largest of its 32, so it moves by
-at most half a scale; a sum of n products in fp32 is off by at most n units in the last place of what
-is summed (N. Higham, Accuracy and Stability of Numerical Algorithms, chapter 3).
+half a scale at most; a sum of n products in fp32 is off by at most n units in the last place of
+what is summed (N. Higham, Accuracy and Stability of Numerical Algorithms, chapter 3).
 """
-
-from collections.abc import Sequence
+# pyright: reportUnknownMemberType=false
 
 import gguf
 import numpy as np
@@ -17,36 +16,19 @@ from hypothesis import strategies as st
 from bot.engine.kernels.block_format import (
     FORMATS,
     GROUP,
-    Q4_0,
     Q4_1,
     Q4_K,
     Q6_K,
-    Q8_0,
     BlockFormat,
 )
 from bot.engine.kernels.block_matmul import BlockProduct
 from bot.engine.kernels.block_tile import BYTE_ARITHMETICS, ByteArithmetic
+from tests.gguf_file import HEADS, random_blocks
 
 WAYS = [each for each in BYTE_ARITHMETICS if each.is_here]
 """What this processor can multiply by; the portable way is among them everywhere."""
 
 EPSILON = torch.finfo(torch.float32).eps
-
-HEADS = {Q4_0: (0,), Q4_1: (0, 2), Q8_0: (0,), Q4_K: (0, 2), Q6_K: (208,)}
-"""Where fp16 numbers are in a block of a file."""
-
-
-def raw_blocks(
-    kind: BlockFormat, outputs: int, inputs: int, heads: Sequence[float] = (), seed: int = 0
-) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
-    """Rows of random blocks as a file has them; scales and minima are some of `heads`."""
-    random = np.random.default_rng(seed)
-    shape = (outputs, inputs // kind.inputs)
-    raw = random.integers(0, 256, (*shape, kind.raw_bytes), dtype=np.uint8)
-    for at in HEADS[kind]:
-        numbers = random.choice(heads, shape) if heads else random.normal(0, 0.01, shape)
-        raw[..., at : at + 2] = numbers.astype(np.float16).view(np.uint8).reshape(*shape, 2)
-    return raw.reshape(outputs, -1)
 
 
 def by_ggml(
@@ -76,7 +58,7 @@ def test_blocks_are_the_numbers_that_ggml_reads_to_the_bit(
     kind: BlockFormat, outputs: int, supers: int, heads: list[float], seed: int
 ) -> None:
     """Scales of every size are among them: the smallest, the largest, zero, with either sign."""
-    raw = raw_blocks(kind, outputs, supers * kind.inputs, heads, seed)
+    raw = random_blocks(kind, outputs, supers * kind.inputs, heads, seed)
     expected = by_ggml(kind, raw)
     for way in WAYS:
         product = BlockProduct.of(raw, kind, way=way)
@@ -94,7 +76,7 @@ def test_blocks_are_the_numbers_that_ggml_reads_to_the_bit(
 def test_a_product_is_off_by_what_bytes_lose_of_the_states_at_most(
     kind: BlockFormat, way: ByteArithmetic, dtype: torch.dtype
 ) -> None:
-    raw = raw_blocks(kind, 50, 512)
+    raw = random_blocks(kind, 50, 512)
     weights, bias = by_ggml(kind, raw), torch.randn(50)
     product = BlockProduct.of(raw, kind, bias, way)
     for rows in (1, 2, 3, 4, 9):
@@ -111,7 +93,7 @@ def test_a_product_is_off_by_what_bytes_lose_of_the_states_at_most(
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 def test_states_that_are_bytes_already_lose_nothing(kind: BlockFormat, way: ByteArithmetic) -> None:
     """Whole numbers with 127 among each 32 have a scale of 1, at the ends of the range too."""
-    raw = raw_blocks(kind, 33, 512)
+    raw = random_blocks(kind, 33, 512)
     weights, product = by_ggml(kind, raw), BlockProduct.of(raw, kind, way=way)
     states = torch.randint(-127, 128, (5, 512)).float()
     states[:2] = 127 * torch.tensor([[1.0], [-1.0]])
@@ -126,7 +108,7 @@ def test_states_that_are_bytes_already_lose_nothing(kind: BlockFormat, way: Byte
 def test_a_row_is_the_same_to_the_bit_whichever_rows_are_beside_it(
     kind: BlockFormat, way: ByteArithmetic
 ) -> None:
-    product = BlockProduct.of(raw_blocks(kind, 70, 768), kind, way=way)
+    product = BlockProduct.of(random_blocks(kind, 70, 768), kind, way=way)
     states = torch.randn((19, 768))
     alone = torch.cat([product(states[row : row + 1]) for row in range(19)])
     for rows in (2, 3, 4, 5, 8, 19):
@@ -135,7 +117,7 @@ def test_a_row_is_the_same_to_the_bit_whichever_rows_are_beside_it(
 
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 def test_one_matrix_is_filled_from_several_in_another_order(kind: BlockFormat) -> None:
-    first, second = raw_blocks(kind, 20, 512, seed=1), raw_blocks(kind, 13, 512, seed=2)
+    first, second = random_blocks(kind, 20, 512, seed=1), random_blocks(kind, 13, 512, seed=2)
     order = np.random.default_rng(0).permutation(13)
     product = BlockProduct(kind, 33, 512)
     product.fill(0, first)
@@ -147,9 +129,9 @@ def test_one_matrix_is_filled_from_several_in_another_order(kind: BlockFormat) -
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 def test_a_scale_that_is_not_a_number_is_refused(kind: BlockFormat, bad: float) -> None:
-    raw = raw_blocks(kind, 40, 512)
+    raw = random_blocks(kind, 40, 512)
     head = np.float16(bad).tobytes()
-    for at in HEADS[kind]:
+    for at in HEADS[kind.name]:
         spoilt = raw.copy()
         begin = spoilt.shape[1] - kind.raw_bytes + at
         spoilt[-1, begin : begin + 2] = np.frombuffer(head, np.uint8)
@@ -159,7 +141,7 @@ def test_a_scale_that_is_not_a_number_is_refused(kind: BlockFormat, bad: float) 
 
 def test_no_rows_give_no_rows_and_zeros_give_the_bias() -> None:
     bias = torch.randn(20)
-    product = BlockProduct.of(raw_blocks(Q4_1, 20, 64), Q4_1, bias)
+    product = BlockProduct.of(random_blocks(Q4_1, 20, 64), Q4_1, bias)
     assert product(torch.empty((0, 64))).shape == (0, 20)
     assert torch.equal(product(torch.zeros((2, 3, 64))), bias.expand(2, 3, 20))
 
