@@ -50,9 +50,15 @@ class BlockEmbedding(nn.Module):
 class BlockMatrices:
     """The matrices of a file that stay in blocks, and the model that they belong in."""
 
-    def __init__(self, weights: GgufWeights, state: Mapping[str, LazyWeight]) -> None:
+    def __init__(
+        self, weights: GgufWeights, state: Mapping[str, LazyWeight], empty: PreTrainedModel
+    ) -> None:
+        """`empty` is the model without weights. From now on `state` gives zeros for them."""
         self._weights = weights
-        self._blocks = {name: each.blocks for name, each in state.items() if each.blocks}
+        taken = _replaceable(empty)
+        self._blocks = {
+            name: each.blocks for name, each in state.items() if each.blocks and name in taken
+        }
         for name in self._blocks:
             state[name].stay_in_blocks(weights.dtype)
 
@@ -132,6 +138,18 @@ class BlockMatrices:
                     check(product, first, raw, blocks.order)
         except ValueError as error:
             raise DamagedCheckpoint(f"{tensor.name} cannot be used: {error}") from error
+
+
+def _replaceable(model: PreTrainedModel) -> set[str]:
+    """The weights of plain linear layers and of the vocabulary. A layer that does more than torch's
+    own, as those that scale what they look up, keeps its weights.
+    """
+    vocabulary = model.get_input_embeddings()
+    return {
+        f"{path}.weight"
+        for path, module in model.named_modules()
+        if type(module) is nn.Linear or (type(module) is nn.Embedding and module is vocabulary)
+    }
 
 
 def check(product: BlockProduct, first: int, raw: Bytes, order: Numbers | None = None) -> None:

@@ -57,9 +57,9 @@ def _read_weights(
         reading = GgufWeights(opened, _reading_dtype(blueprint))
         named = through(file, header, lambda: _gguf_state(blueprint, file, header, reading))
         if named is not None:
-            kind, state = named
-            kept = _block_matrices(reading, state) if blueprint.keeps_blocks else None
-            model, info = _from_pretrained(kind, blueprint, None, state_dict=state)
+            empty, state = named
+            kept = _block_matrices(reading, state, empty) if blueprint.keeps_blocks else None
+            model, info = _from_pretrained(type(empty), blueprint, None, state_dict=state)
             if kept is not None:
                 kept.put_into(model, on_piece)
             return model, info
@@ -71,23 +71,25 @@ def _read_weights(
     )
 
 
-def _block_matrices(weights: GgufWeights, state: Mapping[str, LazyWeight]) -> "BlockMatrices":
+def _block_matrices(
+    weights: GgufWeights, state: Mapping[str, LazyWeight], empty: PreTrainedModel
+) -> "BlockMatrices":
     # Imported here: it brings numba.
     from bot.engine.checkpoint.block_layers import BlockMatrices
 
-    return BlockMatrices(weights, state)
+    return BlockMatrices(weights, state, empty)
 
 
 def _gguf_state(
     blueprint: Blueprint, file: Path, header: GgufHeader, reading: GgufWeights
-) -> tuple[type, Mapping[str, LazyWeight]] | None:
-    """The model's class and weights, where each of them is one of the file's."""
+) -> tuple[PreTrainedModel, Mapping[str, LazyWeight]] | None:
+    """The model without weights, and those, where each of them is one of the file's."""
     if has_own_way(str(header.values["general.architecture"])):
         return None
     with torch.device("meta"):
         empty = _auto(blueprint).from_config(blueprint.config)
     state = state_dict(reading, header, gguf_config(file), empty)
-    return None if state is None else (type(empty), state)
+    return None if state is None else (empty, state)
 
 
 def _from_pretrained(
