@@ -11,7 +11,7 @@ import re
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
@@ -148,7 +148,8 @@ class DiscordServer:
         self._events.append({"op": 0, "t": kind, "s": len(self._events) + 1, "d": data})
         for socket in self._sockets:
             if not socket.closed:
-                await socket.send_json(self._events[-1])
+                with suppress(ConnectionError):  # it died a moment ago
+                    await socket.send_json(self._events[-1])
 
     async def drop(self) -> None:
         """Break every connection of the gateway."""

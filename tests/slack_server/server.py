@@ -11,7 +11,7 @@ import json
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from urllib.parse import urlencode
@@ -252,7 +252,8 @@ class SlackServer:
         socket = next(one for one in reversed(self._sockets) if not one.closed)
         retry = {"retry_attempt": attempt, "retry_reason": "timeout"} if attempt else {}
         about = {"envelope_id": envelope.id, "type": envelope.kind, "payload": envelope.payload}
-        await socket.send_json(about | {"accepts_response_payload": True} | retry)
+        with suppress(ConnectionError):  # it died a moment ago
+            await socket.send_json(about | {"accepts_response_payload": True} | retry)
 
     async def drop(self) -> None:
         """Break every connection."""
