@@ -14,16 +14,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
 from tests.auditor.audit import Report, Verdict
-from tests.auditor.people import DiscordPeople, People, SlackPeople
-from tests.doubles import discord_server
-from tests.slack_server import server as slack_server
+from tests.auditor.loopback import loopback
 
 QUESTIONS_PER_S = 1.6
 MIN_WORDS, MAX_WORDS = 5, 440
@@ -76,87 +73,6 @@ class Outcome:
     settled_s: float = 0.0
 
 
-class Platform:
-    """A loopback platform with its people, four authors in four channels, and its faults."""
-
-    def __init__(self, people: People, authors: Sequence[str], places: Sequence[str]) -> None:
-        self.people = people
-        self.authors = authors
-        self.places = places
-
-    def fail(self, chance: random.Random) -> None:
-        """Let a call that comes next fail: lost on its way back, refused, or asked for patience."""
-        raise NotImplementedError
-
-    async def after_death(self, chance: random.Random) -> None:
-        """What the platform itself does about a bot that went away."""
-
-
-class LoopbackDiscord(Platform):
-    """The guild, with four channels."""
-
-    def __init__(self, server: discord_server.DiscordServer, seed: int) -> None:
-        server.channels = [str(int(discord_server.CHANNEL_ID) + 10 * n) for n in range(4)]
-        people = DiscordPeople(server, seed)
-        super().__init__(people, ("ann", "ben", "cleo", "dan"), server.channels)
-        self._server = server
-
-    def fail(self, chance: random.Random) -> None:
-        """A 503, or a broken connection after the effect."""
-        method = chance.choice(("POST", "PATCH"))
-        is_lost = chance.random() < 0.5
-        self._server.faults.append(
-            discord_server.Fault(
-                method, r"^/channels/\d+/messages", 0 if is_lost else 503, is_after=is_lost
-            )
-        )
-
-
-class LoopbackSlack(Platform):
-    """The workspace, with four channels and a thread in each."""
-
-    def __init__(self, server: slack_server.SlackServer, seed: int) -> None:
-        workspace = server.workspace
-        channels = [slack_server.CHANNEL, "C0ROOM1", "C0ROOM2", "C0ROOM3"]
-        for channel in channels[1:]:
-            workspace.add_channel(channel)
-        topics = [workspace.add(one, {"user": "U0BEN", "text": "A topic"}) for one in channels]
-        threads = [f"{one}/{topic['ts']}" for one, topic in zip(channels, topics, strict=True)]
-        people = SlackPeople(server, seed)
-        super().__init__(people, ("U0ANN", "U0BEN", "U0ADMIN", "U0OWNER"), channels + threads)
-        self._server = server
-
-    def fail(self, chance: random.Random) -> None:
-        """A 503, a 429, or a broken connection after the effect."""
-        methods = ("chat.postMessage", "chat.update", "chat.startStream", "chat.appendStream")
-        method = chance.choice((*methods, "chat.stopStream"))
-        kind = chance.choice(("lost", "503", "429"))
-        self._server.faults.append(
-            {
-                "lost": slack_server.Fault(method, status=0, is_after=True),
-                "503": slack_server.Fault(method, status=503),
-                "429": slack_server.Fault(method, "ratelimited", 429, retry_after=1),
-            }[kind]
-        )
-
-    async def after_death(self, chance: random.Random) -> None:
-        """Half of what was not acknowledged comes again; the other half Slack gives up on."""
-        for envelope in self._server.envelopes[-20:]:
-            if not envelope.answered.is_set() and chance.random() < 0.5:
-                self._server.waiting.append(envelope)
-
-
-@asynccontextmanager
-async def _platform(kind: str, seed: int) -> AsyncGenerator[tuple[Platform, str]]:
-    """The loopback platform and its address."""
-    if kind == "discord":
-        async with discord_server.running() as discord:
-            yield LoopbackDiscord(discord, seed), discord.address
-    else:
-        async with slack_server.running() as slack:
-            yield LoopbackSlack(slack, seed), slack.address
-
-
 class Storm:
     """One campaign under way."""
 
@@ -169,8 +85,8 @@ class Storm:
     async def run(self, seconds: float) -> Outcome:
         """Let it blow for so long, let everything be answered, and judge."""
         with tempfile.TemporaryDirectory() as folder:
-            async with _platform(self._campaign.platform, self._seed) as (platform, address):
-                self._platform, self._address = platform, address
+            async with loopback(self._campaign.platform, self._seed) as platform:
+                self._platform = platform
                 ending = time.monotonic() + seconds
                 first = 0
                 while time.monotonic() < ending:
@@ -199,6 +115,8 @@ class Storm:
 
     async def _talk(self, chance: random.Random) -> None:
         people = self._platform.people
+        while not self._platform.has_bot:  # noqa: ASYNC110 - it is on the other side
+            await asyncio.sleep(0.01)  # nobody knows of it before
         while True:
             await asyncio.sleep(chance.expovariate(QUESTIONS_PER_S))
             words = round(MIN_WORDS * (MAX_WORDS / MIN_WORDS) ** chance.random())
@@ -229,14 +147,14 @@ class Storm:
             await process.wait()
             self.outcome.kills += 1
             self._platform.people.deaths.append(time.monotonic())
-            await self._platform.after_death(chance)
+            self._platform.after_death(chance)
             process = await self._start(folder)
         return process
 
     async def _start(self, folder: Path) -> asyncio.subprocess.Process:
         arguments = ("-m", "tests.auditor.process", self._campaign.platform)
         return await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, str(folder), self._address, stderr=self._log
+            sys.executable, *arguments, str(folder), self._platform.address, stderr=self._log
         )
 
     async def _calm(self) -> None:
