@@ -16,14 +16,18 @@ from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
 from bot.engine.checkpoint.files import (
     CHAT_TEMPLATE,
+    HEADER_ITEM_BYTES,
+    UNPACKED_BYTES,
     DamagedCheckpoint,
     Weights,
     inspect_weights,
+    is_layer,
     template_beside,
 )
 from bot.engine.checkpoint.gguf_bridge import NoVocabulary, through
 from bot.engine.checkpoint.gguf_weights import is_unpacked
 from bot.engine.checkpoint.quantization import SCRATCH_BYTES, quantized_bytes
+from bot.engine.kernels.block_format import BY_NUMBER, BlockFormat
 from bot.engine.kernels.packing import is_packed_faster
 from bot.engine.text.families import (
     COMPILED_MODEL_TYPES,
@@ -34,7 +38,7 @@ from bot.engine.text.families import (
 )
 from bot.engine.text.prompt import Window
 from config.catalogue import Family, ModelEntry
-from config.gguf_header import read_gguf_header
+from config.gguf_header import GgufHeader, GgufTensor, read_gguf_header
 
 SMALL_BYTES = 1 << 30
 """Half-precision models that fit into this in fp32 run in fp32 on a CPU that is not fast in bf16:
@@ -95,6 +99,10 @@ class Blueprint:
         """What it takes at most while it is loaded. Whole safetensors are read from the file; a
         GGUF file's weights are unpacked beside its header."""
         unpacking = self.weights.unpacking
+        header = self.weights.header
+        if unpacking is not None and header is not None and self.keeps_blocks:
+            reading = max(_reading_bytes(each, self.dtype.itemsize) for each in header.tensors)
+            return self.weight_bytes + reading + unpacking.header_items * HEADER_ITEM_BYTES
         if unpacking is not None:
             whole = self.dtype if self.entry.weight_bits is None else self.stored_dtype
             return unpacking.bytes_with(whole.itemsize, self.weight_bytes)
@@ -119,6 +127,12 @@ class Blueprint:
     def packs(self) -> bool:
         """Whether its linear layers are laid out for this CPU."""
         return _is_packed(self.dtype, self.device)
+
+    @property
+    def keeps_blocks(self) -> bool:
+        """Whether matrices stay in the blocks of a GGUF file where kernels know their kind. States
+        become bytes for that: an exact engine unpacks them."""
+        return _keeps_blocks(self.entry, self.weights, self.device, is_exact=self.is_exact)
 
     @property
     def is_compiled(self) -> bool:
@@ -198,7 +212,11 @@ def read_blueprint(
         dtype=dtype,
         device=device,
         window=_window(entry, config),
-        weight_bytes=_weight_bytes(entry, config, elements, dtype, device),
+        weight_bytes=(
+            _block_bytes(weights.header, dtype.itemsize)
+            if weights.header and _keeps_blocks(entry, weights, device, is_exact=exact)
+            else _weight_bytes(entry, config, elements, dtype, device)
+        ),
         row_bytes_per_token=_row_bytes_per_token(config, dtype),
         is_exact=exact,
     )
@@ -215,6 +233,36 @@ def _read_config(folder: Path, weights: Weights) -> PretrainedConfig:
         return read()
     file = folder / weights.gguf_file
     return through(file, read_gguf_header(file, NoVocabulary()), read)
+
+
+def _keeps_blocks(
+    entry: ModelEntry, weights: Weights, device: torch.device, *, is_exact: bool
+) -> bool:
+    unpacking = weights.unpacking
+    is_direct = unpacking is not None and unpacking.is_direct
+    return is_direct and device.type == "cpu" and entry.weight_bits is None and not is_exact
+
+
+def _block_bytes(header: GgufHeader, itemsize: int) -> int:
+    """What a file's weights take where its matrices stay in their blocks."""
+    return sum(
+        each.elements * itemsize if kind is None else each.elements // kind.inputs * kind.raw_bytes
+        for each in header.tensors
+        for kind in (_block_format(each),)
+    )
+
+
+def _reading_bytes(tensor: GgufTensor, itemsize: int) -> int:
+    """What reading a tensor takes beside its weights: in blocks it is read as it is, and where its
+    rows keep their order a piece of it at a time; else it is unpacked."""
+    kind = _block_format(tensor)
+    if kind is None:
+        return tensor.elements * (UNPACKED_BYTES + itemsize) if len(tensor.shape) > 1 else 0
+    return tensor.elements // kind.inputs * kind.raw_bytes if is_layer(tensor) else 0
+
+
+def _block_format(tensor: GgufTensor) -> BlockFormat | None:
+    return BY_NUMBER.get(tensor.kind) if len(tensor.shape) == 2 else None
 
 
 def _weight_bytes(
