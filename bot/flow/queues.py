@@ -117,7 +117,12 @@ class Lanes:
     async def _answer(self, message: StoredMessage, refusal: UserFacingError | None = None) -> None:
         is_left_over = message.id in self._left_over
         try:
-            await self._attempts.answer(message, refusal, is_left_over=is_left_over)
+            await self._attempts.answer(
+                message,
+                refusal,
+                is_left_over=is_left_over,
+                is_immediate=self.is_immediate(message),
+            )
         finally:
             self._forget(message.id)
 

@@ -18,6 +18,7 @@ class TalkingEngine(ScriptedEngine):
 
     @override
     async def _events(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent]:
+        self.requests.clear()  # a campaign has thousands
         asked = wanted(request.turns[-1].text) or Wanted("q000000", 1, 0.0)
         words = asked.answer("\n".join(turn.text for turn in request.turns))
         steps = max(1, int(asked.seconds / STEP_S))
