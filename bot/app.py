@@ -345,6 +345,7 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
             serving = [group.create_task(adapter.run()) for adapter in present]
             await _until_done_or_stopped(serving, stop)
             await core.orchestrator.drain(core.parts.settings.shutdown_s)
+            core.parts.store.hurry()
             for task in (*serving, flow, sweeping, heeding, warm_up, stop):
                 task.cancel()
     except BaseExceptionGroup as errors:

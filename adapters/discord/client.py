@@ -93,14 +93,26 @@ class FiresideClient(discord.AutoShardedClient):
             await self._session.close()
         await super().close()
 
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """A session begins that is not the one before, resumed."""
+        del shard_id
+        if self.is_ready():  # else it is the first one of this process
+            self.missed.interrupted()
+
     async def on_ready(self) -> None:
         """Look for what was missed; also after a session that could not be resumed."""
         log.info("connected to Discord as %s, in %d guilds", self.user, len(self.guilds))
         await self.missed.catch_up()
 
     async def on_message(self, message: discord.Message) -> None:
-        """A message anywhere."""
-        await self.arrivals.message(message)
+        """A message anywhere, behind what was missed in its channel."""
+        try:
+            await self.missed.before(message)
+            await self.arrivals.message(message)
+        except StoreUnavailable as error:
+            log.error("a message waits for the database: %s", error.text)
+            self.missed.dropped(message.id)
+            return
         self.missed.saw(message.id, None if message.guild else message.channel.id)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:

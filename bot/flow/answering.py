@@ -4,6 +4,7 @@ Which message comes when is the orchestrator's business; what a platform shows i
 writer's. Whatever goes wrong here ends as a text that the member reads.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import assert_never
 from bot.adapter import Adapter, WorkingIndicator
 from bot.command import Ask, Caller, Outcome, Said, Who, Work
 from bot.concurrency import Stopped, StopSwitch
-from bot.errors import NotPermitted, PlatformError, UserFacingError
+from bot.errors import NotPermitted, PlatformError, StoreUnavailable, UserFacingError
 from bot.flow.asking import Asking
 from bot.flow.services import AnswerServices
 from bot.messages import CommandInvoked, IncomingMessage, Picture, TextFile
@@ -38,7 +39,9 @@ MAX_AGE_DIRECT = timedelta(hours=24)
 durable")."""
 
 MAX_CRASHES = 2
-"""A message that was being answered at so many crashes is failed, not tried for ever."""
+"""A message that was alone in the forward pass at so many crashes is failed, not tried for ever."""
+
+SAVE_PAUSE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +65,25 @@ class Answering:
     """The answer to one claimed message. `stop` ends its generation and keeps what there is.
 
     With `is_left_over` the message was found in the store: it may be too old to be answered.
-    `is_delivering` says that the text is finished and only the platform is waited for;
+    `made` is called once the text is finished; `is_delivering` says that only the platform is
+    waited for from then on;
     `is_withdrawn` is set when the question was deleted: `remove_shown` then clears it away;
     `forgotten` are the keys of conversations whose traces in memory go when it has ended.
     """
 
     def __init__(
-        self, services: AnswerServices, adapter: Adapter, claim: Claim, *, is_left_over: bool
+        self,
+        services: AnswerServices,
+        adapter: Adapter,
+        claim: Claim,
+        made: Callable[[], Awaitable[None]],
+        *,
+        is_left_over: bool,
     ) -> None:
         self.is_delivering = False
         self.is_withdrawn = False
         self.forgotten: set[str] = set()
+        self._made = made
         self._is_left_over = is_left_over
         self._services = services
         self._adapter = adapter
@@ -103,8 +114,9 @@ class Answering:
             # Those that are not wanted are not shown later either.
             actions = shown_actions(made.answer.actions, self._buttons)
             answer = replace(made.answer, actions=actions)
-            await self._services.inbox.save_answer(self._claim, answer)
+            await self._save(answer)
         self.is_delivering = True
+        await self._made()
         try:
             await self._writer.finish(answer, actions, made.picture, made.file)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
@@ -114,6 +126,15 @@ class Answering:
         await self.end(state, made.replaces)
         if made.afterwards is not None:
             await made.afterwards()
+
+    async def _save(self, answer: Answer) -> None:
+        """Store a finished answer; a store that cannot be written delays it."""
+        while True:
+            try:
+                return await self._services.inbox.save_answer(self._claim, answer)
+            except StoreUnavailable as error:
+                log.warning("a finished answer waits for the database: %s", error.text)
+            await asyncio.sleep(SAVE_PAUSE_S)
 
     async def end(self, state: ReplyState, replaces: int | None = None) -> None:
         """Record how the attempt ended, and the id of the message that it replaces."""
@@ -129,12 +150,12 @@ class Answering:
         try:
             if refusal is not None:
                 raise refusal
+            if self._claim.answer is not None:
+                return Made(self._claim.answer)
             if self._claim.crashes >= MAX_CRASHES:
                 raise UserFacingError(
                     _("I broke down twice while answering this, so I stop trying. Please ask anew.")
                 )
-            if self._claim.answer is not None:
-                return Made(self._claim.answer)
             self._refuse_the_late()
             event = self.message.event
             settings = await self._services.prompts.settings(event.conversation, event.author)
@@ -142,6 +163,8 @@ class Answering:
             can, words = self._adapter.capabilities, self._services.words
             showing = Showing(self._writer, can, indicator, words, self._buttons)
             return await self._reply_to_event(settings, showing)
+        except StoreUnavailable:
+            raise  # it delays the answer and never becomes it
         except UserFacingError as error:
             is_private = isinstance(self.message.event, CommandInvoked)
             return Made(Answer(error.text, is_error=True, is_private=is_private))

@@ -7,7 +7,7 @@ Which message comes when is decided before (`queues.py`); how one is answered st
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from bot.adapter import Adapter
 from bot.concurrency import beside
 from bot.errors import LeaseLost, StoreUnavailable, UserFacingError, without_text
 from bot.flow.answering import Answering
+from bot.flow.forward_pass import ForwardPass
 from bot.flow.services import AnswerServices
 from bot.messages import IncomingMessage, Quoted
 from bot.store.ports.inbox import Claim
@@ -51,24 +52,34 @@ class Attempts:
         self._on_answered = on_answered
         self._sleep = sleep
         self._running: dict[int, Answering] = {}
+        self._forward_pass = ForwardPass()
         self._stopped: set[int] = set()
         self._in_progress = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def answer(
-        self, message: StoredMessage, refusal: UserFacingError | None, *, is_left_over: bool
+        self,
+        message: StoredMessage,
+        refusal: UserFacingError | None,
+        *,
+        is_left_over: bool,
+        is_immediate: bool = False,
     ) -> None:
         """The top of one answer: nothing escapes from here but a cancellation.
 
-        With `refusal` its text is the answer; with `is_left_over` it may be too old for one.
+        With `refusal` its text is the answer; with `is_left_over` it may be too old for one. What
+        `is_immediate` waits for nobody.
         """
         self._in_progress += 1
         self._idle.clear()
         try:
-            claim = await self._claim(message)
-            if claim is not None:
-                await self._answer_claimed(claim, refusal, is_left_over=is_left_over)
+            async with AsyncExitStack() as entered:
+                if refusal is None and not is_immediate:
+                    turn = self._forward_pass.entered(alone=message.is_suspect)
+                    await entered.enter_async_context(turn)
+                if not self.is_draining:
+                    await self._answer_in_turn(message, refusal, entered, is_left_over)
         except LeaseLost:
             log.info("another process, or its withdrawal, ended message %d", message.id)
         except StoreUnavailable as error:
@@ -80,6 +91,21 @@ class Attempts:
             self._in_progress -= 1
             if not self._in_progress:
                 self._idle.set()
+
+    async def _answer_in_turn(
+        self,
+        message: StoredMessage,
+        refusal: UserFacingError | None,
+        entered: AsyncExitStack,
+        is_left_over: bool,
+    ) -> None:
+        claim = await self._claim(message)
+        if claim is not None:
+            adapter = self._adapters[claim.message.account]
+            answering = Answering(
+                self._services, adapter, claim, entered.aclose, is_left_over=is_left_over
+            )
+            await self._answer_claimed(claim, answering, refusal)
 
     async def drain(self, grace_s: float) -> None:
         """Begin no further answer, and wait until those that run have ended or time is up."""
@@ -140,11 +166,9 @@ class Attempts:
         return replace(claim, message=with_quoted(claim.message, message.event.quoted))
 
     async def _answer_claimed(
-        self, claim: Claim, refusal: UserFacingError | None, *, is_left_over: bool
+        self, claim: Claim, answering: Answering, refusal: UserFacingError | None
     ) -> None:
         message_id = claim.message.id
-        adapter = self._adapters[claim.message.account]
-        answering = Answering(self._services, adapter, claim, is_left_over=is_left_over)
         self._running[message_id] = answering
         if message_id in self._stopped:
             answering.stop()
@@ -166,7 +190,7 @@ class Attempts:
 
     async def _hand_over(self, claim: Claim) -> None:
         """Give an unfinished message back, to be answered later: that is no crash."""
-        for pause_s in HAND_OVER_PAUSES_S:
+        for pause_s in HAND_OVER_PAUSES_S[: 2 if self.is_draining else None]:
             try:
                 await self._services.inbox.release(claim)
             except LeaseLost:

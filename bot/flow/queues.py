@@ -4,7 +4,7 @@ Its questions are answered in order, all others side by side. It keeps nothing: 
 or is dropped, stays in the store.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator
 
 from bot.command import CommandRegistry
@@ -21,8 +21,10 @@ LaneKey = tuple[str, ConversationRef, str, bool]
 class Lanes:
     """The messages that wait or are answered; iterating gives them all.
 
-    At most `max_waiting` of an account wait, and `max_waiting_of_one` of one author in a
-    conversation. `start` starts a task.
+    Of one author in one place, a channel with all its threads, `max_waiting_of_one` wait behind the
+    one that is answered. At most `max_waiting` of an account wait, and up to twice as many where
+    those beyond it are of people who have fewer waiting than somebody else: nobody is refused
+    because of a flood. `start` starts a task.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Lanes:
         self._lanes: dict[LaneKey, deque[StoredMessage]] = {}
         self._known: dict[int, StoredMessage] = {}
         self._left_over: set[int] = set()
+        self._refused: set[int] = set()
 
     def __iter__(self) -> Iterator[StoredMessage]:
         return iter(self._known.values())
@@ -62,8 +65,9 @@ class Lanes:
         if message.id in self._known or self._attempts.is_draining:
             return True
         key = self._lane_of(message)
-        is_full = not self.is_immediate(message) and self._is_full(message.account)
-        if is_full or self._is_full_of_one(key):
+        if self._is_full_of_one(message):
+            return False
+        if not self.is_immediate(message) and self._is_full(message):
             return False
         self._known[message.id] = message
         if is_left_over:
@@ -78,25 +82,51 @@ class Lanes:
     def refuse(self, message: StoredMessage) -> None:
         """Tell that it is busy; past as many refusals as questions, leave it to a rescan."""
         if self._waiting(message.account) < 2 * self._max_waiting:
-            waiting_of_one = len(self._lanes.get(self._lane_of(message), ()))
+            is_own = self._is_full_of_one(message)
             self._known[message.id] = message
-            self._start(self._answer(message, _busy(waiting_of_one)))
+            self._refused.add(message.id)
+            self._start(self._answer(message, _busy(self._max_waiting_of_one if is_own else 0)))
 
     def is_immediate(self, message: StoredMessage) -> bool:
         """Whether it is a command that waits for no question, such as the one to stop."""
         event = message.event
-        known = event.name if isinstance(event, CommandInvoked) else None
-        return any(one.is_immediate and one.name == known for one in self._commands)
+        if not isinstance(event, CommandInvoked):
+            return False
+        return any(one.is_immediate and one.name == event.name for one in self._commands)
 
     def _lane_of(self, message: StoredMessage) -> LaneKey:
         event, is_immediate = message.event, self.is_immediate(message)
         return (message.account, event.conversation, event.author.id, is_immediate)
 
-    def _is_full(self, account: str) -> bool:
-        return self._waiting(account) >= self._max_waiting
+    def _is_full(self, message: StoredMessage) -> bool:
+        waiting = self._waiting(message.account)
+        if waiting < self._max_waiting:
+            return False
+        of_each = Counter(one.event.author.id for one in self._unanswered(message.account))
+        has_fewer = of_each[message.event.author.id] + 1 < max(of_each.values(), default=0)
+        return not has_fewer or waiting >= 2 * self._max_waiting
 
-    def _is_full_of_one(self, key: LaneKey) -> bool:
-        return len(self._lanes.get(key, ())) >= self._max_waiting_of_one
+    def _is_full_of_one(self, message: StoredMessage) -> bool:
+        """Whether all that one author may have waiting in a place is there."""
+        where = self._place_of(message)
+        own = sum(self._place_of(one) == where for one in self._unanswered(message.account))
+        return own > self._max_waiting_of_one
+
+    def _place_of(self, message: StoredMessage) -> tuple[str, str, str, bool]:
+        """The author and the channel, whatever the thread: one may be begun for each question."""
+        event, is_immediate = message.event, self.is_immediate(message)
+        where = event.conversation
+        return (event.author.id, where.installation_id, where.channel_id, is_immediate)
+
+    def _unanswered(self, account: str) -> Iterator[StoredMessage]:
+        """What is answered or will be: no refusals, and nothing that waits for the platform."""
+        return (
+            one
+            for one in self
+            if one.account == account
+            and one.id not in self._refused
+            and not self._attempts.is_delivering(one.id)
+        )
 
     def _waiting(self, account: str) -> int:
         """How many of an account's messages are not yet answered, but for their delivery."""
@@ -117,13 +147,19 @@ class Lanes:
     async def _answer(self, message: StoredMessage, refusal: UserFacingError | None = None) -> None:
         is_left_over = message.id in self._left_over
         try:
-            await self._attempts.answer(message, refusal, is_left_over=is_left_over)
+            await self._attempts.answer(
+                message,
+                refusal,
+                is_left_over=is_left_over,
+                is_immediate=self.is_immediate(message),
+            )
         finally:
             self._forget(message.id)
 
     def _forget(self, message_id: int) -> None:
         del self._known[message_id]
         self._left_over.discard(message_id)
+        self._refused.discard(message_id)
 
 
 def _busy(waiting_of_one: int) -> Busy:

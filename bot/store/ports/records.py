@@ -19,23 +19,28 @@ class MessageState(StrEnum):
 
 
 class ReplyState(StrEnum):
-    """Where one attempt at an answer stands."""
+    """Where one attempt at an answer stands. An interrupted one died in company, by whomever."""
 
     ANSWERING = "answering"
     ANSWERED = "answered"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
     CANCELLED = "cancelled"
     REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """An event that is to be answered exactly once; `id` grows with arrival."""
+    """An event that is to be answered exactly once; `id` grows with arrival.
+
+    One that `is_suspect` was being answered when a process died: it is answered alone.
+    """
 
     id: int
     account: str
     event: Answerable
     received_at: datetime
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ class Recovery(Protocol):
     async def take_over(self, account: str) -> None:
         """End all leases of an account whose lock the caller holds: their owners are dead.
 
-        Each is a crash of its attempt; a claim that lives after all is lost.
+        One that was alone in the forward pass of its process is a crash; several are interrupted
+        (their messages are suspect), and a finished answer is neither. A claim that lives after
+        all is lost.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -26,6 +27,7 @@ from bot.store.ports.records import MessageState, ReplyState, StoredMessage
 from bot.store.ports.recovery import Recovery
 from bot.store.ports.scopes import PERSONAL_SCOPE, ScopeKey, scope_id, scope_parts
 from bot.store.sql.database import Database
+from bot.store.sql.deaths import ended_by_death, is_suspect
 from bot.store.sql.events import stored_message
 from bot.store.sql.schema import (
     UtcTime,
@@ -64,13 +66,8 @@ class SqlRecovery(Recovery):
     @override
     async def take_over(self, account: str) -> None:
         own = select(message.c.id).where(message.c.account == account)
-        dead = update(reply).where(
-            reply.c.state == ReplyState.ANSWERING, reply.c.message_id.in_(own)
-        )
         async with self._database.writing() as connection:
-            await connection.execute(
-                dead.values(state=ReplyState.FAILED, crashed=True, lease_until=None)
-            )
+            await connection.execute(ended_by_death(reply.c.message_id.in_(own)))
 
     @override
     async def unanswered(self, account: str, now: datetime) -> Sequence[StoredMessage]:
@@ -79,7 +76,7 @@ class SqlRecovery(Recovery):
             reply.c.state == ReplyState.ANSWERING,
             reply.c.lease_until > now,
         )
-        waiting = select(message).where(
+        waiting = select(message, is_suspect().label("is_suspect")).where(
             message.c.account == account, message.c.state == MessageState.RECEIVED, ~live
         )
         oldest_first = waiting.order_by(message.c.id).limit(MAX_UNANSWERED)
@@ -161,7 +158,7 @@ def _is_of_installation(
 
 def _readable(row: RowMapping) -> StoredMessage | None:
     try:
-        return stored_message(row)
+        return replace(stored_message(row), is_suspect=row["is_suspect"])
     except (ValueError, TypeError):
         return None  # the error quotes what was stored
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapters.slack.missed import MARK_KEY
 from bot.messages import IncomingMessage
+from bot.platforms.seen_mark import MARK_KEY
 from tests.adapters.slack.doubles import WorkspaceServices, connected, now
 from tests.adapters.slack.process import bot
 from tests.doubles.scripted import ScriptedEngine
