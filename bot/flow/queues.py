@@ -61,13 +61,14 @@ class Lanes:
         return [one for one in self if one.account == account and one.event.id == event_id]
 
     def add(self, message: StoredMessage, *, is_left_over: bool = False) -> bool:
-        """Queue a message; False if its queue is full. While draining all stay in the store."""
+        """Queue a message; False if its queue is full. While draining all stay in the store.
+
+        What was taken before has its place, however many those are: else newer ones overtook it.
+        """
         if message.id in self._known or self._attempts.is_draining:
             return True
         key = self._lane_of(message)
-        if self._is_full_of_one(message):
-            return False
-        if not self.is_immediate(message) and self._is_full(message):
+        if not is_left_over and self._is_full(message):
             return False
         self._known[message.id] = message
         if is_left_over:
@@ -99,6 +100,10 @@ class Lanes:
         return (message.account, event.conversation, event.author.id, is_immediate)
 
     def _is_full(self, message: StoredMessage) -> bool:
+        if self._is_full_of_one(message):
+            return True
+        if self.is_immediate(message):
+            return False
         waiting = self._waiting(message.account)
         if waiting < self._max_waiting:
             return False
