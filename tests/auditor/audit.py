@@ -225,7 +225,7 @@ def _out_of_order(
         earliest: Asked | None = None
         for question in reversed(answered):
             if earliest is not None and began[question.id] > began[earliest.id]:
-                why = f"behind the answer to {earliest.nonce}, {earliest.at - question.at:.1f} s later"
+                why = f"behind {earliest.nonce}, asked {earliest.at - question.at:.1f} s later"
                 yield Finding(Verdict.OUT_OF_ORDER, question.nonce, why)
             else:
                 earliest = question
