@@ -100,7 +100,13 @@ class Orchestrator:
         dead process's. `started` is set when events may be submitted.
         """
         for account in self._adapters:
-            await self._store.recovery.take_over(account)
+            if died := await self._store.recovery.take_over(account):
+                log.warning(
+                    "the process before died while it answered %d messages of %s; they are taken "
+                    "up again",
+                    died,
+                    account,
+                )
         async with asyncio.TaskGroup() as self._tasks:
             if started is not None:
                 started.set()
