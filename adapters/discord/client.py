@@ -28,6 +28,7 @@ from adapters.discord.settings import Settings
 from bot.adapter import Services
 from bot.errors import PlatformError, StoreUnavailable, without_text
 from bot.messages import Action
+from bot.platforms.arrival_order import ArrivalOrder
 from bot.platforms.write_budget import Pace
 
 COMMANDS_KEY = "commands"
@@ -58,6 +59,7 @@ class FiresideClient(discord.AutoShardedClient):
         self._services = services
         self._session: aiohttp.ClientSession | None = None
         self.is_online = asyncio.Event()
+        self._order = ArrivalOrder()
         reader = Reader(settings, self._file_session)
         self.arrivals = Arrivals(self, services, settings, reader)
         self.interactions = Interactions(self, services, settings, reader)
@@ -106,6 +108,10 @@ class FiresideClient(discord.AutoShardedClient):
 
     async def on_message(self, message: discord.Message) -> None:
         """A message anywhere, behind what was missed in its channel."""
+        async with self._order.turn((message.channel.id, message.author.id)):
+            await self._hear(message)
+
+    async def _hear(self, message: discord.Message) -> None:
         try:
             await self.missed.before(message)
             await self.arrivals.message(message)

@@ -36,6 +36,7 @@ from adapters.slack.text_commands import TextCommands
 from adapters.slack.web_api import WebApi, sdk_logger
 from bot.adapter import Services
 from bot.errors import PlatformError, StoreUnavailable, without_text
+from bot.platforms.arrival_order import ArrivalOrder
 
 PING_INTERVAL_S = 5.0
 """A connection that drops without a word is noticed within four of these."""
@@ -65,6 +66,7 @@ class SlackClient:
         self._own: Own | None = None
         self.is_online = asyncio.Event()
         self.is_serving = asyncio.Event()
+        self._order = ArrivalOrder()
         people = People(api, settings, clock)
         self.history = ChannelHistory(api, people, lambda: self.own)
         commands = TextCommands(api, people, services, settings)
@@ -158,12 +160,13 @@ class SlackClient:
 
     async def _message(self, body: Json, own: Own) -> None:
         event = cast("Json", body["event"])
-        try:
-            await self.missed.before(event, own)
-            await self.arrivals.message(body, own)
-        except StoreUnavailable:
-            self.missed.dropped(event)
-            raise
+        async with self._order.turn((event["channel"], event.get("user"))):
+            try:
+                await self.missed.before(event, own)
+                await self.arrivals.message(body, own)
+            except StoreUnavailable:
+                self.missed.dropped(event)
+                raise
         self.missed.saw(event)
 
     def _beside(self, listener: Listener) -> Listener:

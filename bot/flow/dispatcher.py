@@ -67,7 +67,13 @@ class Dispatcher:
         dead process's. `started` is set when messages may be taken.
         """
         for account in self._adapters:
-            await self._recovery.take_over(account)
+            if died := await self._recovery.take_over(account):
+                log.warning(
+                    "the process before died while it answered %d messages of %s; they are taken "
+                    "up again",
+                    died,
+                    account,
+                )
         async with asyncio.TaskGroup() as self._tasks:
             if started is not None:
                 started.set()
@@ -86,13 +92,16 @@ class Dispatcher:
             await asyncio.wait_for(self._queues.until_empty(), grace_s)
 
     def take(self, message: StoredMessage, *, is_left_over: bool = False) -> bool:
-        """Queue a message; False if its queue is full. While draining all stay in the store."""
+        """Queue a message; False if its queue is full. While draining all stay in the store.
+
+        What was taken before has its place, however many those are: else newer ones overtook it.
+        """
         if message.id in self._queues or self._is_draining:
             return True
         life = MessageLife(
             message, is_immediate=self._is_immediate(message), is_left_over=is_left_over
         )
-        if not self._queues.has_room(life):
+        if not is_left_over and not self._queues.has_room(life):
             return False
         if self._queues.queue(life):
             self._start(self._work_off(key_of(life)))

@@ -222,11 +222,13 @@ def _out_of_order(
     for lane in by_lane.values():
         answered = [one for one in lane if belongs.get(one.id)]
         began = {one.id: min(each.first_at for each in belongs[one.id]) for one in answered}
-        earliest_later = float("inf")
+        earliest: Asked | None = None
         for question in reversed(answered):
-            if began[question.id] > earliest_later:
-                yield Finding(Verdict.OUT_OF_ORDER, question.nonce, "behind a later question's")
-            earliest_later = min(earliest_later, began[question.id])
+            if earliest is not None and began[question.id] > began[earliest.id]:
+                why = f"behind {earliest.nonce}, asked {earliest.at - question.at:.1f} s later"
+                yield Finding(Verdict.OUT_OF_ORDER, question.nonce, why)
+            else:
+                earliest = question
 
 
 def _after_forget(

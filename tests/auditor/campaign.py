@@ -50,6 +50,7 @@ class Campaign:
     kill_after_s: tuple[float, float]
     faults_per_s: float = 0.0
     is_fresh: bool = False
+    longest_s: float = MAX_S
 
 
 CAMPAIGNS = {
@@ -122,7 +123,7 @@ class Storm:
             words = round(MIN_WORDS * (MAX_WORDS / MIN_WORDS) ** chance.random())
             author = chance.choice(self._platform.authors)
             place = chance.choice(self._platform.places)
-            await people.ask(author, place, words, chance.uniform(MIN_S, MAX_S))
+            await people.ask(author, place, words, chance.uniform(MIN_S, self._campaign.longest_s))
 
     async def _fail(self, chance: random.Random) -> None:
         if not self._campaign.faults_per_s:

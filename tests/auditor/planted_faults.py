@@ -10,6 +10,7 @@ import sqlalchemy
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.arrivals import Arrivals
+from adapters.discord.client import FiresideClient
 from adapters.discord.missed import Missed
 from bot.errors import UserFacingError
 from bot.messages import CommandInvoked
@@ -80,11 +81,11 @@ def _in_other_channel(real: Around, adapter: Any, handle: Any):
 _kept_waiting = set[Any]()
 
 
-async def _first_one_later(real: Around, arrivals: Any, message: Any):
-    if arrivals not in _kept_waiting:
-        _kept_waiting.add(arrivals)
+async def _first_one_later(real: Around, client: Any, message: Any):
+    if client not in _kept_waiting:
+        _kept_waiting.add(client)
         await asyncio.sleep(0.3)
-    await real(arrivals, message)
+    await real(client, message)
 
 
 _dropped: dict[Any, str] = {}
@@ -150,7 +151,7 @@ PLANTS = {
         DiscordAdapter, "_channel", _in_other_channel, Verdict.MISPLACED
     ),
     "the later of two questions is answered first": Plant(
-        Arrivals, "message", _first_one_later, Verdict.OUT_OF_ORDER
+        FiresideClient, "on_message", _first_one_later, Verdict.OUT_OF_ORDER
     ),
     "a word that nobody asked for is posted beside an answer": Plant(
         Arrivals, "message", _with_a_word_beside, Verdict.UNEXPECTED

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from adapters.discord.arrivals import Arrivals as DiscordArrivals
+from adapters.slack.arrivals import Arrivals as SlackArrivals
 from bot.concurrency import beside
 from tests.auditor.loopback import Loopback, loopback
 from tests.sockets import until
@@ -91,4 +94,27 @@ async def test_a_broken_connection_hides_nothing_that_was_asked_meanwhile(
         await platform.people.ask(ann, platform.places[0], 3)
         await until(platform.people.is_settled)
 
+    assert platform.people.report().faults == []
+
+
+async def test_a_question_that_takes_longer_to_read_is_not_overtaken(
+    platform: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later: list[object] = []
+    for arrivals in (DiscordArrivals, SlackArrivals):
+        read = arrivals.message
+
+        async def read_slowly(self: Any, event: Any, *own: Any, read: Any = read) -> None:
+            if not later:
+                later.append(event)
+                await asyncio.sleep(0.3)
+            await read(self, event, *own)
+
+        monkeypatch.setattr(arrivals, "message", read_slowly)
+    async with platform.bot(tmp_path):
+        for _ in range(3):
+            await platform.people.ask(platform.authors[0], platform.places[-1], 3)
+        await until(platform.people.is_settled)
+
+    assert later
     assert platform.people.report().faults == []

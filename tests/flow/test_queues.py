@@ -119,6 +119,28 @@ async def test_a_restart_refuses_nothing_that_was_taken(tmp_path: Path) -> None:
         assert not any(message.is_error for message in flow.platform.messages())
 
 
+async def test_what_was_taken_before_a_restart_is_answered_before_what_is_asked_after_it(
+    tmp_path: Path,
+) -> None:
+    limits = Limits(max_waiting_of_one=20, rescan_s=60)
+    names = [f"q{number}" for number in range(8)]
+    async with running_flow(tmp_path, limits=limits) as flow:
+        await flow.orchestrator.drain(0)
+        await flow.submit(*(question("before", name) for name in names[:-1]))
+    limits = Limits(max_waiting_of_one=1, rescan_s=0.01)
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    async with running_flow(tmp_path, engine=engine, limits=limits) as flow:
+        await until(lambda: bool(engine.requests))
+        engine.gate.set()
+        await flow.settle("q0")
+        await flow.submit(question("after", names[-1]))
+        await flow.settle(*names)
+        shown = [message.target for message in flow.platform.messages()]
+        assert [one for one in shown if one != names[-1]] == names[:-1]
+        assert shown[-1] == names[-1] or "waiting already" in flow.said(names[-1])
+
+
 async def test_a_platform_that_is_away_keeps_no_other_waiting(tmp_path: Path) -> None:
     limits = Limits(max_waiting=3, rescan_s=60)
     async with running_flow(tmp_path, limits=limits) as flow:
