@@ -174,7 +174,8 @@ class Answering:
             case Said():
                 return self._said(outcome)
             case Ask():
-                asking = Asking(self._services, self.message, showing, self._life.switch)
+                switch = self._life.switch
+                asking = Asking(self._services, self.message, showing, switch, settings)
                 return Made(await asking.answer(outcome), replaces=outcome.replaces)
             case Work():
                 return await self._work(outcome, showing)
