@@ -21,7 +21,6 @@ from bot.flow.request import MAX_QUESTION_CHARS, Prompt, conversation_key
 from bot.flow.services import AnswerServices
 from bot.messages import Action, CommandInvoked
 from bot.policy.word_list import held_back
-from bot.reply.heading import repeated
 from bot.reply.live import Showing
 from bot.reply.notices import footer, note
 from bot.reply.progress import telling
@@ -58,9 +57,7 @@ class Asking:
         ask = replace(ask, question=clean(ask.question))
         prompt = await self._services.prompts.build(self._message, ask, self._settings)
         language.set(self._settings.text(SettingName.LANGUAGE))
-        self._showing.begin_with(
-            repeated(self._message.event, self._services.words, prompt.question)
-        )
+        self._showing.ask(prompt.question)
         began_at = self._services.clock()
         is_streamed = self._settings.is_on(SettingName.STREAMING)
         async with self._showing.shown(shows_text=is_streamed):

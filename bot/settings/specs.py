@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.command import Who
+from bot.messages import Buttons
 from bot.settings.values import Entries, Number, OneOf, Values, Words
 from bot.store.ports.scopes import PERSONAL_SCOPE
 
@@ -118,14 +119,6 @@ class Trigger(StrEnum):
     MENTION = "mention"
     LISTEN = "listen"
     EVERYTHING = "everything"
-
-
-class Buttons(StrEnum):
-    """What stands under an answer: everything, no thumbs, or nothing."""
-
-    FULL = "full"
-    MINIMAL = "minimal"
-    NONE = "none"
 
 
 def _limit(name: SettingName, what: str) -> SettingSpec:
