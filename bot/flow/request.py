@@ -17,12 +17,13 @@ from bot.policy.quotas import limits_in
 from bot.question import whole_question
 from bot.settings.personas import system_prompt
 from bot.settings.scoped import Effective, ScopedSettings
-from bot.settings.specs import LANGUAGES, ContextScope, SettingName
+from bot.settings.specs import ContextScope, SettingName
 from bot.store.ports.exchanges import Exchanges
 from bot.store.ports.history import History
 from bot.store.ports.records import StoredMessage
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
+from config.languages import LANGUAGES
 
 MAX_QUESTION_CHARS = 20_000
 """A longer question is refused with a clear line: no catalogued window holds it."""

@@ -11,6 +11,7 @@ from bot.command import Who
 from bot.messages import Buttons
 from bot.settings.values import Entries, Number, OneOf, Values, Words
 from bot.store.ports.scopes import PERSONAL_SCOPE
+from config.languages import LANGUAGES
 
 
 class Scope(StrEnum):
@@ -57,26 +58,6 @@ class SettingKind(StrEnum):
 
 
 SWITCH = OneOf(("on", "off"))
-
-LANGUAGES: Mapping[str, str] = {
-    "ar": "Arabic",
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "hi": "Hindi",
-    "it": "Italian",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "nl": "Dutch",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "ru": "Russian",
-    "tr": "Turkish",
-    "uk": "Ukrainian",
-    "zh": "Chinese",
-}
-"""The languages to choose from, and how a model is told of them."""
 
 PLACES = (Scope.CHANNEL, Scope.WORKSPACE, Scope.GLOBAL)
 """Where a rule of the place can hold."""
