@@ -23,7 +23,7 @@ from bot.engine.local.jobs import LoadJob, UnloadJob
 from bot.engine.local.residency import NoRoom, Residency, Resident
 from bot.engine.machine.cores import SpareCores, core_quota
 from bot.engine.machine.memory import available_bytes, return_freed_memory
-from bot.engine.run_mode import RunMode
+from bot.engine.run_mode import KnownMode, NoteMode, RunMode
 from bot.errors import BrokenModel, EngineUnavailable, FiresideError, ModelError, ModelNotInstalled
 from config.catalogue import ModelEntry
 
@@ -34,8 +34,6 @@ IDLE_S = 15 * 60
 
 PREFIX_SHARE = 8
 """One in this many bytes of the budget may hold the caches of past answers."""
-
-NoteMode = Callable[[ModelEntry, Path, RunMode], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,8 @@ class EngineSettings:
     """The models that are neither unloaded for being idle nor to make room for others."""
     note_mode: NoteMode = lambda _entry, _folder, _mode: None
     """Hears how a model runs each time that one is loaded."""
+    known_mode: KnownMode = lambda _entry, _folder: None
+    """What an earlier load of the same files on this machine found."""
     run_submitted: Callable[[], None] = lambda: None
     """Lets in, between two pieces of a load, what was submitted since it began."""
 
@@ -269,12 +269,15 @@ class ModelMemory:
         try:
             checkpoint = load_checkpoint(blueprint, take_piece)
             # Tried out last: nearly everything is done.
-            batch, mode = tried_out(checkpoint, between_passes=lambda: take_piece(1.0))
+            place = self._settings.locate(blueprint.entry)
+            known = self._settings.known_mode(blueprint.entry, place)
+            batch, mode = tried_out(checkpoint, lambda: take_piece(1.0), known)
             loaded = LoadedModel(checkpoint, batch, mode)
             resident = Resident(loaded, blueprint.weight_bytes, blueprint.full_row_bytes)
             self.residency.admit(name, resident)
             self._tell_loading(1.0)
-            self._settings.note_mode(blueprint.entry, blueprint.folder, mode)
+            if mode != known:
+                self._settings.note_mode(blueprint.entry, place, mode)
         finally:
             self._loading = None
             self._tell_snapshot()
