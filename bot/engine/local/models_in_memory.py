@@ -86,7 +86,8 @@ class ModelMemory:
     """What is in memory and what is on its way.
 
     `busy` names the models that answer now. While one loads, `tell_loading` hears its name and
-    which share is done (0 to 1), and `between_pieces` lets the answers of others go on.
+    which share is done (0 to 1), and `between_pieces` lets the answers of others go on. When it is
+    over, well or not, `on_load_over` hears its name and how many seconds it took.
     """
 
     def __init__(
@@ -96,11 +97,13 @@ class ModelMemory:
         busy: Callable[[], set[str]],
         tell_loading: Callable[[str, float], None],
         between_pieces: Callable[[], None],
+        on_load_over: Callable[[str, float], None] = lambda _name, _took_s: None,
     ) -> None:
         self._settings = settings
         self._busy = busy
         self._tell = tell_loading
         self._between_pieces = between_pieces
+        self._on_load_over = on_load_over
         self._device = choose_device()
         threads = torch.get_num_threads()
         self._threads = min(threads, core_quota() or threads)
@@ -123,6 +126,11 @@ class ModelMemory:
     def has_work(self) -> bool:
         """Whether somebody waits for a load or an unload."""
         return bool(self._loads or self._unloads)
+
+    @property
+    def loading(self) -> str | None:
+        """The model that is being loaded."""
+        return self._loading
 
     def request_load(self, job: LoadJob) -> None:
         """Load a model when there is room."""
@@ -255,7 +263,7 @@ class ModelMemory:
             raise failures.too_large(blueprint.entry, need, error.room, smaller) from error
 
     def _load(self, blueprint: Blueprint) -> LoadedModel:
-        name = blueprint.entry.name
+        name, began_s = blueprint.entry.name, self._settings.monotonic()
         self.prefixes.clear()
         self._loading, self._reported = name, -1.0
         self._tell_loading(0.0)
@@ -280,6 +288,7 @@ class ModelMemory:
                 self._settings.note_mode(blueprint.entry, place, mode)
         finally:
             self._loading = None
+            self._on_load_over(name, self._settings.monotonic() - began_s)
             self._tell_snapshot()
         return loaded
 
