@@ -42,9 +42,10 @@ run: setup ## Serve whatever platforms are configured
 bench: setup ## Measure the engine beside all other ways (MODEL=name N=1,4,8)
 	@$(BIN)/python -m bench --ways all $(if $(MODEL),--model "$(MODEL)") $(if $(N),--n "$(N)") $(ARGS)
 
-bench-peers: setup-dev ## Install vLLM and CTranslate2 into their own environments, for `make bench`
+bench-peers: setup-dev ## Install vLLM, CTranslate2 and llama.cpp into their own environments, to measure beside
 	@$(BIN)/python -m scripts.model_server_environment
 	@$(BIN)/python -m scripts.bench_peer_environment
+	@$(BIN)/python -m scripts.llama_cpp_environment
 
 # Tests come last, so that their summary ends the output.
 test: setup-dev lint types contracts unit ## Check format, lint, types, imports and run all tests
