@@ -113,6 +113,8 @@ class Storm:
         await self._calm()
         process.kill()
         await process.wait()
+        while self._platform.has_bot:  # noqa: ASYNC110 - it is on the other side
+            await asyncio.sleep(0.01)
 
     async def _talk(self, chance: random.Random) -> None:
         people = self._platform.people
