@@ -94,7 +94,7 @@ class RunMode:
     @property
     def _numbers(self) -> str:
         precision = _("in {precision}").format(precision=self.precision) if self.precision else ""
-        if self.blocks or self.unpacked:
+        if self.bits is None and (self.blocks or self.unpacked):
             return ", ".join(part for part in (precision, *self._stored) if part)
         if self.bits is None:
             return precision
@@ -124,7 +124,7 @@ def _clauses() -> dict[Cause, str]:
         Cause.BATCH_REFUSED: _("its batch failed the check ({detail})"),
         Cause.KERNELS_REFUSED: _("its compiled kernels failed the check ({detail})"),
         Cause.LAYERS_UNPACKED: _("its layers could not be packed for this processor"),
-        Cause.STATES_WHOLE: _("8-bit states would change its answers"),
+        Cause.STATES_WHOLE: _("this processor does not multiply its weights as bytes"),
         Cause.NO_KERNELS: _("there are no compiled kernels for {detail} models"),
         Cause.NO_CPU: _("compiled kernels are for the CPU only"),
     }

@@ -19,7 +19,6 @@ from bot.engine.batching.slot_batch import SlotBatch
 from bot.engine.cache.prefix_cache import Prefix
 from bot.engine.checkpoint.gguf_weights import WHOLE
 from bot.engine.checkpoint.loading import Checkpoint
-from bot.engine.checkpoint.w8a8 import has_bytes, multiplies_bytes
 from bot.engine.forward.padded_causal import PaddedCausal
 from bot.engine.forward.padded_encoder_decoder import PaddedEncoderDecoder
 from bot.engine.kernels.block_format import BlockFormat
@@ -147,7 +146,7 @@ def _reasons_before(checkpoint: Checkpoint) -> list[Reason]:
     reasons: list[Reason] = []
     if _has_plain_layers(checkpoint):
         reasons.append(Reason(Cause.LAYERS_UNPACKED))
-    if blueprint.takes_bytes and multiplies_bytes() and not has_bytes(checkpoint.model):
+    if blueprint.takes_bytes and not _kinds_in_blocks(checkpoint):
         reasons.append(Reason(Cause.STATES_WHOLE))
     if kind not in BATCHED_MODEL_TYPES:
         reasons.append(Reason(Cause.UNKNOWN_ARCHITECTURE, kind))
@@ -170,7 +169,7 @@ def _mode(
         has_kernels=has_kernels,
         precision=blueprint.precision,
         bits=blueprint.entry.weight_bits,
-        has_byte_states=has_bytes(checkpoint.model),
+        has_byte_states=bool(blocks),
         reasons=tuple(reasons),
         blocks=", ".join(sorted(blocks)),
         unpacked=", ".join(sorted(stored - blocks)),
