@@ -1,7 +1,7 @@
 """One claimed message, one answer: from the question to the text that is shown.
 
-Which message comes when is the orchestrator's business; what a platform shows is the reply
-writer's. Whatever goes wrong here ends as a text that the member reads.
+Which message comes when is the dispatcher's business; what a platform shows is the reply writer's.
+Whatever goes wrong here ends as a text that the member reads.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ from typing import assert_never
 
 from bot.adapter import Adapter, WorkingIndicator
 from bot.command import Ask, Caller, Outcome, Said, Who, Work
-from bot.concurrency import Stopped, StopSwitch
+from bot.concurrency import Stopped
 from bot.errors import NotPermitted, PlatformError, StoreUnavailable, UserFacingError
 from bot.flow.asking import Asking
+from bot.flow.message_life import MessageLife
 from bot.flow.services import AnswerServices
 from bot.messages import CommandInvoked, IncomingMessage, Picture, TextFile
 from bot.policy.access import require_may_talk
@@ -62,36 +63,23 @@ class Made:
 
 
 class Answering:
-    """The answer to one claimed message. `stop` ends its generation and keeps what there is.
+    """The answer to one claimed message: `make` it, then `deliver` it.
 
-    With `is_left_over` the message was found in the store: it may be too old to be answered.
-    `made` is called once the text is finished; `is_delivering` says that only the platform is
-    waited for from then on;
-    `is_withdrawn` is set when the question was deleted: `remove_shown` then clears it away;
-    `forgotten` are the keys of conversations whose traces in memory go when it has ended.
+    The switch of its `life` ends its generation and keeps what there is. Everything here raises
+    `LeaseLost` when another process took over or the question was withdrawn, and leaves the message
+    claimed when it is cancelled: the caller releases it.
     """
 
     def __init__(
-        self,
-        services: AnswerServices,
-        adapter: Adapter,
-        claim: Claim,
-        made: Callable[[], Awaitable[None]],
-        *,
-        is_left_over: bool,
+        self, services: AnswerServices, adapter: Adapter, claim: Claim, life: MessageLife
     ) -> None:
-        self.is_delivering = False
-        self.is_withdrawn = False
-        self.forgotten: set[str] = set()
-        self._made = made
-        self._is_left_over = is_left_over
+        self._life = life
         self._services = services
         self._adapter = adapter
         self._claim = claim
         asked = None if claim.answer is None else claim.answer.asked
         heading = repeated(claim.message.event, services.words, asked)
         self._writer = ReplyWriter(adapter, services.inbox, claim, heading=heading)
-        self._switch = StopSwitch()
         self._buttons = Buttons.FULL
 
     @property
@@ -99,26 +87,21 @@ class Answering:
         """The message that is answered."""
         return self._claim.message
 
-    def stop(self) -> None:
-        """End the generation; the answer is what was said so far."""
-        self._switch.stop()
-
-    async def run(self, refusal: UserFacingError | None = None) -> None:
-        """Answer, deliver and record it. With `refusal` its text is the answer.
-
-        Raises `LeaseLost` when another process took over or the question was withdrawn, and
-        leaves the message claimed when it is cancelled: the caller releases it.
-        """
+    async def make(self, refusal: UserFacingError | None = None) -> Made:
+        """Answer and store the answer. With `refusal` its text is the answer."""
         async with working(self._adapter, self.message.event.target) as indicator:
             made = await self._make(indicator, refusal)
             # Those that are not wanted are not shown later either.
             actions = shown_actions(made.answer.actions, self._buttons)
-            answer = replace(made.answer, actions=actions)
-            await self._save(answer)
-        self.is_delivering = True
-        await self._made()
+            made = replace(made, answer=replace(made.answer, actions=actions))
+            await self._save(made.answer)
+        return made
+
+    async def deliver(self, made: Made) -> None:
+        """Show a stored answer whole, and record how that ended."""
+        answer = made.answer
         try:
-            await self._writer.finish(answer, actions, made.picture, made.file)
+            await self._writer.finish(answer, answer.actions, made.picture, made.file)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
@@ -173,7 +156,7 @@ class Answering:
         """A question that a process left behind is not answered hours later, out of the blue."""
         is_direct = self.message.event.conversation.is_direct
         age = self._services.clock() - self.message.received_at
-        if self._is_left_over and age > (MAX_AGE_DIRECT if is_direct else MAX_AGE):
+        if self._life.is_left_over and age > (MAX_AGE_DIRECT if is_direct else MAX_AGE):
             raise UserFacingError(
                 _("I could not answer this in time, sorry: it waited too long. Please ask again.")
             )
@@ -191,7 +174,7 @@ class Answering:
             case Said():
                 return self._said(outcome)
             case Ask():
-                asking = Asking(self._services, self.message, showing, self._switch)
+                asking = Asking(self._services, self.message, showing, self._life.switch)
                 return Made(await asking.answer(outcome), replaces=outcome.replaces)
             case Work():
                 return await self._work(outcome, showing)
@@ -234,7 +217,7 @@ class Answering:
         """Do what a command does while it is shown; who stops it keeps what there is."""
         async with showing.shown(is_private=work.is_private):
             try:
-                async with self._switch.heeded():
+                async with self._life.switch.heeded():
                     return self._said(await work.do(showing))
             except Stopped:
                 return Made(Answer(showing.text, is_private=work.is_private, notice=stopped()))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.errors import PlatformUnavailable
-from bot.flow.orchestrator import Limits
+from bot.flow.queues import Limits
 from bot.messages import Author
 from tests.doubles.scripted import (
     ANN,

@@ -1,10 +1,10 @@
 """What is stored of messages and of the answers to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from bot.messages import Action, Answerable, Figures
+from bot.messages import Action, Answerable, Figures, IncomingMessage, Quoted
 
 
 class MessageState(StrEnum):
@@ -41,6 +41,12 @@ class StoredMessage:
     event: Answerable
     received_at: datetime
     is_suspect: bool = False
+
+    def with_quoted(self, quoted: tuple[Quoted, ...]) -> "StoredMessage":
+        """The message with what it quotes: live context, which the store does not keep."""
+        if not isinstance(self.event, IncomingMessage):
+            return self
+        return replace(self, event=replace(self.event, quoted=quoted))
 
 
 @dataclass(frozen=True, slots=True)
