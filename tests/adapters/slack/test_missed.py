@@ -145,3 +145,13 @@ async def test_after_a_gap_it_looks_again(monkeypatch: pytest.MonkeyPatch) -> No
             await until(lambda: services.submitted != [])
 
     assert texts(services) == ["in the gap"]
+
+
+async def test_many_other_messages_hide_no_mention() -> None:
+    services = WorkspaceServices()
+    await seen(services)
+    async with running() as server:
+        await Member(server).say(f"{MENTION} the first of many", is_heard=False)
+        for number in range(250):
+            await Member(server, "U0BEN").say(f"not for the bot {number}", is_heard=False)
+        assert await found(server, services) == ["the first of many"]
