@@ -54,7 +54,8 @@ async def test_what_was_missed_is_answered_and_a_back_fill_does_not_answer_one_m
             async with bot(server.address, tmp_path, engine) as adapter:
                 for _ in range(8):
                     await adapter.client.missed.catch_up(adapter.client.own)
-                await until(lambda: len(engine.requests) >= 4)
+                await until(lambda: len(server.answers()) + len(server.answers(DIRECT)) == 4)
+                await until(lambda: "fireside:do:stop" not in str(server.workspace.messages))
                 await settled()
 
         assert len(engine.requests) == 4
