@@ -5,7 +5,7 @@
 TYPES = types-3.11 types-3.14
 TYPES_BETWEEN = types-3.12 types-3.13
 .PHONY: help chat run bench test test-all test-rest quick setup setup-dev check format lint types \
-	types-between contracts changed other-pythons unit coverage fuzz fuzz-cut planted-bugs test-remote \
+	types-between contracts changed other-pythons unit coverage faults fuzz fuzz-cut planted-bugs test-remote \
 	test-llama-server bench-peers constraints clean $(TYPES) $(TYPES_BETWEEN)
 
 # The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
@@ -89,6 +89,9 @@ coverage: setup-dev ## Run the tests and check how much of the source they run
 # Other sequences than those of `make test`, which begin at 0.
 fuzz-cut: setup-dev
 	FUZZ_FIRST=1000 FUZZ_SEQUENCES=600 $(BIN)/pytest -q $(PARALLEL) tests/engine/local/test_fuzz.py
+
+faults: setup-dev ## Kill the bot while people talk to it, in five campaigns (SECONDS=420 SEED=1)
+	$(BIN)/python -m tests.auditor.campaign --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(ARGS)
 
 fuzz: setup-dev ## Ten thousand random sequences of joins, leaves, cancels and unloads in the engine
 	FUZZ_SEQUENCES=10000 $(BIN)/pytest -q tests/engine/local/test_fuzz.py

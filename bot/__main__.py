@@ -16,6 +16,7 @@ import typer
 
 from bot.cli.config import config
 from bot.cli.exports import feedback, votes
+from bot.cli.failed import failed
 from bot.cli.invocation import Invocation, invocation
 from bot.cli.models import models
 from bot.cli.pause import pause, resume
@@ -168,6 +169,7 @@ def doctor(context: typer.Context) -> None:
 app.add_typer(models, name="models")
 app.add_typer(feedback, name="feedback")
 app.add_typer(votes, name="votes")
+app.add_typer(failed, name="failed")
 app.command("config", short_help=_("Show every setting and where it came from."))(config)
 app.command("pause", short_help=_("Free the memory of the models for a while."))(pause)
 app.command("resume")(resume)

@@ -1,4 +1,6 @@
-"""The composition root: builds every part from the settings and runs them as one task group.
+"""The program: opens every part that the settings ask for, and runs them as one task group.
+
+How the core is put together over them stands in `composition.py`.
 
 It knows adapters by name only. What the command line prints about a failure stands in
 `__main__.py`; here it is raised.
@@ -8,8 +10,7 @@ import asyncio
 import logging
 import signal
 import sys
-import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,21 +20,17 @@ from pydantic import BaseModel
 
 from bot.adapter import Adapter, Services
 from bot.clock import utc_now
-from bot.commands.build import CommandServices, build_registry
 from bot.comparison.run import ModelEvent
 from bot.comparison.run import compare as compare_models
+from bot.composition import Core, OwnersRules, compose
 from bot.conversation import Role, Turn
 from bot.engine.base import Engine, GenerationRequest
 from bot.engine.failures import GIB, size_text
 from bot.engine.past_runs import PastRuns
 from bot.engine.pausing_engine import PausingEngine
 from bot.errors import StoreUnavailable, UserFacingError
-from bot.flow.inspection import Inspections
-from bot.flow.orchestrator import Limits, Orchestrator
-from bot.flow.reports import Reports
-from bot.flow.request import PromptBuilder, sampling_for
-from bot.flow.services import AnswerServices
-from bot.messages import Author, ConversationRef
+from bot.flow.queues import Limits
+from bot.flow.request import sampling_for
 from bot.models.available import Models
 from bot.models.library import ModelLibrary
 from bot.models.pause import STATE, heed
@@ -41,10 +38,7 @@ from bot.pictures.worker import Pictures
 from bot.platforms.account_lock import LOCKS, account_lock
 from bot.platforms.configuration import Loaded, RootSettings, lacks_starter
 from bot.platforms.discovery import adapter_modules
-from bot.platforms.services import AdapterServices
 from bot.policy.contacted_hosts import Contacts
-from bot.policy.metered_engine import MeteredEngine
-from bot.policy.quotas import Quotas
 from bot.policy.retention import sweep
 from bot.policy.word_list import WordList
 from bot.settings.personas import system_prompt
@@ -96,17 +90,6 @@ class Parts:
     models: Models
     pictures: Pictures
     contacts: Contacts
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """Everything that adapters share in one process."""
-
-    parts: Parts
-    model: str
-    scoped: ScopedSettings
-    orchestrator: Orchestrator
-    services_for: Callable[[str], AdapterServices]
 
 
 def serve(loaded: Loaded) -> int:
@@ -170,13 +153,21 @@ async def _serve(loaded: Loaded, platforms: Sequence[str], given: Mapping[Settin
     async with opened(settings, given, is_owners_terminal=is_chat) as parts:
         if lacks_starter(loaded) and SettingName.MODEL not in given:
             sys.stderr.write(_starter_hint(parts.models.get(STARTER)) + "\n")
-        core = _compose(parts)
-        adapters = [_create(core, platform) for platform in platforms]
+        model = parts.models.get(given.get(SettingName.MODEL, settings.model)).name
+        core = compose(
+            parts.store,
+            parts.engine,
+            parts.models,
+            parts.pictures,
+            _rules(parts),
+            lambda: parts.contacts.hosts,
+        )
+        adapters = [_create(core, settings, platform) for platform in platforms]
         with ExitStack() as locks:
             for adapter in adapters:
                 locks.enter_context(account_lock(settings.data_dir / LOCKS, adapter.account))
                 core.orchestrator.attach(adapter)
-            await _run(core, adapters, is_chat=is_chat)
+            await _run(parts, core, adapters, model, is_chat=is_chat)
     return 0
 
 
@@ -249,95 +240,47 @@ def _engine(
     return RoutingEngine(catalogue.entries, engines)
 
 
-def _compose(parts: Parts) -> Core:
-    settings, store, models = parts.settings, parts.store, parts.models
-    model = models.get(parts.given.get(SettingName.MODEL, settings.model)).name
-    scoped = _scoped_settings(parts)
-    prompts = PromptBuilder(
-        store.history,
-        store.exchanges,
-        scoped,
-        models,
-        utc_now,
-        settings.answer_timeout_s,
-        settings.max_tokens,
-    )
-    quotas = Quotas(scoped, store.usages, settings.owners, utc_now)
-    engine = MeteredEngine(parts.engine, quotas)
-    inspections = Inspections(utc_now())
-    reports = Reports(dict(channel.split(":", 1) for channel in settings.report_channels))
-
-    def stop(conversation: ConversationRef, author: Author) -> int:
-        return orchestrator.stop(conversation, author)
-
-    registry = build_registry(
-        CommandServices(
-            store,
-            scoped,
-            models,
-            engine,
-            prompts,
-            parts.pictures,
-            utc_now,
-            stop,
-            lambda: orchestrator,
-            lambda: parts.contacts.hosts,
-            inspections,
-            reports,
-        )
-    )
-    services = AnswerServices(
-        engine,
-        store.inbox,
-        prompts,
-        registry,
-        settings.owners,
-        utc_now,
-        WordList(settings.blocked_words, settings.blocked_action),
-        reports,
-        inspections,
-    )
-    limits = Limits(max_waiting=settings.max_waiting)
-    orchestrator = Orchestrator(store, services, uuid.uuid4().hex, limits)
-
-    def services_for(platform: str) -> AdapterServices:
-        return AdapterServices(platform, store, orchestrator, registry, models, scoped)
-
-    return Core(parts, model, scoped, orchestrator, services_for)
-
-
-def _scoped_settings(parts: Parts) -> ScopedSettings:
+def _rules(parts: Parts) -> OwnersRules:
+    """What the owner decided, from the configuration."""
     settings, persona = parts.settings, parts.settings.chosen_persona
-    defaults = {
-        **DEFAULTS,
-        SettingName.MODEL: parts.models.get(settings.model).name,
-        **({} if persona is None else {SettingName.PERSONA: persona}),
-        SettingName.LANGUAGE: settings.language,
-        SettingName.RETENTION_DAYS: f"{settings.retention_days:g}",
-    }
-    return ScopedSettings(parts.store.settings, defaults, utc_now, parts.given)
+    return OwnersRules(
+        defaults={
+            **DEFAULTS,
+            SettingName.MODEL: parts.models.get(settings.model).name,
+            **({} if persona is None else {SettingName.PERSONA: persona}),
+            SettingName.LANGUAGE: settings.language,
+            SettingName.RETENTION_DAYS: f"{settings.retention_days:g}",
+        },
+        given=parts.given,
+        owners=settings.owners,
+        answer_timeout_s=settings.answer_timeout_s,
+        max_tokens=settings.max_tokens,
+        words=WordList(settings.blocked_words, settings.blocked_action),
+        report_channels=dict(channel.split(":", 1) for channel in settings.report_channels),
+        limits=Limits(max_waiting=settings.max_waiting),
+    )
 
 
-def _create(core: Core, platform: str) -> Adapter:
+def _create(core: Core, settings: RootSettings, platform: str) -> Adapter:
     name = dict(adapter_modules())[platform]
     module = cast(AdapterModule, import_module(name))
     services = core.services_for(platform)
-    adapter = module.create(getattr(core.parts.settings, platform), services)
+    adapter = module.create(getattr(settings, platform), services)
     services.account = adapter.account
     return adapter
 
 
-async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> None:
+async def _run(
+    parts: Parts, core: Core, adapters: Sequence[Adapter], model: str, *, is_chat: bool
+) -> None:
     """Serve until every adapter has ended or a signal comes; then finish or hand over."""
     try:
         async with asyncio.TaskGroup() as group:
             started = asyncio.Event()
             flow = group.create_task(core.orchestrator.run(started))
-            sweeping = group.create_task(_sweep_daily(core.parts, core.scoped))
-            heeding = group.create_task(
-                heed(core.parts.store.adapter_state(STATE), core.parts.engine)
-            )
-            warm_up = group.create_task(_warm_up(core.parts.engine, core.model))
+            sweeping = group.create_task(_sweep_daily(parts, core.scoped))
+            heeding = group.create_task(heed(parts.store.adapter_state(STATE), parts.engine))
+            warm_up = group.create_task(_warm_up(parts.engine, model))
             stop = group.create_task(_stop_signal(CHAT_SIGNALS if is_chat else SERVER_SIGNALS))
             if not is_chat:
                 await asyncio.wait([warm_up, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -345,7 +288,8 @@ async def _run(core: Core, adapters: Sequence[Adapter], *, is_chat: bool) -> Non
             present: Sequence[Adapter] = [] if stop.done() else adapters
             serving = [group.create_task(adapter.run()) for adapter in present]
             await _until_done_or_stopped(serving, stop)
-            await core.orchestrator.drain(core.parts.settings.shutdown_s)
+            await core.orchestrator.drain(parts.settings.shutdown_s)
+            parts.store.hurry()
             for task in (*serving, flow, sweeping, heeding, warm_up, stop):
                 task.cancel()
     except BaseExceptionGroup as errors:

@@ -259,6 +259,7 @@ class ReplyView:
     is a line that belongs under it; `figures` may be shown with it. `document` is a very long
     answer as a whole, in Markdown, of which `text` is the beginning. `picture` goes with it where
     the platform has pictures; the text says all of it too. `file` goes with it where it has files.
+    One that `is_plain` was refused as it was: it is shown as text and nothing else.
     """
 
     text: str
@@ -274,3 +275,4 @@ class ReplyView:
     actions: tuple[Action, ...] = field(default=())
     picture: Picture | None = None
     file: TextFile | None = None
+    is_plain: bool = False

@@ -7,22 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bot.commands.build import CommandServices, build_registry
+from bot.clock import utc_now
+from bot.composition import OwnersRules, compose
 from bot.conversation import Role, Turn
+from bot.engine.base import Engine
 from bot.errors import ModelNotInstalled
-from bot.flow.inspection import Inspections
-from bot.flow.orchestrator import Limits, Orchestrator
-from bot.flow.reports import Reports
-from bot.flow.request import PromptBuilder
-from bot.flow.services import AnswerServices
-from bot.messages import Author, ConversationRef, Inbound
+from bot.flow.orchestrator import Orchestrator
+from bot.flow.queues import Limits
+from bot.messages import Inbound
 from bot.models.available import Models
 from bot.pictures.worker import Pictures
 from bot.platforms.services import AdapterServices
-from bot.policy.metered_engine import MeteredEngine
-from bot.policy.quotas import Quotas
 from bot.policy.word_list import WordList
-from bot.settings.scoped import ScopedSettings
 from bot.settings.specs import DEFAULTS, SettingName
 from bot.store.ports.store import Store
 from bot.store.sql.store import SqlStore
@@ -138,11 +134,11 @@ async def until(condition: Callable[[], bool], turns: int = 20_000) -> None:
     raise AssertionError("it never came true")
 
 
-def compose(
+def composed(
     store: Store,
-    engine: ScriptedEngine,
-    clock: Callable[[], datetime],
-    limits: Limits,
+    engine: Engine,
+    clock: Callable[[], datetime] = utc_now,
+    limits: Limits | None = None,
     pictures: Pictures | None = None,
     words: WordList | None = None,
     reports: Mapping[str, str] | None = None,
@@ -150,54 +146,25 @@ def compose(
     owners: Sequence[str] = OWNERS,
     persona: str | None = "Be kind.",
 ) -> tuple[Orchestrator, AdapterServices]:
-    """The message flow over these parts; `persona` is what the owner set."""
-    pictures = pictures or Pictures()
+    """The core over these parts, with scripted ones for the rest; `persona` is what the owner set.
+
+    It is the program's own `compose` that puts them together.
+    """
     models = models or Models(ENTRIES, locate, engine)
-    defaults = {
-        **DEFAULTS,
-        SettingName.MODEL: next(iter(models)).name,
-        **({} if persona is None else {SettingName.PERSONA: persona}),
-        SettingName.RETENTION_DAYS: "30",
-    }
-    scoped = ScopedSettings(store.settings, defaults, clock)
-    prompts = PromptBuilder(store.history, store.exchanges, scoped, models, clock, 300.0, None)
-
-    quotas = Quotas(scoped, store.usages, owners, clock)
-    metered = MeteredEngine(engine, quotas)
-
-    def stop(conversation: ConversationRef, author: Author) -> int:
-        return orchestrator.stop(conversation, author)
-
-    inspections, taken = Inspections(clock()), Reports(reports or {})
-    registry = build_registry(
-        CommandServices(
-            store,
-            scoped,
-            models,
-            metered,
-            prompts,
-            pictures,
-            clock,
-            stop,
-            lambda: orchestrator,
-            lambda: HOSTS,
-            inspections,
-            taken,
-        )
+    rules = OwnersRules(
+        defaults={
+            **DEFAULTS,
+            SettingName.MODEL: next(iter(models)).name,
+            **({} if persona is None else {SettingName.PERSONA: persona}),
+            SettingName.RETENTION_DAYS: "30",
+        },
+        owners=owners,
+        words=words or WordList(),
+        report_channels=reports or {},
+        limits=limits or Limits(),
     )
-    answers = AnswerServices(
-        metered,
-        store.inbox,
-        prompts,
-        registry,
-        owners,
-        clock,
-        words or WordList(),
-        taken,
-        inspections,
-    )
-    orchestrator = Orchestrator(store, answers, f"worker-{id(engine)}", limits)
-    return orchestrator, AdapterServices("scripted", store, orchestrator, registry, models, scoped)
+    core = compose(store, engine, models, pictures or Pictures(), rules, lambda: HOSTS, clock)
+    return core.orchestrator, core.services_for("scripted")
 
 
 @asynccontextmanager
@@ -224,7 +191,7 @@ async def running_flow(
     platform = Platform(folder / "platform.jsonl", max_chars)
     limits, pictures = limits or SELDOM, Pictures()
     models = Models(entries, locate, engine)
-    orchestrator, services = compose(
+    orchestrator, services = composed(
         store, engine, clock, limits, pictures, words, reports, models=models, persona=persona
     )
     adapter = ScriptedAdapter(

@@ -56,7 +56,7 @@ class Arrivals:
         self._told_about_permissions: set[int] = set()
 
     async def message(self, message: discord.Message) -> None:
-        """Submit a message that is for the bot; pass over every other."""
+        """Submit a message that is for the bot; skip every other. Raises `StoreUnavailable`."""
         if not is_from_a_member(message):
             return
         own = own_in(self._client, message.guild)
@@ -73,11 +73,7 @@ class Arrivals:
         if self._is_hidden(message, addressed):
             await self._tell_about_content(message)
             return
-        try:
-            await self._services.submit(await self._event(message, own, conversation, addressed))
-        except StoreUnavailable as error:
-            log.error("%s", error.text)
-            await self._say(message, error.text)
+        await self._services.submit(await self._event(message, own, conversation, addressed))
 
     async def _knows(self, conversation: ConversationRef) -> bool:
         """Whether what was said there before is in the context anyway."""

@@ -28,6 +28,7 @@ from adapters.discord.settings import Settings
 from bot.adapter import Services
 from bot.errors import PlatformError, StoreUnavailable, without_text
 from bot.messages import Action
+from bot.platforms.arrival_order import ArrivalOrder
 from bot.platforms.write_budget import Pace
 
 COMMANDS_KEY = "commands"
@@ -58,6 +59,7 @@ class FiresideClient(discord.AutoShardedClient):
         self._services = services
         self._session: aiohttp.ClientSession | None = None
         self.is_online = asyncio.Event()
+        self._order = ArrivalOrder()
         reader = Reader(settings, self._file_session)
         self.arrivals = Arrivals(self, services, settings, reader)
         self.interactions = Interactions(self, services, settings, reader)
@@ -93,14 +95,30 @@ class FiresideClient(discord.AutoShardedClient):
             await self._session.close()
         await super().close()
 
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """A session begins that is not the one before, resumed."""
+        del shard_id
+        if self.is_ready():  # else it is the first one of this process
+            self.missed.interrupted()
+
     async def on_ready(self) -> None:
         """Look for what was missed; also after a session that could not be resumed."""
         log.info("connected to Discord as %s, in %d guilds", self.user, len(self.guilds))
         await self.missed.catch_up()
 
     async def on_message(self, message: discord.Message) -> None:
-        """A message anywhere."""
-        await self.arrivals.message(message)
+        """A message anywhere, behind what was missed in its channel."""
+        async with self._order.turn((message.channel.id, message.author.id)):
+            await self._hear(message)
+
+    async def _hear(self, message: discord.Message) -> None:
+        try:
+            await self.missed.before(message)
+            await self.arrivals.message(message)
+        except StoreUnavailable as error:
+            log.error("a message waits for the database: %s", error.text)
+            self.missed.dropped(message.id)
+            return
         self.missed.saw(message.id, None if message.guild else message.channel.id)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:

@@ -21,7 +21,7 @@ from adapters.slack.home import is_home
 from adapters.slack.indicator import Signs
 from adapters.slack.own_messages import after, find, notice_metadata, reply_metadata
 from adapters.slack.parse import PLATFORM
-from adapters.slack.render import MAX_CHARS, blocks, length, notification
+from adapters.slack.render import MAX_CHARS, blocks, length, notification, plain
 from adapters.slack.responses import Responses, is_response
 from adapters.slack.settings import Settings
 from adapters.slack.streams import Streams
@@ -225,7 +225,16 @@ class SlackAdapter(Adapter):
             return
         with self._api.passing("chat.update", ts) as may_show:
             if may_show:
-                await self._api.call_now("chat.update", **self._update_arguments(handle, ts, view))
+                await self._update_now(handle, ts, view)
+
+    async def _update_now(self, handle: Handle, ts: str, view: ReplyView) -> None:
+        """Show what will change again. A stream of a process that died goes on growing by edits."""
+        try:
+            await self._api.call_now("chat.update", **self._update_arguments(handle, ts, view))
+        except SlackRefusalError as error:
+            if error.code not in IS_STREAMING:
+                raise
+            await self._streams.stop_unknown(handle.channel_id, ts)
 
     async def _show_whole(self, handle: Handle, ts: str, view: ReplyView) -> None:
         try:
@@ -257,6 +266,8 @@ class SlackAdapter(Adapter):
         }
 
     def _content(self, handle: Handle, view: ReplyView) -> dict[str, Any]:
+        if view.is_plain:
+            return {"text": plain(view), "blocks": []}
         return {"text": notification(view), "blocks": blocks(view, handle, self._settings)}
 
     async def _wait_until_online(self) -> None:

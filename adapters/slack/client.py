@@ -35,7 +35,8 @@ from adapters.slack.settings import Settings
 from adapters.slack.text_commands import TextCommands
 from adapters.slack.web_api import WebApi, sdk_logger
 from bot.adapter import Services
-from bot.errors import PlatformError, without_text
+from bot.errors import PlatformError, StoreUnavailable, without_text
+from bot.platforms.arrival_order import ArrivalOrder
 
 PING_INTERVAL_S = 5.0
 """A connection that drops without a word is noticed within four of these."""
@@ -65,6 +66,7 @@ class SlackClient:
         self._own: Own | None = None
         self.is_online = asyncio.Event()
         self.is_serving = asyncio.Event()
+        self._order = ArrivalOrder()
         people = People(api, settings, clock)
         self.history = ChannelHistory(api, people, lambda: self.own)
         commands = TextCommands(api, people, services, settings)
@@ -157,8 +159,15 @@ class SlackClient:
         }
 
     async def _message(self, body: Json, own: Own) -> None:
-        await self.arrivals.message(body, own)
-        self.missed.saw(cast("Json", body["event"]))
+        event = cast("Json", body["event"])
+        async with self._order.turn((event["channel"], event.get("user"))):
+            try:
+                await self.missed.before(event, own)
+                await self.arrivals.message(body, own)
+            except StoreUnavailable:
+                self.missed.dropped(event)
+                raise
+        self.missed.saw(event)
 
     def _beside(self, listener: Listener) -> Listener:
         """A listener whose work nothing depends on: the event is acknowledged at once."""
@@ -248,7 +257,7 @@ class SlackClient:
                 await cast("Any", handler).close_async()
 
     def _handler(self, app: AsyncApp) -> AsyncSocketModeHandler:
-        return AsyncSocketModeHandler(
+        handler = AsyncSocketModeHandler(
             app,
             self._settings.require_app_token(),
             logger=sdk_logger(),
@@ -256,6 +265,22 @@ class SlackClient:
             proxy=self._settings.proxy_url,
             ping_interval=PING_INTERVAL_S,
         )
+        cast("Any", handler.client).message_listeners.append(self._heeds_new_connections())
+        return handler
+
+    def _heeds_new_connections(self) -> Callable[..., Awaitable[None]]:
+        """Every connection but the first one comes after a gap, however short."""
+        greeted = 0
+
+        async def heard(client: object, message: Json, raw: str | None = None) -> None:
+            nonlocal greeted
+            del client, raw
+            if message.get("type") == "hello":
+                greeted += 1
+                if greeted > 1:
+                    self.missed.interrupted()
+
+        return heard
 
 
 async def _failed(error: Exception) -> None:

@@ -20,6 +20,7 @@ from bot.translations import gettext as _
 MAX_CHARS = 3800
 """`chat.update` fails past 4,000 characters of text; a Markdown block would take 12,000."""
 
+MAX_TEXT_CHARS = 4000
 MAX_SECTION_CHARS = 3000
 SECTION_CHARS = 1900
 """Lists grow by half at most when they become mrkdwn."""
@@ -65,6 +66,11 @@ def notification(view: ReplyView) -> str:
     """The message's plain text: for notifications, and for clients that show no blocks."""
     text = harmless(view.text[:NOTIFICATION_CHARS].strip() or PLACEHOLDER)
     return escaped(text)[:MAX_CHARS]
+
+
+def plain(view: ReplyView) -> str:
+    """The message's whole text, for where its blocks were refused."""
+    return escaped(harmless(view.text.strip() or PLACEHOLDER))[:MAX_TEXT_CHARS]
 
 
 def blocks(view: ReplyView, handle: Handle, settings: Settings) -> list[Block]:

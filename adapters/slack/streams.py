@@ -20,7 +20,7 @@ from adapters.slack.handle import Handle
 from adapters.slack.render import buttons, harmless
 from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
-from bot.errors import PlatformError
+from bot.errors import PlatformError, PlatformUnavailable
 from bot.messages import ReplyView
 from bot.settings.specs import Buttons
 
@@ -94,16 +94,21 @@ class Streams:
             return await self._append(ts, stream, text) if may_append else True
 
     async def stop(self, ts: str) -> None:
-        """End a stream, if the message is one; its final text is set by an edit."""
+        """End a stream, if the message is one; its final text is set by an edit.
+
+        Raises `PlatformUnavailable`: then it may be open still, and takes no edit.
+        """
         stream = self._open.pop(ts, None)
         if stream is not None:
             self._api.end(APPEND, ts)
             await self.stop_unknown(stream.channel_id, ts)
 
     async def stop_unknown(self, channel_id: str, ts: str) -> None:
-        """End what may be a stream of a process that died."""
+        """End what may be a stream of a process that died. Raises `PlatformUnavailable`."""
         try:
             await self._api.call(STOP, channel=channel_id, ts=ts)
+        except PlatformUnavailable:
+            raise
         except PlatformError as error:
             log.info("a stream had ended before: %s", error)
 

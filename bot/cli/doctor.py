@@ -64,7 +64,7 @@ def _data_folder(folder: Path) -> Finding:
 
 
 async def _database(folder: Path) -> Sequence[Finding]:
-    """Whether it opens, and what it says of a pause."""
+    """Whether it opens, and what it says of a pause and of messages that were given up."""
     # Imported here: --help does without SQLAlchemy.
     from bot.models.pause import STATE, is_marked
     from bot.store.sql.store import SqlStore
@@ -73,9 +73,14 @@ async def _database(folder: Path) -> Sequence[Finding]:
     try:
         async with await SqlStore.open(folder) as store:
             is_paused = await is_marked(store.adapter_state(STATE))
+            given_up = len(await store.recovery.given_up())
     except StoreUnavailable as error:
         return [Finding(subject, error.text, _("Until then no message can be answered."))]
     found = [Finding(subject, _("it opens and is up to date."))]
+    if given_up:
+        detail = _("{number} were given up.").format(number=given_up)
+        fix = _("See `fireside failed list`; `fireside failed retry` has them answered.")
+        found.append(Finding(_("messages"), detail, fix))
     if is_paused:
         fix = _("To answer again: fireside resume")
         found.append(Finding(_("pause"), _("Fireside is paused and answers nobody."), fix))

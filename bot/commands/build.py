@@ -8,19 +8,21 @@ from typing import cast
 from bot.command import CommandRegistry
 from bot.commands.access import AccessCommands
 from bot.commands.compare import CompareCommands
-from bot.commands.conversation import ConversationCommands, Stop
+from bot.commands.conversation import ConversationCommands
 from bot.commands.inspect import InspectCommands
 from bot.commands.language import LanguageCommands
 from bot.commands.model import ModelCommands
 from bot.commands.persona import PersonaCommands
-from bot.commands.privacy import PrivacyCommands, Running
+from bot.commands.privacy import PrivacyCommands
 from bot.commands.rate import RateCommands
 from bot.commands.report import ReportCommands
 from bot.commands.settings import SettingsCommands
 from bot.commands.summarize import SummarizeCommands
 from bot.commands.task_models import TaskModels
 from bot.engine.base import Engine
+from bot.flow.conversation_memory import ConversationMemory
 from bot.flow.inspection import Inspections
+from bot.flow.queues import Queues
 from bot.flow.reports import Reports
 from bot.flow.request import PromptBuilder
 from bot.models.available import Models
@@ -40,8 +42,8 @@ class CommandServices:
     prompts: PromptBuilder
     pictures: Pictures
     clock: Callable[[], datetime]
-    stop: Stop
-    running: Callable[[], Running]
+    queues: Queues
+    memory: ConversationMemory
     hosts: Callable[[], Sequence[str]]
     inspections: Inspections
     reports: Reports
@@ -52,7 +54,7 @@ def build_registry(services: CommandServices) -> CommandRegistry:
     registry: CommandRegistry
     store, settings, models = services.store, services.settings, services.models
     conversation = ConversationCommands(
-        store, models, services.clock, services.stop, lambda: registry
+        store, models, services.clock, services.queues, lambda: registry
     )
     compare = CompareCommands(
         models,
@@ -63,7 +65,9 @@ def build_registry(services: CommandServices) -> CommandRegistry:
         services.clock,
     )
     task_models = TaskModels(models, services.prompts, services.engine)
-    privacy = PrivacyCommands(store.erasure, settings, services.running, services.hosts, models)
+    privacy = PrivacyCommands(
+        store.erasure, settings, services.queues, services.memory, services.hosts, models
+    )
     registry = CommandRegistry(
         [
             *conversation.commands(),

@@ -15,16 +15,13 @@ from bot.command import (
 )
 from bot.engine.base import FinishReason
 from bot.errors import UsageError
-from bot.messages import Author, ConversationRef
+from bot.flow.queues import Queues
 from bot.models.available import Models, can_go_on
 from bot.settings.specs import Scope
 from bot.store.ports.exchanges import Exchange
 from bot.store.ports.store import Store
 from bot.translations import gettext as _
 from bot.translations import ngettext
-
-Stop = Callable[[ConversationRef, Author], int]
-"""Ends the answers to a member in a conversation, all of them for a manager; returns how many."""
 
 UNFINISHED = {FinishReason.LENGTH.value, FinishReason.TIME.value, FinishReason.CANCELLED.value}
 MAX_QUOTED_CHARS = 60
@@ -38,13 +35,13 @@ class ConversationCommands:
         store: Store,
         models: Models,
         clock: Callable[[], datetime],
-        stop: Stop,
+        queues: Queues,
         registry: Callable[[], CommandRegistry],
     ) -> None:
         self._store = store
         self._models = models
         self._clock = clock
-        self._stop = stop
+        self._queues = queues
         self._registry = registry
 
     def commands(self) -> tuple[Command, ...]:
@@ -81,7 +78,7 @@ class ConversationCommands:
 
     async def stop(self, caller: Caller, arguments: Mapping[str, str]) -> Said:
         """End what is being written to the caller; to anybody here, for who manages the place."""
-        stopped = self._stop(caller.conversation, caller.author)
+        stopped = self._queues.stop(caller.conversation, caller.author)
         if not stopped:
             return Said(_("There is nothing to stop: I am not answering you here."), True)
         text = ngettext("I stop that answer.", "I stop {number} answers.", stopped)

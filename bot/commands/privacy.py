@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
 
 from bot.command import Caller, Command, Said, Who
+from bot.flow.conversation_memory import ConversationMemory
+from bot.flow.queues import Queues
 from bot.flow.request import conversation_key
 from bot.messages import ConversationRef, TextFile
 from bot.models.available import Models, is_on_this_machine, place_of
@@ -23,18 +23,6 @@ MAX_ADDRESSES = 20
 """How many addresses are told one by one; names stand for more of them."""
 
 
-class Running(Protocol):
-    """The answers that are being made, and what is in memory of conversations."""
-
-    def withdrawing(self, is_meant: Callable[[StoredMessage], bool]) -> AbstractContextManager[int]:
-        """End the answers to questions that the block erases; gives how many those are."""
-        ...
-
-    async def forget(self, key: str) -> None:
-        """Drop what is in memory of a conversation, now and when the answers to it have ended."""
-        ...
-
-
 class PrivacyCommands:
     """The commands about stored data. `hosts` tells which hosts this process has contacted."""
 
@@ -42,13 +30,15 @@ class PrivacyCommands:
         self,
         erasure: Erasure,
         settings: ScopedSettings,
-        running: Callable[[], Running],
+        queues: Queues,
+        memory: ConversationMemory,
         hosts: Callable[[], Sequence[str]],
         models: Models,
     ) -> None:
         self._erasure = erasure
         self._settings = settings
-        self._running = running
+        self._queues = queues
+        self._memory = memory
         self._hosts = hosts
         self._models = models
 
@@ -135,10 +125,10 @@ class PrivacyCommands:
             who = Person(message.event.conversation.platform, message.event.author.id)
             return who == person and message.id < own
 
-        with self._running().withdrawing(is_theirs) as dropped:
+        with self._queues.withdrawing(is_theirs) as dropped:
             erased = await self._erasure.forget(person, before=own)
         for key in keys:
-            await self._running().forget(key)
+            await self._memory.forget(key)
         left = await self._erasure.stored(person, before=own)
 
         lines = [
@@ -159,9 +149,9 @@ class PrivacyCommands:
         def is_here(message: StoredMessage) -> bool:
             return _channel_key(message.event.conversation) == key and message.id < own
 
-        with self._running().withdrawing(is_here) as dropped:
+        with self._queues.withdrawing(is_here) as dropped:
             erased = await self._erasure.forget_channel(where, before=own)
-        await self._running().forget(key)
+        await self._memory.forget(key)
         left = await self._erasure.stored_in(where, before=own)
 
         lines = [

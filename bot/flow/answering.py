@@ -1,9 +1,10 @@
 """One claimed message, one answer: from the question to the text that is shown.
 
-Which message comes when is the orchestrator's business; what a platform shows is the reply
-writer's. Whatever goes wrong here ends as a text that the member reads.
+Which message comes when is the dispatcher's business; what a platform shows is the reply writer's.
+Whatever goes wrong here ends as a text that the member reads.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,9 +14,10 @@ from typing import assert_never
 
 from bot.adapter import Adapter, WorkingIndicator
 from bot.command import Ask, Caller, Outcome, Said, Who, Work
-from bot.concurrency import Stopped, StopSwitch
-from bot.errors import NotPermitted, PlatformError, UserFacingError
+from bot.concurrency import Stopped
+from bot.errors import NotPermitted, PlatformError, StoreUnavailable, UserFacingError
 from bot.flow.asking import Asking
+from bot.flow.message_life import MessageLife
 from bot.flow.services import AnswerServices
 from bot.messages import CommandInvoked, IncomingMessage, Picture, TextFile
 from bot.policy.access import require_may_talk
@@ -38,7 +40,9 @@ MAX_AGE_DIRECT = timedelta(hours=24)
 durable")."""
 
 MAX_CRASHES = 2
-"""A message that was being answered at so many crashes is failed, not tried for ever."""
+"""A message that was alone in the forward pass at so many crashes is failed, not tried for ever."""
+
+SAVE_PAUSE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -59,28 +63,23 @@ class Made:
 
 
 class Answering:
-    """The answer to one claimed message. `stop` ends its generation and keeps what there is.
+    """The answer to one claimed message: `make` it, then `deliver` it.
 
-    With `is_left_over` the message was found in the store: it may be too old to be answered.
-    `is_delivering` says that the text is finished and only the platform is waited for;
-    `is_withdrawn` is set when the question was deleted: `remove_shown` then clears it away;
-    `forgotten` are the keys of conversations whose traces in memory go when it has ended.
+    The switch of its `life` ends its generation and keeps what there is. Everything here raises
+    `LeaseLost` when another process took over or the question was withdrawn, and leaves the message
+    claimed when it is cancelled: the caller releases it.
     """
 
     def __init__(
-        self, services: AnswerServices, adapter: Adapter, claim: Claim, *, is_left_over: bool
+        self, services: AnswerServices, adapter: Adapter, claim: Claim, life: MessageLife
     ) -> None:
-        self.is_delivering = False
-        self.is_withdrawn = False
-        self.forgotten: set[str] = set()
-        self._is_left_over = is_left_over
+        self._life = life
         self._services = services
         self._adapter = adapter
         self._claim = claim
         asked = None if claim.answer is None else claim.answer.asked
         heading = repeated(claim.message.event, services.words, asked)
         self._writer = ReplyWriter(adapter, services.inbox, claim, heading=heading)
-        self._switch = StopSwitch()
         self._buttons = Buttons.FULL
 
     @property
@@ -88,25 +87,21 @@ class Answering:
         """The message that is answered."""
         return self._claim.message
 
-    def stop(self) -> None:
-        """End the generation; the answer is what was said so far."""
-        self._switch.stop()
-
-    async def run(self, refusal: UserFacingError | None = None) -> None:
-        """Answer, deliver and record it. With `refusal` its text is the answer.
-
-        Raises `LeaseLost` when another process took over or the question was withdrawn, and
-        leaves the message claimed when it is cancelled: the caller releases it.
-        """
+    async def make(self, refusal: UserFacingError | None = None) -> Made:
+        """Answer and store the answer. With `refusal` its text is the answer."""
         async with working(self._adapter, self.message.event.target) as indicator:
             made = await self._make(indicator, refusal)
             # Those that are not wanted are not shown later either.
             actions = shown_actions(made.answer.actions, self._buttons)
-            answer = replace(made.answer, actions=actions)
-            await self._services.inbox.save_answer(self._claim, answer)
-        self.is_delivering = True
+            made = replace(made, answer=replace(made.answer, actions=actions))
+            await self._save(made.answer)
+        return made
+
+    async def deliver(self, made: Made) -> None:
+        """Show a stored answer whole, and record how that ended."""
+        answer = made.answer
         try:
-            await self._writer.finish(answer, actions, made.picture, made.file)
+            await self._writer.finish(answer, answer.actions, made.picture, made.file)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
@@ -114,6 +109,15 @@ class Answering:
         await self.end(state, made.replaces)
         if made.afterwards is not None:
             await made.afterwards()
+
+    async def _save(self, answer: Answer) -> None:
+        """Store a finished answer; a store that cannot be written delays it."""
+        while True:
+            try:
+                return await self._services.inbox.save_answer(self._claim, answer)
+            except StoreUnavailable as error:
+                log.warning("a finished answer waits for the database: %s", error.text)
+            await asyncio.sleep(SAVE_PAUSE_S)
 
     async def end(self, state: ReplyState, replaces: int | None = None) -> None:
         """Record how the attempt ended, and the id of the message that it replaces."""
@@ -129,12 +133,12 @@ class Answering:
         try:
             if refusal is not None:
                 raise refusal
+            if self._claim.answer is not None:
+                return Made(self._claim.answer)
             if self._claim.crashes >= MAX_CRASHES:
                 raise UserFacingError(
                     _("I broke down twice while answering this, so I stop trying. Please ask anew.")
                 )
-            if self._claim.answer is not None:
-                return Made(self._claim.answer)
             self._refuse_the_late()
             event = self.message.event
             settings = await self._services.prompts.settings(event.conversation, event.author)
@@ -142,6 +146,8 @@ class Answering:
             can, words = self._adapter.capabilities, self._services.words
             showing = Showing(self._writer, can, indicator, words, self._buttons)
             return await self._reply_to_event(settings, showing)
+        except StoreUnavailable:
+            raise  # it delays the answer and never becomes it
         except UserFacingError as error:
             is_private = isinstance(self.message.event, CommandInvoked)
             return Made(Answer(error.text, is_error=True, is_private=is_private))
@@ -150,7 +156,7 @@ class Answering:
         """A question that a process left behind is not answered hours later, out of the blue."""
         is_direct = self.message.event.conversation.is_direct
         age = self._services.clock() - self.message.received_at
-        if self._is_left_over and age > (MAX_AGE_DIRECT if is_direct else MAX_AGE):
+        if self._life.is_left_over and age > (MAX_AGE_DIRECT if is_direct else MAX_AGE):
             raise UserFacingError(
                 _("I could not answer this in time, sorry: it waited too long. Please ask again.")
             )
@@ -168,7 +174,7 @@ class Answering:
             case Said():
                 return self._said(outcome)
             case Ask():
-                asking = Asking(self._services, self.message, showing, self._switch)
+                asking = Asking(self._services, self.message, showing, self._life.switch)
                 return Made(await asking.answer(outcome), replaces=outcome.replaces)
             case Work():
                 return await self._work(outcome, showing)
@@ -211,7 +217,7 @@ class Answering:
         """Do what a command does while it is shown; who stops it keeps what there is."""
         async with showing.shown(is_private=work.is_private):
             try:
-                async with self._switch.heeded():
+                async with self._life.switch.heeded():
                     return self._said(await work.do(showing))
             except Stopped:
                 return Made(Answer(showing.text, is_private=work.is_private, notice=stopped()))

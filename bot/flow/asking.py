@@ -15,7 +15,7 @@ from bot.engine.base import (
     Usage,
     Waiting,
 )
-from bot.errors import UserFacingError, without_text
+from bot.errors import StoreUnavailable, UserFacingError, without_text
 from bot.flow.inspection import Inspection
 from bot.flow.request import MAX_QUESTION_CHARS, Prompt, conversation_key
 from bot.flow.services import AnswerServices
@@ -73,6 +73,8 @@ class Asking:
                 return await self._consume(prompt)
         except Stopped:
             return Finished(FinishReason.CANCELLED, Usage())
+        except StoreUnavailable:
+            raise  # it delays the answer and never becomes it
         except UserFacingError as error:
             return Finished(FinishReason.ERROR, Usage(), error.text)
         except Exception as error:

@@ -1,13 +1,13 @@
-"""The answers that are being made: each message is claimed, answered, and given back if need be.
+"""One attempt at an answer: the message is claimed, answered, and given back if need be.
 
-Which message comes when is decided before (`queues.py`); how one is answered stands in
-`answering.py`.
+It follows one message and knows no other: which one comes when is the dispatcher's business, and
+how one is answered that of `answering.py`.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,158 +15,90 @@ from bot.adapter import Adapter
 from bot.concurrency import beside
 from bot.errors import LeaseLost, StoreUnavailable, UserFacingError, without_text
 from bot.flow.answering import Answering
+from bot.flow.message_life import MessageLife, Phase
 from bot.flow.services import AnswerServices
-from bot.messages import IncomingMessage, Quoted
+from bot.messages import IncomingMessage
 from bot.store.ports.inbox import Claim
-from bot.store.ports.records import ReplyState, StoredMessage
+from bot.store.ports.records import ReplyState
 from bot.translations import gettext as _
 
 HAND_OVER_PAUSES_S = (0.1, 0.5, 2.0, 5.0)
 """Between tries to give a message back while the database fails."""
 
+IN_A_HURRY = 2
+"""So many of those tries are made where the process is to end."""
+
 log = logging.getLogger(__name__)
 
 
 class Attempts:
-    """Answers messages under leases of `lease_s` seconds that `worker` holds.
-
-    `adapters` are those of each account; `on_answered` is told of each message that was answered.
-    Once it `is_draining` no further answer is begun.
-    """
+    """Answers messages under leases of `lease_s` seconds that `worker` holds."""
 
     def __init__(
         self,
         services: AnswerServices,
-        adapters: Mapping[str, Adapter],
         worker: str,
         lease_s: float,
-        on_answered: Callable[[StoredMessage], None],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self.is_draining = False
         self._services = services
-        self._adapters = adapters
         self._worker = worker
         self._lease = timedelta(seconds=lease_s)
-        self._on_answered = on_answered
         self._sleep = sleep
-        self._running: dict[int, Answering] = {}
-        self._stopped: set[int] = set()
-        self._in_progress = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._pauses_s = HAND_OVER_PAUSES_S
 
-    async def answer(
-        self, message: StoredMessage, refusal: UserFacingError | None, *, is_left_over: bool
-    ) -> None:
-        """The top of one answer: nothing escapes from here but a cancellation.
+    async def answer(self, life: MessageLife, adapter: Adapter, inside: AsyncExitStack) -> bool:
+        """Answer one message; whether it has its answer now. Only a cancellation escapes.
 
-        With `refusal` its text is the answer; with `is_left_over` it may be too old for one.
+        `inside` is the forward pass that it is in: it is left when the text is finished.
         """
-        self._in_progress += 1
-        self._idle.clear()
+        message_id = life.message.id
         try:
-            claim = await self._claim(message)
-            if claim is not None:
-                await self._answer_claimed(claim, refusal, is_left_over=is_left_over)
+            claim = await self._claim(life)
+            if claim is None:
+                return False
+            await self._answer_claimed(claim, life, adapter, inside)
         except LeaseLost:
-            log.info("another process, or its withdrawal, ended message %d", message.id)
+            log.info("another process, or its withdrawal, ended message %d", message_id)
         except StoreUnavailable as error:
-            log.error("message %d waits for the database: %s", message.id, error.text)
+            log.error("message %d waits for the database: %s", message_id, error.text)
         except Exception as error:
-            log.error("message %d was given up: %s", message.id, without_text(error))
-        finally:
-            self._stopped.discard(message.id)
-            self._in_progress -= 1
-            if not self._in_progress:
-                self._idle.set()
-
-    async def drain(self, grace_s: float) -> None:
-        """Begin no further answer, and wait until those that run have ended or time is up."""
-        self.is_draining = True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), grace_s)
-
-    def is_delivering(self, message_id: int) -> bool:
-        """Whether the answer is made, and only the platform is waited for."""
-        return message_id in self._running and self._running[message_id].is_delivering
-
-    def stop(self, message_id: int) -> None:
-        """End the answer to a message, or that which it is still to get."""
-        if message_id in self._running:
-            self._running[message_id].stop()
+            log.error("message %d was given up: %s", message_id, without_text(error))
         else:
-            self._stopped.add(message_id)
+            return True
+        return False
 
-    @contextmanager
-    def withdrawing(self, message_ids: Collection[int]) -> Generator[int]:
-        """End the answers to questions that the block removes from the store, and delete what is
-        shown of them; gives how many questions those are."""
+    def hurry(self) -> None:
+        """Try less often to give a message back from now on: the process is to end."""
+        self._pauses_s = HAND_OVER_PAUSES_S[:IN_A_HURRY]
 
-        def running() -> list[Answering]:
-            return [self._running[one] for one in message_ids if one in self._running]
-
-        for answering in running():
-            # Before the store knows: the claim is lost from then on, and whoever sees that clears.
-            answering.is_withdrawn = True
-        try:
-            yield len(message_ids)
-        except BaseException:
-            for answering in running():
-                answering.is_withdrawn = False
-            raise
-        for answering in running():  # those too that were claimed meanwhile
-            answering.is_withdrawn = True
-            answering.stop()
-
-    async def forget(self, key: str) -> None:
-        """Drop what is in memory of a conversation, by its key, and of those below it.
-
-        What the answers that run now leave of it is dropped when they have ended.
-        """
-        for answering in self._running.values():
-            answering.forgotten.add(key)
-        await self._drop(key)
-
-    async def _drop(self, key: str) -> None:
-        self._services.inspections.forget(key)
-        await self._services.engine.forget(key)
-
-    async def _claim(self, message: StoredMessage) -> Claim | None:
-        now = self._services.clock()
-        claim = await self._services.inbox.claim(message.id, self._worker, now, now + self._lease)
-        if claim is None or not isinstance(message.event, IncomingMessage):
+    async def _claim(self, life: MessageLife) -> Claim | None:
+        now, event = self._services.clock(), life.message.event
+        message_id, lease_until = life.message.id, now + self._lease
+        claim = await self._services.inbox.claim(message_id, self._worker, now, lease_until)
+        if claim is None or not isinstance(event, IncomingMessage):
             return claim
-        return replace(claim, message=with_quoted(claim.message, message.event.quoted))
+        return replace(claim, message=claim.message.with_quoted(event.quoted))
 
     async def _answer_claimed(
-        self, claim: Claim, refusal: UserFacingError | None, *, is_left_over: bool
+        self, claim: Claim, life: MessageLife, adapter: Adapter, inside: AsyncExitStack
     ) -> None:
-        message_id = claim.message.id
-        adapter = self._adapters[claim.message.account]
-        answering = Answering(self._services, adapter, claim, is_left_over=is_left_over)
-        self._running[message_id] = answering
-        if message_id in self._stopped:
-            answering.stop()
+        life.enter(Phase.ANSWERING)
+        answering = Answering(self._services, adapter, claim, life)
         try:
             async with beside(self._renew(claim), is_joined=False):
-                await _run_or_apologise(answering, refusal)
-            self._on_answered(claim.message)
+                await _answer_or_apologise(answering, life, inside)
         except (asyncio.CancelledError, StoreUnavailable):
             await asyncio.shield(self._hand_over(claim))
             raise
         except LeaseLost:
-            if answering.is_withdrawn:
+            if life.is_withdrawn:
                 await answering.remove_shown()
             raise
-        finally:
-            del self._running[message_id]
-            for key in () if self.is_draining else answering.forgotten:
-                await self._drop(key)
 
     async def _hand_over(self, claim: Claim) -> None:
         """Give an unfinished message back, to be answered later: that is no crash."""
-        for pause_s in HAND_OVER_PAUSES_S:
+        for pause_s in self._pauses_s:
             try:
                 await self._services.inbox.release(claim)
             except LeaseLost:
@@ -186,23 +118,22 @@ class Attempts:
                 log.warning("a lease was not renewed: %s", error.text)
 
 
-async def _run_or_apologise(answering: Answering, refusal: UserFacingError | None) -> None:
+async def _answer_or_apologise(
+    answering: Answering, life: MessageLife, inside: AsyncExitStack
+) -> None:
     """Answer; where that fails say so, and where even that fails end it as failed."""
     apology = UserFacingError(_("Something went wrong on my side. Please ask again."))
-    for said in (refusal, apology):
+    for said in (life.refusal, apology):
         try:
-            await answering.run(said)
+            life.enter(Phase.ANSWERING)
+            made = await answering.make(said)
+            life.enter(Phase.DELIVERING)
+            await inside.aclose()
+            await answering.deliver(made)
         except (LeaseLost, StoreUnavailable):
             raise
         except Exception as error:
-            log.error("message %d failed: %s", answering.message.id, without_text(error))
+            log.error("message %d failed: %s", life.message.id, without_text(error))
         else:
             return
     await answering.end(ReplyState.FAILED)
-
-
-def with_quoted(message: StoredMessage, quoted: tuple[Quoted, ...]) -> StoredMessage:
-    """The message with what it quotes: live context, which the store does not keep."""
-    if not isinstance(message.event, IncomingMessage):
-        return message
-    return replace(message, event=replace(message.event, quoted=quoted))

@@ -1,49 +1,50 @@
-"""Who waits behind whom in this process: a queue for each author in a conversation.
+"""The messages that this process has in memory, and who waits behind whom.
 
-Its questions are answered in order, all others side by side. It keeps nothing: what is not queued,
-or is dropped, stays in the store.
+The questions of one author in one conversation are answered in order, all others side by side. It
+starts nothing and keeps nothing: what is not queued, or is dropped, stays in the store.
 """
 
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from bot.command import CommandRegistry
-from bot.errors import Busy, UserFacingError
-from bot.flow.attempts import Attempts
-from bot.messages import CommandInvoked, ConversationRef
+from bot.flow.message_life import MessageLife, Phase
+from bot.messages import Author, ConversationRef
 from bot.store.ports.records import StoredMessage
-from bot.translations import gettext as _
 
-LaneKey = tuple[str, ConversationRef, str, bool]
+QueueKey = tuple[str, ConversationRef, str, bool]
 """Account, conversation and author, and whether it waits for nothing before: one queue each."""
 
 
-class Lanes:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait, and how long things may take (seconds)."""
+
+    max_waiting: int = 200
+    max_waiting_of_one: int = 10
+    lease_s: float = 60.0
+    rescan_s: float = 15.0
+
+
+class Queues:
     """The messages that wait or are answered; iterating gives them all.
 
-    At most `max_waiting` of an account wait, and `max_waiting_of_one` of one author in a
-    conversation. `start` starts a task.
+    Of one author in one place, a channel with all its threads, `max_waiting_of_one` wait behind the
+    one that is answered. At most `max_waiting` of an account wait, and up to twice as many where
+    those beyond it are of people who have fewer waiting than somebody else: nobody is refused
+    because of a flood.
     """
 
-    def __init__(
-        self,
-        attempts: Attempts,
-        commands: CommandRegistry,
-        start: Callable[[Coroutine[object, object, None]], None],
-        *,
-        max_waiting: int,
-        max_waiting_of_one: int,
-    ) -> None:
-        self._attempts = attempts
-        self._commands = commands
-        self._start = start
-        self._max_waiting = max_waiting
-        self._max_waiting_of_one = max_waiting_of_one
-        self._lanes: dict[LaneKey, deque[StoredMessage]] = {}
-        self._known: dict[int, StoredMessage] = {}
-        self._left_over: set[int] = set()
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._queues: dict[QueueKey, deque[MessageLife]] = {}
+        self._known: dict[int, MessageLife] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
 
-    def __iter__(self) -> Iterator[StoredMessage]:
+    def __iter__(self) -> Iterator[MessageLife]:
         return iter(self._known.values())
 
     def __contains__(self, message_id: int) -> bool:
@@ -51,86 +52,128 @@ class Lanes:
 
     def in_memory(self) -> int:
         """How many messages and queues there are."""
-        return len(self._known) + len(self._lanes)
+        return len(self._known) + len(self._queues)
 
-    def of(self, account: str, event_id: str) -> list[StoredMessage]:
+    def of(self, account: str, event_id: str) -> list[MessageLife]:
         """The messages of an event, by the platform's id."""
-        return [one for one in self if one.account == account and one.event.id == event_id]
+        return [
+            life
+            for life in self
+            if life.message.account == account and life.message.event.id == event_id
+        ]
 
-    def add(self, message: StoredMessage, *, is_left_over: bool = False) -> bool:
-        """Queue a message; False if its queue is full. While draining all stay in the store."""
-        if message.id in self._known or self._attempts.is_draining:
-            return True
-        key = self._lane_of(message)
-        is_full = not self.is_immediate(message) and self._is_full(message.account)
-        if is_full or self._is_full_of_one(key):
+    def has_room(self, life: MessageLife) -> bool:
+        """Whether one more may be queued."""
+        return not self.is_full_of_one(life) and (life.is_immediate or not self._is_full(life))
+
+    def has_room_for_refusal(self, life: MessageLife) -> bool:
+        """Whether one more may be told that it is refused."""
+        return self._waiting(life.message.account) < 2 * self.limits.max_waiting
+
+    def is_full_of_one(self, life: MessageLife) -> bool:
+        """Whether all that one author may have waiting in a place is there."""
+        where = _place_of(life)
+        own = sum(_place_of(one) == where for one in self._to_answer(life.message.account))
+        return own > self.limits.max_waiting_of_one
+
+    def add(self, life: MessageLife) -> None:
+        """Know a message that stands in no queue."""
+        self._known[life.message.id] = life
+        self._empty.clear()
+
+    def queue(self, life: MessageLife) -> bool:
+        """Put a message at the end of its queue; whether that is a new one, to be worked off."""
+        self.add(life)
+        is_new = key_of(life) not in self._queues
+        self._queues.setdefault(key_of(life), deque()).append(life)
+        return is_new
+
+    def next(self, key: QueueKey) -> MessageLife | None:
+        """Take the first message out of a queue."""
+        queue = self._queues[key]
+        return queue.popleft() if queue else None
+
+    def close(self, key: QueueKey) -> None:
+        """Drop a queue with what waits in it."""
+        for life in self._queues.pop(key):
+            self.end(life)
+
+    def end(self, life: MessageLife) -> None:
+        """Drop a message that this process is done with."""
+        del self._known[life.message.id]
+        life.enter(Phase.ENDED)
+        if not self._known:
+            self._empty.set()
+
+    async def until_empty(self) -> None:
+        """Wait until nothing is in memory."""
+        await self._empty.wait()
+
+    def stop(self, conversation: ConversationRef, author: Author) -> int:
+        """End the answers to a member in a conversation, to anybody for a manager; how many."""
+        meant = [
+            life
+            for life in self
+            if life.message.event.conversation == conversation
+            and (life.message.event.author.id == author.id or author.can_manage)
+            and not life.is_immediate
+            and life.is_unanswered
+        ]
+        for life in meant:
+            life.switch.stop()
+        return len(meant)
+
+    @contextmanager
+    def withdrawing(self, is_meant: Callable[[StoredMessage], bool]) -> Generator[int]:
+        """End the answers to questions that the block removes from the store, and delete what is
+        shown of them; gives how many questions wait or are answered."""
+        meant = [life for life in self if is_meant(life.message)]
+        # Before the store knows: the claim is lost from then on, and whoever sees that clears.
+        _mark_withdrawn(meant, is_withdrawn=True)
+        try:
+            yield len(meant)
+        except BaseException:
+            _mark_withdrawn(meant, is_withdrawn=False)
+            raise
+        for life in meant:
+            life.switch.stop()
+
+    def _is_full(self, life: MessageLife) -> bool:
+        waiting = self._waiting(life.message.account)
+        if waiting < self.limits.max_waiting:
             return False
-        self._known[message.id] = message
-        if is_left_over:
-            self._left_over.add(message.id)
-        if key in self._lanes:
-            self._lanes[key].append(message)
-        else:
-            self._lanes[key] = deque([message])
-            self._start(self._work_off(key))
-        return True
+        unanswered = self._to_answer(life.message.account)
+        of_each = Counter(one.message.event.author.id for one in unanswered)
+        own = of_each[life.message.event.author.id]
+        has_fewer = own + 1 < max(of_each.values(), default=0)
+        return not has_fewer or waiting >= 2 * self.limits.max_waiting
 
-    def refuse(self, message: StoredMessage) -> None:
-        """Tell that it is busy; past as many refusals as questions, leave it to a rescan."""
-        if self._waiting(message.account) < 2 * self._max_waiting:
-            waiting_of_one = len(self._lanes.get(self._lane_of(message), ()))
-            self._known[message.id] = message
-            self._start(self._answer(message, _busy(waiting_of_one)))
-
-    def is_immediate(self, message: StoredMessage) -> bool:
-        """Whether it is a command that waits for no question, such as the one to stop."""
-        event = message.event
-        known = event.name if isinstance(event, CommandInvoked) else None
-        return any(one.is_immediate and one.name == known for one in self._commands)
-
-    def _lane_of(self, message: StoredMessage) -> LaneKey:
-        event, is_immediate = message.event, self.is_immediate(message)
-        return (message.account, event.conversation, event.author.id, is_immediate)
-
-    def _is_full(self, account: str) -> bool:
-        return self._waiting(account) >= self._max_waiting
-
-    def _is_full_of_one(self, key: LaneKey) -> bool:
-        return len(self._lanes.get(key, ())) >= self._max_waiting_of_one
+    def _to_answer(self, account: str) -> Iterator[MessageLife]:
+        """What is answered or will be: no refusals, and nothing that waits for the platform."""
+        return (
+            life
+            for life in self
+            if life.message.account == account and life.refusal is None and life.is_unanswered
+        )
 
     def _waiting(self, account: str) -> int:
         """How many of an account's messages are not yet answered, but for their delivery."""
-        return sum(
-            one.account == account and not self._attempts.is_delivering(one.id) for one in self
-        )
-
-    async def _work_off(self, key: LaneKey) -> None:
-        lane = self._lanes[key]
-        try:
-            while lane and not self._attempts.is_draining:
-                await self._answer(lane.popleft())
-        finally:
-            for message in lane:
-                self._forget(message.id)
-            del self._lanes[key]
-
-    async def _answer(self, message: StoredMessage, refusal: UserFacingError | None = None) -> None:
-        is_left_over = message.id in self._left_over
-        try:
-            await self._attempts.answer(message, refusal, is_left_over=is_left_over)
-        finally:
-            self._forget(message.id)
-
-    def _forget(self, message_id: int) -> None:
-        del self._known[message_id]
-        self._left_over.discard(message_id)
+        return sum(life.message.account == account and life.is_unanswered for life in self)
 
 
-def _busy(waiting_of_one: int) -> Busy:
-    if waiting_of_one:
-        return Busy(
-            _(
-                "You have {number} questions waiting already. Please let me answer those first."
-            ).format(number=waiting_of_one)
-        )
-    return Busy(_("I am busy: too many questions wait. Please try again in a few minutes."))
+def key_of(life: MessageLife) -> QueueKey:
+    """The queue that a message belongs in."""
+    event = life.message.event
+    return (life.message.account, event.conversation, event.author.id, life.is_immediate)
+
+
+def _place_of(life: MessageLife) -> tuple[str, str, str, bool]:
+    """The author and the channel, whatever the thread: one may be begun for each question."""
+    event = life.message.event
+    where = event.conversation
+    return (event.author.id, where.installation_id, where.channel_id, life.is_immediate)
+
+
+def _mark_withdrawn(lives: list[MessageLife], *, is_withdrawn: bool) -> None:
+    for life in lives:
+        life.is_withdrawn = is_withdrawn

@@ -7,21 +7,28 @@ adapter's business; what the answer says is the engine's.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from bot.adapter import Adapter, Capabilities
-from bot.errors import MessageGone, PlatformError, PlatformUnavailable
+from bot.errors import MessageGone, PlatformError, PlatformUnavailable, StoreUnavailable
 from bot.messages import Action, Picture, ReplyTarget, ReplyView, TextFile
 from bot.reply.markdown import Chunk, split
 from bot.store.ports.inbox import Claim, Inbox
 from bot.store.ports.records import Answer, ReplyPart
+from bot.translations import gettext as _
 
 Sleep = Callable[[float], Awaitable[None]]
+Way = Callable[[], Awaitable[None]]
+"""Something that shows a message."""
 
 MAX_RETRY_PAUSE_S = 60.0
 """The longest pause between two tries to bring the final text to a platform that is away."""
+
+TRIES_IN_PLACE = 3
+"""A message that could not be changed so often is posted as a new one, some seconds later."""
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +60,9 @@ class ReplyWriter:
         self._grew = asyncio.Event()
         self._ended = asyncio.Event()
         self._posted = {part.index: part.platform_id for part in claim.parts}
+        self._unrecorded: set[int] = set()
         self._shown: dict[int, ReplyView] = {}
+        self._has_moved = False
         self._may_have_posted_more = claim.attempt > 1
 
     @property
@@ -84,7 +93,7 @@ class ReplyWriter:
         shows_text: bool = True,
     ) -> None:
         """Show the text as it grows, and before it what is announced; without `shows_text` that
-        alone. A platform that fails meanwhile is left to `finish`.
+        alone. A platform or a store that fails meanwhile is left to `finish`.
         """
         while not self._ended.is_set():
             await self._grew.wait()
@@ -97,7 +106,7 @@ class ReplyWriter:
                     views = [replace(view, stable_chars=0) for view in views]
                 try:
                     await self._show(views)
-                except PlatformError as error:
+                except (PlatformError, StoreUnavailable) as error:
                     log.info("a reply could not be shown while it grew: %s", type(error).__name__)
             with suppress(TimeoutError):
                 interval_s = self._adapter.capabilities.edit_interval_s
@@ -114,15 +123,17 @@ class ReplyWriter:
 
         A picture goes with the last message where the platform has pictures, and so does a file.
 
-        Raises `PlatformError` when the platform refuses for good. A platform that is away is
-        tried again until the caller is cancelled.
+        What is refused as it is comes plainly, as a new message or as a file; `PlatformError` is
+        raised where that is refused too. A platform or a store that is away is tried again until
+        the caller is cancelled.
         """
         views = self._views(answer, actions, is_final=True)
         if self._adapter.capabilities.has_pictures:
             views[-1] = replace(views[-1], picture=picture)
         if self._adapter.capabilities.has_files:
             views[-1] = replace(views[-1], file=file)
-        await self._persevere(lambda: self._show(views))
+        for view in views:
+            await self._deliver(view)
         await self._persevere(lambda: self._remove_from(len(views)))
 
     def _views(
@@ -143,6 +154,66 @@ class ReplyWriter:
                 with suppress(MessageGone):
                     await self._adapter.edit(self._target, platform_id, view)
             self._shown[view.index] = view
+        await self._record_posted()
+
+    async def _deliver(self, view: ReplyView) -> None:
+        """Show one final message: in another way where it is refused, later where one is away."""
+        ways = self._ways(view)
+        way, pauses_s, tries = next(ways), _pauses_s(), 0
+        while True:
+            try:
+                return await way()
+            except (PlatformUnavailable, StoreUnavailable) as error:
+                log.warning("the final text is tried again: %s", type(error).__name__)
+                tries += isinstance(error, PlatformUnavailable)
+                if tries >= TRIES_IN_PLACE and await self._has_moved_on(view):
+                    return None
+                await self._sleep(next(pauses_s))
+            except PlatformError as error:
+                if (other := next(ways, None)) is None:
+                    raise
+                log.warning("the final text is shown in another way: %s", type(error).__name__)
+                way = other
+
+    def _ways(self, view: ReplyView) -> Iterator[Way]:
+        """How a final message can be shown: each is tried when the one before was refused."""
+        if not (self._has_moved and view.index in self._posted):
+            yield partial(self._show, [view])
+            yield partial(self._show, [_plain(view)])
+        else:
+            yield partial(self._post_anew, view)
+        yield partial(self._post_anew, _plain(view))
+        if self._adapter.capabilities.has_files and view.text.strip():
+            yield partial(self._post_anew, _as_file(view))
+
+    async def _has_moved_on(self, view: ReplyView) -> bool:
+        """Whether a new message took the place of one that cannot be changed, for whatever reason.
+
+        A platform that is away takes no new one either: then it stays where it is.
+        """
+        if view.index not in self._posted:
+            return False
+        with suppress(PlatformError, StoreUnavailable):
+            await self._post_anew(view)
+            return True
+        return False
+
+    async def _post_anew(self, view: ReplyView) -> None:
+        """Post a message that takes the place of one that cannot be changed.
+
+        Those that follow it do the same, so that their order stays.
+        """
+        old, key = self._posted.get(view.index), self._key(view.index, mark="n")
+        new = await self._adapter.find_reply(self._target, key)
+        if new is None or new == old:
+            new = await self._adapter.post(self._target, view, key)
+        self._has_moved = True
+        self._posted[view.index], self._shown[view.index] = new, view
+        self._unrecorded.add(view.index)
+        await self._record_posted()
+        if old is not None and old != new:
+            with suppress(PlatformError):
+                await self._adapter.edit(self._target, old, None)
 
     def _is_too_early(self, view: ReplyView) -> bool:
         is_append_only = self._adapter.capabilities.is_append_only
@@ -166,7 +237,15 @@ class ReplyWriter:
 
     async def _record(self, index: int, platform_id: str) -> None:
         self._posted[index] = platform_id
-        await self._inbox.save_part(self._claim, ReplyPart(index, platform_id, self._key(index)))
+        self._unrecorded.add(index)
+        await self._record_posted()
+
+    async def _record_posted(self) -> None:
+        """Store what was posted, and what could not be stored before. Raises `StoreUnavailable`."""
+        for index in sorted(self._unrecorded & self._posted.keys()):
+            part = ReplyPart(index, self._posted[index], self._key(index))
+            await self._inbox.save_part(self._claim, part)
+            self._unrecorded.discard(index)
 
     async def _remove_from(self, index: int) -> None:
         while platform_id := await self._find(index):
@@ -183,25 +262,43 @@ class ReplyWriter:
             await self._adapter.edit(self._target, platform_id, None)
         del self._posted[index]
 
-    async def _persevere(self, operation: Callable[[], Awaitable[None]]) -> None:
-        pause_s = 1.0
+    async def _persevere(self, operation: Way) -> None:
+        pauses_s = _pauses_s()
         while True:
             try:
                 return await operation()
-            except PlatformUnavailable:
-                log.warning("the platform is away; the final text is tried again")
-                await self._sleep(pause_s)
-                pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
+            except (PlatformUnavailable, StoreUnavailable) as error:
+                log.warning("the final text is tried again: %s", type(error).__name__)
+                await self._sleep(next(pauses_s))
 
-    def _key(self, index: int) -> str:
+    def _key(self, index: int, mark: str = "") -> str:
         """The same for the same part of the same question, within 25 characters."""
         message = self._claim.message
         digest = hashlib.sha256(f"{message.account}\n{message.event.id}".encode()).hexdigest()
-        return f"{digest[:20]}.{index}"
+        return f"{digest[: 20 - len(mark)]}{mark}.{index}"
 
     @property
     def _target(self) -> ReplyTarget:
         return self._claim.message.event.target
+
+
+def _pauses_s() -> Iterator[float]:
+    """Between tries: a second at first, a minute in the end."""
+    pause_s = 1.0
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
+
+
+def _plain(view: ReplyView) -> ReplyView:
+    """What is left of a message that was refused as it was: its text."""
+    return replace(view, is_plain=True, actions=(), footer=None, figures=None, picture=None)
+
+
+def _as_file(view: ReplyView) -> ReplyView:
+    """A message whose text was refused however it came, as a file."""
+    told = _("This part of my answer could not be posted as a message, so it is in a file.")
+    return replace(_plain(view), text=told, file=TextFile("answer.md", view.text), document=None)
 
 
 def views_of(

@@ -17,7 +17,6 @@ from bot.command import (
     ParameterKind,
     Said,
 )
-from bot.errors import UserFacingError
 from bot.messages import ActionInvoked, Addressed, Author, ConversationRef, Inbound, ReplyView
 
 MODELS = ("fireside", "flan-t5-base", "flan-t5-small")
@@ -84,7 +83,7 @@ class RecordingServices(Services):
 
     def __init__(self) -> None:
         self.submitted: list[Inbound] = []
-        self.refusals: list[UserFacingError] = []
+        self.refusals: list[Exception] = []
         self.told: ReplyView | None = None
         self._state = DictState()
         self._arrived = asyncio.Condition()

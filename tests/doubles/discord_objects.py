@@ -1,5 +1,6 @@
 """The bot, a guild and its members as Discord tells of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 BOT_ID, GUILD_ID, CHANNEL_ID = "123456789012345678", "200000000000000001", "200000000000000002"
@@ -52,8 +53,8 @@ def application(flags: int) -> Json:
     }
 
 
-def guild(last_message_id: str | None) -> Json:
-    """The guild as the gateway tells of it."""
+def guild(latest: Mapping[str, str | None]) -> Json:
+    """The guild as the gateway tells of it: its channels, each with its latest message."""
     everyone = {
         "id": GUILD_ID,
         "name": "@everyone",
@@ -66,16 +67,19 @@ def guild(last_message_id: str | None) -> Json:
         "mentionable": False,
         "flags": 0,
     }
-    channel: Json = {
-        "id": CHANNEL_ID,
-        "type": 0,
-        "name": "general",
-        "position": 0,
-        "permission_overwrites": [],
-        "nsfw": False,
-        "parent_id": None,
-        "last_message_id": last_message_id,
-    }
+    channels: list[Json] = [
+        {
+            "id": channel_id,
+            "type": 0,
+            "name": "general" if channel_id == CHANNEL_ID else f"room-{channel_id[-2:]}",
+            "position": position,
+            "permission_overwrites": [],
+            "nsfw": False,
+            "parent_id": None,
+            "last_message_id": last_message_id,
+        }
+        for position, (channel_id, last_message_id) in enumerate(latest.items())
+    ]
     thread = {
         "id": THREAD_ID,
         "type": 11,
@@ -99,7 +103,7 @@ def guild(last_message_id: str | None) -> Json:
         "name": "Home",
         "owner_id": "300000000000000000",
         "roles": [everyone],
-        "channels": [channel],
+        "channels": channels,
         "threads": [thread],
         "members": [profile() | {"user": bot_user()}],
         "member_count": 2,

@@ -11,7 +11,7 @@ import re
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
@@ -28,6 +28,7 @@ from tests.doubles.discord_objects import (
     member,
     profile,
 )
+from tests.doubles.journal import Change, Written
 
 EPOCH_MS = 1_420_070_400_000
 MESSAGE_CONTENT_FLAG = 1 << 18
@@ -51,7 +52,10 @@ class Request:
 
 @dataclass
 class Fault:
-    """What the next matching call is answered with; with `is_after` its effect takes place."""
+    """What the next matching call is answered with; with `is_after` its effect takes place.
+
+    With status 0 the connection is broken instead of an answer.
+    """
 
     method: str
     path: str
@@ -61,13 +65,18 @@ class Fault:
 
 
 class DiscordServer:
-    """One guild with one channel, a thread in it, and a bot."""
+    """One guild with its `channels`, a thread in the first one, and a bot.
+
+    `journal` is everything that the bot made it show.
+    """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.unknown: list[str] = []
         self.faults: list[Fault] = []
         self.messages: dict[str, Json] = {}
+        self.journal: list[Written] = []
+        self.channels = [CHANNEL_ID]
         self.identified: list[Json] = []
         self.resumed = 0
         self.application_flags = MESSAGE_CONTENT_FLAG
@@ -139,7 +148,8 @@ class DiscordServer:
         self._events.append({"op": 0, "t": kind, "s": len(self._events) + 1, "d": data})
         for socket in self._sockets:
             if not socket.closed:
-                await socket.send_json(self._events[-1])
+                with suppress(ConnectionError):  # it died a moment ago
+                    await socket.send_json(self._events[-1])
 
     async def drop(self) -> None:
         """Break every connection of the gateway."""
@@ -177,11 +187,11 @@ class DiscordServer:
             return _json({"message": "401: Unauthorized", "code": 0}, 401)
         fault = self._fault(request.method, path)
         if fault is not None and not fault.is_after:
-            return _faulty(fault)
+            return _faulty(fault, request)
         if (limited := self._limited(request.method, path)) is not None:
             return limited
         response = self._route(request.method, path, listed, request.query)
-        return _faulty(fault) if fault is not None else response
+        return _faulty(fault, request) if fault is not None else response
 
     def _fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:
@@ -217,11 +227,11 @@ class DiscordServer:
             case "PUT", ["applications", _, "commands"]:
                 return _json([])
             case "GET", ["guilds", _]:
-                return _json(guild(None))
+                return _json(self._guild())
             case "GET", ["guilds", _, "members", _]:
                 return _json(profile() | {"user": bot_user()})
             case "GET", ["guilds", _, "channels"]:
-                return _json(guild(None)["channels"])
+                return _json(self._guild()["channels"])
             case "GET", ["channels", channel_id]:
                 return self._channel(channel_id)
             case "POST", ["channels", _, "typing"]:
@@ -242,8 +252,32 @@ class DiscordServer:
                 self.unknown.append(f"{method} {path}")
                 return _json({"message": "404: Not Found", "code": 0}, 404)
 
+    def _guild(self) -> Json:
+        latest: dict[str, str | None] = dict.fromkeys(self.channels)
+        for message in self.messages.values():
+            last = latest.get(message["channel_id"])
+            if message["channel_id"] in latest and int(message["id"]) > int(last or 0):
+                latest[message["channel_id"]] = message["id"]
+        return guild(latest)
+
+    def _note(self, change: Change, message: Json) -> None:
+        """Write down what a write of the bot made a message show."""
+        text = "" if change is Change.DELETED else str(message["content"])
+        answers = message.get("message_reference", {}).get("message_id")
+        self.journal.append(
+            Written(
+                time.monotonic(),
+                change,
+                str(message["id"]),
+                str(message["channel_id"]),
+                text,
+                None if answers is None else str(answers),
+                is_private=bool(message["flags"] & EPHEMERAL),
+            )
+        )
+
     def _channel(self, channel_id: str) -> web.Response:
-        for channel in guild(None)["channels"]:
+        for channel in self._guild()["channels"]:
             if channel["id"] == channel_id:
                 lacks = {"id": GUILD_ID, "type": 0, "allow": "0", "deny": str(self.denied)}
                 overwrites = [lacks] if self.denied else []
@@ -263,6 +297,7 @@ class DiscordServer:
         message["attachments"] = _attachments(body)
         message["flags"] = body.get("flags", 0)
         self.messages[message["id"]] = message
+        self._note(Change.POSTED, message)
         return _json(message)
 
     def _one(self, method: str, message_id: str, body: Json) -> web.Response:
@@ -277,8 +312,10 @@ class DiscordServer:
                 message["content"] = body["content"]
                 message["attachments"] = _attachments(body)
                 message["components"] = body.get("components", message["components"])
+                self._note(Change.EDITED, message)
             case "DELETE":
                 del self.messages[message_id]
+                self._note(Change.DELETED, message)
                 return web.Response(status=204)
             case _:
                 pass
@@ -349,9 +386,12 @@ class DiscordServer:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.send_json({"op": 10, "d": {"heartbeat_interval": 41_250}, "s": None})
-        async for received in socket:
-            if received.type is WSMsgType.TEXT:
-                await self._receive(socket, json.loads(received.data))
+        try:
+            async for received in socket:
+                if received.type is WSMsgType.TEXT:
+                    await self._receive(socket, json.loads(received.data))
+        finally:
+            self._sockets = [one for one in self._sockets if one is not socket]
         return socket
 
     async def _receive(self, socket: web.WebSocketResponse, received: Json) -> None:
@@ -384,8 +424,7 @@ class DiscordServer:
             "shard": data.get("shard", [0, 1]),
         }
         await self.emit("READY", ready)
-        last = max(self.messages, key=int, default=None)
-        await self.emit("GUILD_CREATE", guild(last))
+        await self.emit("GUILD_CREATE", self._guild())
 
     async def _resume(self, socket: web.WebSocketResponse, sequence: int) -> None:
         if not self.accepts_resume:
@@ -414,7 +453,11 @@ def _attachments(body: Json) -> list[Json]:
     ]
 
 
-def _faulty(fault: Fault) -> web.Response:
+def _faulty(fault: Fault, request: web.Request) -> web.Response:
+    if fault.status == 0:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=500)
     body = {"message": "a fault", "code": 0} if fault.body is None else fault.body
     return _json(body, fault.status)
 

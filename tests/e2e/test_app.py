@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import sqlite3
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -216,3 +218,28 @@ def test_a_bot_that_its_owner_paused_says_so_instead_of_answering(loaded: Loaded
     assert app.serve(loaded) == 0
     (message,) = ScriptedPlatform.platform.messages("q1")
     assert "paused" in message.text
+
+
+def test_a_signal_ends_it_although_another_program_holds_the_database(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Locking(Interrupting):
+        """Has another program lock the database as soon as an answer grows."""
+
+        @override
+        async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
+            other = sqlite3.connect(loaded.settings.data_dir / "fireside.db", isolation_level=None)
+            others.append(other)
+            other.execute("BEGIN IMMEDIATE")
+            os.kill(os.getpid(), signal.SIGTERM)
+            return await ScriptedAdapter.post(self, target, view, key)
+
+    others: list[sqlite3.Connection] = []
+    ScriptedPlatform.adapter = Locking
+    # It would wait an hour, were it to wait at all.
+    monkeypatch.setattr(SqlStore, "open", partial(SqlStore.open, busy_timeout_s=3600))
+    data_dir = loaded.settings.data_dir
+    hasty = load_settings(data_dir=data_dir, platforms=("console",), shutdown_s=1)
+    assert app.serve(hasty) == 0
+    for other in others:
+        other.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import StoreUnavailable
-from bot.flow.orchestrator import Limits
+from bot.flow.queues import Limits
 from bot.messages import Action, ActionInvoked, MessageDeleted
 from bot.store.ports.inbox import Claim
 from bot.store.ports.records import Answer

@@ -63,7 +63,9 @@ async def test_a_progress_notice_that_fails_costs_nothing(
         assert flow.said("q1") == "You said: hello"
 
 
-async def test_a_finished_answer_that_broke_two_processes_is_failed(tmp_path: Path) -> None:
+async def test_a_finished_answer_is_delivered_however_many_processes_died_with_it(
+    tmp_path: Path,
+) -> None:
     async with running_flow(tmp_path) as flow:
         await flow.orchestrator.drain(0)
         await flow.submit(question("hello"))
@@ -72,11 +74,11 @@ async def test_a_finished_answer_that_broke_two_processes_is_failed(tmp_path: Pa
             later = flow.clock() + timedelta(minutes=1)
             claim = await flow.store.inbox.claim(message.id, "dead", flow.clock(), later)
             assert claim is not None
-            await flow.store.inbox.save_answer(claim, Answer("the one that kills"))
+            await flow.store.inbox.save_answer(claim, Answer("finished before"))
             await flow.store.recovery.take_over(ACCOUNT)
     async with running_flow(tmp_path) as flow:
         await flow.settle("q1")
-        assert "broke down twice" in flow.said("q1")
+        assert flow.said("q1") == "finished before"
 
 
 async def test_an_answer_that_a_restart_delivers_has_the_buttons_that_were_wanted(

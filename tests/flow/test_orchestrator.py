@@ -19,6 +19,8 @@ from bot.messages import (
     MessageEdited,
     Quoted,
     Removed,
+    ReplyTarget,
+    ReplyView,
 )
 from tests.doubles.scripted import (
     ANN,
@@ -253,9 +255,18 @@ async def test_an_answer_without_words_is_not_silence(tmp_path: Path) -> None:
         assert "no answer" in flow.said("q1")
 
 
-async def test_a_platform_that_refuses_ends_the_message_as_failed(tmp_path: Path) -> None:
+async def test_a_platform_that_refuses_ends_the_message_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running_flow(tmp_path) as flow:
-        flow.adapter.failures = [PlatformError("gone")] * 3
+        post = flow.adapter.post
+
+        async def refuse_the_first(target: ReplyTarget, view: ReplyView, key: str) -> str:
+            if target.handle == "q1":
+                raise PlatformError("gone")
+            return await post(target, view, key)
+
+        monkeypatch.setattr(flow.adapter, "post", refuse_the_first)
         await flow.submit(question("hello", "q1"))
         await flow.submit(question("again", "q2"))
         await flow.settle("q2")

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from typing_extensions import override
 
+from bot.adapter import Capabilities
 from bot.concurrency import beside
-from bot.errors import PlatformError, PlatformUnavailable
-from bot.messages import ReplyTarget, ReplyView
+from bot.errors import PlatformError, PlatformUnavailable, StoreUnavailable
+from bot.messages import Action, ReplyTarget, ReplyView
 from bot.reply.writer import ReplyWriter
 from bot.store.ports.inbox import Claim, Inbox
 from bot.store.ports.records import Answer, ReplyPart, StoredMessage
@@ -19,13 +22,17 @@ from tests.doubles.scripted import ACCOUNT, START, Platform, ScriptedAdapter, qu
 
 
 class RecordingInbox(Inbox):
-    """An inbox that only remembers the parts it was given."""
+    """An inbox that only remembers the parts it was given; it fails the first times."""
 
-    def __init__(self) -> None:
+    def __init__(self, failures: int = 0) -> None:
         self.parts: list[ReplyPart] = []
+        self.failures = failures
 
     @override
     async def save_part(self, claim: Claim, part: ReplyPart) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("locked by another program")
         self.parts.append(part)
 
     @override
@@ -67,11 +74,25 @@ def claim(attempt: int = 1, parts: Sequence[ReplyPart] = ()) -> Claim:
     return Claim(message, 1, attempt, 1, "worker", attempt - 1, tuple(parts))
 
 
-def writer(adapter: ScriptedAdapter, mine: Claim | None = None) -> ReplyWriter:
+def writer(
+    adapter: ScriptedAdapter, mine: Claim | None = None, inbox: RecordingInbox | None = None
+) -> ReplyWriter:
     async def no_pause(seconds: float) -> None:
         assert seconds > 0
 
-    return ReplyWriter(adapter, RecordingInbox(), mine or claim(), no_pause)
+    return ReplyWriter(adapter, inbox or RecordingInbox(), mine or claim(), no_pause)
+
+
+class Stubborn(ScriptedAdapter):
+    """Takes no change of its first message any more, for this reason."""
+
+    refusal: PlatformError = PlatformUnavailable("500")
+
+    @override
+    async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
+        if message_id == "m0" and (view is None or view.is_complete):
+            raise self.refusal
+        await super().edit(target, message_id, view)
 
 
 async def stream(reply: ReplyWriter, text: str) -> None:
@@ -196,8 +217,69 @@ async def test_a_post_whose_answer_was_lost_is_found_and_not_repeated(platform: 
     assert [message.text for message in platform.messages()] == ["one two"]
 
 
+async def test_what_is_refused_as_it_is_arrives_plainly(
+    adapter: ScriptedAdapter, platform: Platform
+) -> None:
+    adapter.failures = [PlatformError("invalid_blocks")]
+    await writer(adapter).finish(Answer("one", footer="small"), [Action.RETRY])
+    (message,) = platform.messages()
+    assert (message.text, message.footer, message.actions) == ("one", None, [])
+
+
+@pytest.mark.parametrize("refusal", [PlatformUnavailable("500"), PlatformError("refused")])
+async def test_a_message_that_cannot_be_changed_any_more_is_posted_as_a_new_one(
+    platform: Platform, refusal: PlatformError
+) -> None:
+    adapter = Stubborn(platform)
+    adapter.refusal = refusal
+    reply = writer(adapter)
+    await stream(reply, LONG)
+    await reply.finish(Answer(LONG))
+
+    stuck, *others = platform.messages()
+    assert stuck.id == "m0"
+    assert [message.index for message in others] == [0, 1]
+    assert " ".join(message.text for message in others) == LONG
+
+
+async def test_a_text_that_is_refused_however_it_comes_is_a_file(platform: Platform) -> None:
+    class Textless(ScriptedAdapter):
+        sent: ClassVar[list[ReplyView]] = []
+
+        @property
+        @override
+        def capabilities(self) -> Capabilities:
+            return replace(super().capabilities, has_files=True)
+
+        @override
+        async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
+            if "one" in view.text:
+                raise PlatformError("refused")
+            self.sent.append(view)
+            return await super().post(target, view, key)
+
+    platform.max_chars = 400
+    await writer(Textless(platform)).finish(Answer("one two"))
+    (view,) = Textless.sent
+    assert view.file is not None
+    assert view.file.text == "one two"
+
+
+async def test_a_store_that_is_locked_for_a_while_keeps_no_text_from_being_shown(
+    adapter: ScriptedAdapter, platform: Platform
+) -> None:
+    inbox = RecordingInbox(failures=6)
+    reply = writer(adapter, inbox=inbox)
+    await stream(reply, LONG)
+    await reply.finish(Answer(LONG))
+
+    assert " ".join(message.text for message in platform.messages()) == LONG
+    posted = [message.id for message in platform.messages()]
+    assert [part.platform_id for part in inbox.parts] == posted
+
+
 async def test_a_refusal_for_good_is_raised(adapter: ScriptedAdapter) -> None:
-    adapter.failures = [PlatformError("forbidden")]
+    adapter.failures = [PlatformError("forbidden")] * 9
     with pytest.raises(PlatformError, match="forbidden"):
         await writer(adapter).finish(Answer("one"))
 

@@ -16,7 +16,8 @@ from adapters.discord.adapter import DiscordAdapter
 from adapters.slack.adapter import SlackAdapter
 from bot.adapter import Adapter
 from bot.errors import ModelNotInstalled
-from bot.flow.orchestrator import Limits, Orchestrator
+from bot.flow.orchestrator import Orchestrator
+from bot.flow.queues import Limits
 from bot.messages import ReplyView
 from bot.models.available import Models
 from bot.pictures.worker import Pictures
@@ -29,7 +30,7 @@ from tests.adapters.slack.doubles import settings_with
 from tests.doubles.discord_objects import BOT_ID, member
 from tests.doubles.discord_server import DiscordServer
 from tests.doubles.discord_server import running as running_discord
-from tests.running_flow import compose, until
+from tests.running_flow import composed, until
 from tests.scenes.actor import Actor
 from tests.scenes.script import Act, Run
 from tests.scenes.witness import Witness
@@ -96,7 +97,7 @@ class Stage(Protocol):
 async def _core(folder: Path) -> AsyncGenerator[Core]:
     store, pictures, owners, engine = await SqlStore.open(folder), Pictures(), list[str](), Actor()
     models = Models(Catalogue.load().entries, _locate, engine)
-    orchestrator, services = compose(
+    orchestrator, services = composed(
         store,
         engine,
         lambda: datetime.now(UTC),

@@ -11,7 +11,7 @@ import json
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ import aiohttp
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
+from tests.doubles.journal import Change, Written
 from tests.slack_server.methods import SPECS, Methods, scope_needed
 from tests.slack_server.workspace import (
     APP_ID,
@@ -32,6 +33,16 @@ from tests.slack_server.workspace import (
     Workspace,
     visible,
 )
+
+WRITES = {
+    "chat.postMessage": Change.POSTED,
+    "chat.startStream": Change.POSTED,
+    "chat.update": Change.EDITED,
+    "chat.appendStream": Change.EDITED,
+    "chat.stopStream": Change.EDITED,
+    "chat.delete": Change.DELETED,
+}
+"""The methods that change what members see."""
 
 SIGNING_SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -72,13 +83,14 @@ class Envelope:
 
 
 class SlackServer:
-    """One workspace with the bot in it."""
+    """One workspace with the bot in it. `journal` is everything that the bot made it show."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
         self.workspace = Workspace(lambda: time.time() + self.ahead_s)
         self.methods = Methods(self.workspace)
         self.calls: list[Call] = []
+        self.journal: list[Written] = []
         self.unknown: list[str] = []
         self.faults: list[Fault] = []
         self.tokens: frozenset[str] | None = None
@@ -117,14 +129,12 @@ class SlackServer:
         if fault is not None:
             self.faults.remove(fault)
             if not fault.is_after:
-                return _faulty(fault)
+                return _faulty(fault, request)
         if (limited := self._limited(method, arguments)) is not None:
             return limited
         answer = self._answered(method, arguments)
-        if fault is not None and fault.status == 0 and request.transport is not None:
-            request.transport.abort()
         if fault is not None:
-            return _faulty(fault)
+            return _faulty(fault, request)
         held = {"x-oauth-scopes": ",".join(sorted(self.scopes))} if self.scopes else None
         return _answer(answer, headers=held)
 
@@ -135,11 +145,27 @@ class SlackServer:
         if method == "apps.connections.open":
             self.opened += 1
             return {"ok": True, "url": f"{self.address.replace('http', 'ws', 1)}/socket"}
+        ts = str(arguments.get("ts", ""))
+        known = self.workspace.messages.get(str(arguments.get("channel")), {}).get(ts)
         try:
-            return {"ok": True, **self.methods.call(method, arguments)}
+            answer = self.methods.call(method, arguments)
+            if method in WRITES:
+                self._note(WRITES[method], arguments, str(answer.get("ts", ts)), known)
+            return {"ok": True, **answer}
         except RefusedError as error:
             self.refusals.append((method, str(error)))
             return {"ok": False, "error": str(error)}
+
+    def _note(self, change: Change, arguments: Json, ts: str, before: Json | None) -> None:
+        """Write down what a write of the bot made a message show."""
+        channel = str(arguments["channel"])
+        message = self.workspace.messages[channel].get(ts) or before or {}
+        metadata: Json = message.get("metadata") or {}
+        text = "" if change is Change.DELETED else visible(message)
+        place = f"{channel}/{message.get('thread_ts') or ''}"
+        is_reply = metadata.get("event_type") == "fireside_reply"
+        answers = metadata["event_payload"]["question"] if is_reply else None
+        self.journal.append(Written(time.monotonic(), change, ts, place, text, answers))
 
     def _limited(self, method: str, arguments: Json) -> web.Response | None:
         """A 429 where a method is called more often than is allowed."""
@@ -154,7 +180,7 @@ class SlackServer:
             made.append(now)
             return None
         self.refused_429 += 1
-        return _faulty(Fault(method, "ratelimited", 429, retry_after=1))
+        return _refused(Fault(method, "ratelimited", 429, retry_after=1))
 
     async def file(self, request: web.Request) -> web.Response:
         """A private file."""
@@ -189,10 +215,12 @@ class SlackServer:
         waiting, self.waiting = self.waiting, []
         for envelope in waiting:
             await self._send(envelope, 0)
-        async for received in socket:
-            if received.type is WSMsgType.TEXT:
-                self._acknowledged(json.loads(received.data))
-        self._sockets.remove(socket)
+        try:
+            async for received in socket:
+                if received.type is WSMsgType.TEXT:
+                    self._acknowledged(json.loads(received.data))
+        finally:
+            self._sockets.remove(socket)
         return socket
 
     def _acknowledged(self, received: Json) -> None:
@@ -226,7 +254,8 @@ class SlackServer:
         socket = next(one for one in reversed(self._sockets) if not one.closed)
         retry = {"retry_attempt": attempt, "retry_reason": "timeout"} if attempt else {}
         about = {"envelope_id": envelope.id, "type": envelope.kind, "payload": envelope.payload}
-        await socket.send_json(about | {"accepts_response_payload": True} | retry)
+        with suppress(ConnectionError):  # it died a moment ago
+            await socket.send_json(about | {"accepts_response_payload": True} | retry)
 
     async def drop(self) -> None:
         """Break every connection."""
@@ -329,7 +358,13 @@ def _answer(
     return web.json_response(data, status=status, headers=headers)
 
 
-def _faulty(fault: Fault) -> web.Response:
+def _faulty(fault: Fault, request: web.Request) -> web.Response:
+    if fault.status == 0 and request.transport is not None:
+        request.transport.abort()
+    return _refused(fault)
+
+
+def _refused(fault: Fault) -> web.Response:
     if fault.status >= 500 or fault.status == 0:
         return web.Response(
             status=fault.status or 500, text="<html>oops</html>", content_type="text/html"

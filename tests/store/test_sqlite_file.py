@@ -2,6 +2,7 @@
 
 # ruff: noqa: ASYNC240  (a test's own small files keep nobody waiting)
 
+import asyncio
 import os
 import sqlite3
 import stat
@@ -199,6 +200,19 @@ async def test_a_lock_that_stays_is_told(folder: Path, file: Path) -> None:
             assert await store.history.takes_part(CHANNEL) is False
         assert str(file) in caught.value.text
         assert await store.inbox.admit(ACCOUNT, question("q1"), START) is not None
+
+
+async def test_closing_waits_for_no_other_program(folder: Path, file: Path) -> None:
+    store = await SqlStore.open(folder, busy_timeout_s=3600)
+    async with locked(file):
+        writes = [
+            asyncio.create_task(store.inbox.admit(ACCOUNT, question(f"q{number}"), START))
+            for number in range(5)
+        ]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(store.close(), 60)
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(one) for one in outcomes] == [StoreUnavailable] * 5
 
 
 async def test_a_file_that_is_locked_at_the_first_start_is_told(folder: Path, file: Path) -> None:

@@ -12,8 +12,9 @@ from bot.store.ports.records import Answer, ReplyPart, ReplyState, StoredMessage
 class Claim:
     """One process's right to answer one message, until its lease ends.
 
-    `attempt` counts from 1; `crashes` counts the earlier attempts that a process died in; `parts`
-    are what earlier attempts posted; `answer` is there when an earlier attempt finished the text.
+    `attempt` counts from 1; `crashes` counts the earlier attempts that a process died in while
+    nothing else was in its forward pass; `parts` are what earlier attempts posted; `answer` is
+    there when an earlier attempt finished the text.
     """
 
     message: StoredMessage
@@ -63,7 +64,7 @@ class Inbox(Protocol):
     ) -> Claim | None:
         """Claim a received message; None if it is answered, withdrawn or claimed by a live lease.
 
-        An attempt whose lease ran out is marked failed and counted as a crash; its parts and its
+        An attempt whose lease ran out is taken for one that its process died in; its parts and its
         finished text pass to the new attempt.
         """
         ...

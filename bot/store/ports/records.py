@@ -1,10 +1,10 @@
 """What is stored of messages and of the answers to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from bot.messages import Action, Answerable, Figures
+from bot.messages import Action, Answerable, Figures, IncomingMessage, Quoted
 
 
 class MessageState(StrEnum):
@@ -19,23 +19,34 @@ class MessageState(StrEnum):
 
 
 class ReplyState(StrEnum):
-    """Where one attempt at an answer stands."""
+    """Where one attempt at an answer stands. An interrupted one died in company, by whomever."""
 
     ANSWERING = "answering"
     ANSWERED = "answered"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
     CANCELLED = "cancelled"
     REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """An event that is to be answered exactly once; `id` grows with arrival."""
+    """An event that is to be answered exactly once; `id` grows with arrival.
+
+    One that `is_suspect` was being answered when a process died: it is answered alone.
+    """
 
     id: int
     account: str
     event: Answerable
     received_at: datetime
+    is_suspect: bool = False
+
+    def with_quoted(self, quoted: tuple[Quoted, ...]) -> "StoredMessage":
+        """The message with what it quotes: live context, which the store does not keep."""
+        if not isinstance(self.event, IncomingMessage):
+            return self
+        return replace(self, event=replace(self.event, quoted=quoted))
 
 
 @dataclass(frozen=True, slots=True)

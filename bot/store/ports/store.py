@@ -72,6 +72,10 @@ class Store(Protocol):
         """The small state of one adapter."""
         ...
 
+    def hurry(self) -> None:
+        """Wait for no other program from now on, but fail at once: the process is to end."""
+        ...
+
     async def close(self) -> None:
         """Flush and close."""
         ...

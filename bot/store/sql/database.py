@@ -5,7 +5,7 @@ It knows no table; what SQLite alone does stands in `sqlite.py`.
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from json import JSONDecodeError
 from pathlib import Path
 from threading import Thread
@@ -25,19 +25,25 @@ from bot.translations import gettext as _
 FILE_NAME = "fireside.db"
 CONNECTIONS = 4
 DRIVER = "sqlite+aiosqlite"
+POLL_S = 0.25
+"""SQLite itself waits so long for another program, in a thread that nobody can call back."""
 
 
 class Database:
     """Transactions on one database. A block that fails or is cancelled leaves nothing behind."""
 
-    def __init__(self, engine: AsyncEngine, place: str, threads: WeakSet[Thread]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, place: str, busy_timeout_s: float, threads: WeakSet[Thread]
+    ) -> None:
         self._engine = engine
+        self._busy_timeout_s = busy_timeout_s
         self._threads = threads
         self._writer = engine.execution_options(**{sqlite.BEGIN: "BEGIN IMMEDIATE"})
         # Writers queue here, in order; SQLite would let them poll, in no order.
         self._write_lock = asyncio.Lock()
         self._place = place
         self._is_closed = False
+        self._is_hurried = False
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -52,10 +58,10 @@ class Database:
             max_overflow=0,
             # Parameters are what people said; errors are logged.
             hide_parameters=True,
-            connect_args={"timeout": busy_timeout_s, "isolation_level": None},
+            connect_args={"timeout": min(busy_timeout_s, POLL_S), "isolation_level": None},
         )
         sqlite.check_file(engine, place)
-        database = cls(engine, place, sqlite.configure(engine))
+        database = cls(engine, place, busy_timeout_s, sqlite.configure(engine))
         try:
             await database._bring_up_to_date(busy_timeout_s)
         except BaseException:
@@ -82,18 +88,34 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that no other writer runs beside; durable when the block has ended."""
+        deadline = asyncio.get_running_loop().time() + self._busy_timeout_s
         with self._translated(), self._in_use():
-            async with self._write_lock, _transaction(self._writer) as connection:
-                yield connection
+            async with self._write_lock, AsyncExitStack() as stack:
+                yield await self._begun(stack, deadline)
+
+    async def _begun(self, stack: AsyncExitStack, deadline: float) -> AsyncConnection:
+        """Begin to write, when other programs let it be done, as long as there is time for that."""
+        while True:
+            try:
+                return await stack.enter_async_context(_transaction(self._writer))
+            except DBAPIError as error:
+                is_late = asyncio.get_running_loop().time() >= deadline
+                if is_late or self._is_hurried or not sqlite.is_busy(error):
+                    raise
+            await asyncio.sleep(sqlite.WAIT_S)
+
+    def hurry(self) -> None:
+        """From now on no transaction waits for another program: the process is to end."""
+        self._is_hurried = True
 
     async def forget_deleted(self) -> None:
         """Overwrite what was deleted or blanked in the database's log too."""
         with self._translated(), self._in_use():
-            await sqlite.empty_log(self._engine)
+            await sqlite.empty_log(self._engine, self._busy_timeout_s)
 
     async def close(self) -> None:
         """Wait for running transactions, then close every connection."""
-        self._is_closed = True
+        self._is_closed = self._is_hurried = True
         await self._unused.wait()
         await self._engine.dispose()
         await sqlite.until_ended(self._threads)

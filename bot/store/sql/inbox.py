@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Update, func, insert, literal, select, update
+from sqlalchemy import RowMapping, Update, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from typing_extensions import override
 
@@ -14,6 +14,7 @@ from bot.messages import Answerable, IncomingMessage
 from bot.store.ports.inbox import Claim, Inbox
 from bot.store.ports.records import Answer, MessageState, ReplyPart, ReplyState, StoredMessage
 from bot.store.sql.database import Database
+from bot.store.sql.deaths import crashes_of, ended_by_death
 from bot.store.sql.events import HEARD, event_columns, has_id, place_columns, stored_message
 from bot.store.sql.schema import deduplication, message, reply, reply_part
 from bot.store.sql.sqlite import put, put_once
@@ -73,7 +74,7 @@ class SqlInbox(Inbox):
             if row is None or (last is not None and _is_live(last, now)):
                 return None
             if last is not None:
-                await _end_expired(connection, last)
+                await connection.execute(ended_by_death(reply.c.id == last["id"]))
             attempt = await _begin_attempt(connection, message_id, last, worker, lease_until)
             return Claim(
                 message=stored_message(row),
@@ -81,7 +82,7 @@ class SqlInbox(Inbox):
                 attempt=attempt["attempt"],
                 fence=attempt["fence"],
                 worker=worker,
-                crashes=await _crashes(connection, message_id),
+                crashes=await crashes_of(connection, message_id),
                 parts=await parts_of(connection, attempt["id"]),
                 answer=answer_of(attempt),
             )
@@ -184,16 +185,6 @@ def _is_live(attempt: RowMapping, now: datetime) -> bool:
     return attempt["state"] == ReplyState.ANSWERING and attempt["lease_until"] > now
 
 
-async def _end_expired(connection: AsyncConnection, attempt: RowMapping) -> None:
-    """Mark an attempt that nobody ended as the crash it was; released ones ended already."""
-    expired = update(reply).where(
-        reply.c.id == attempt["id"], reply.c.state == ReplyState.ANSWERING
-    )
-    await connection.execute(
-        expired.values(state=ReplyState.FAILED, crashed=True, lease_until=None)
-    )
-
-
 async def _begin_attempt(
     connection: AsyncConnection,
     message_id: int,
@@ -225,7 +216,7 @@ async def _begin_afresh(connection: AsyncConnection, message_id: int) -> None:
     if last is None:
         return
     earlier = update(reply).where(reply.c.message_id == message_id)
-    await connection.execute(earlier.values(state=ReplyState.REPLACED))
+    await connection.execute(earlier.values(state=ReplyState.REPLACED, crashed=False))
     row = {
         "message_id": message_id,
         "attempt": last["attempt"] + 1,
@@ -243,11 +234,6 @@ async def _copy_parts(connection: AsyncConnection, source_id: int, target_id: in
     source = select(literal(target_id), *columns).where(reply_part.c.reply_id == source_id)
     names = ["reply_id", *(column.name for column in columns)]
     await connection.execute(insert(reply_part).from_select(names, source))
-
-
-async def _crashes(connection: AsyncConnection, message_id: int) -> int:
-    crashed = select(func.count()).where(reply.c.message_id == message_id, reply.c.crashed)
-    return (await connection.execute(crashed)).scalar_one()
 
 
 async def parts_of(connection: AsyncConnection, reply_id: int) -> tuple[ReplyPart, ...]:

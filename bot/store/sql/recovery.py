@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -23,9 +24,10 @@ from sqlalchemy import (
 from typing_extensions import override
 
 from bot.store.ports.records import MessageState, ReplyState, StoredMessage
-from bot.store.ports.recovery import Recovery
+from bot.store.ports.recovery import GivenUp, Reason, Recovery
 from bot.store.ports.scopes import PERSONAL_SCOPE, ScopeKey, scope_id, scope_parts
 from bot.store.sql.database import Database
+from bot.store.sql.deaths import ended_by_death, is_suspect
 from bot.store.sql.events import stored_message
 from bot.store.sql.schema import (
     UtcTime,
@@ -62,15 +64,11 @@ class SqlRecovery(Recovery):
         self._database = database
 
     @override
-    async def take_over(self, account: str) -> None:
+    async def take_over(self, account: str) -> int:
         own = select(message.c.id).where(message.c.account == account)
-        dead = update(reply).where(
-            reply.c.state == ReplyState.ANSWERING, reply.c.message_id.in_(own)
-        )
         async with self._database.writing() as connection:
-            await connection.execute(
-                dead.values(state=ReplyState.FAILED, crashed=True, lease_until=None)
-            )
+            dead = await connection.execute(ended_by_death(reply.c.message_id.in_(own)))
+        return dead.rowcount
 
     @override
     async def unanswered(self, account: str, now: datetime) -> Sequence[StoredMessage]:
@@ -79,7 +77,7 @@ class SqlRecovery(Recovery):
             reply.c.state == ReplyState.ANSWERING,
             reply.c.lease_until > now,
         )
-        waiting = select(message).where(
+        waiting = select(message, is_suspect().label("is_suspect")).where(
             message.c.account == account, message.c.state == MessageState.RECEIVED, ~live
         )
         oldest_first = waiting.order_by(message.c.id).limit(MAX_UNANSWERED)
@@ -88,6 +86,31 @@ class SqlRecovery(Recovery):
         found = {row["id"]: _readable(row) for row in rows}
         await self._give_up([key for key, one in found.items() if one is None])
         return [one for one in found.values() if one is not None]
+
+    @override
+    async def given_up(self) -> Sequence[GivenUp]:
+        has_reply = exists().where(reply.c.message_id == message.c.id)
+        undelivered = exists().where(
+            reply.c.message_id == message.c.id,
+            reply.c.state == ReplyState.FAILED,
+            reply.c.text.is_not(None),
+            ~reply.c.is_error,
+        )
+        crashed = exists().where(reply.c.message_id == message.c.id, reply.c.crashed)
+        reason = case(
+            (~has_reply, Reason.UNREADABLE), (crashed, Reason.CRASHED), else_=Reason.REFUSED
+        ).label("reason")
+        lost = select(message, reason).where(
+            message.c.state == MessageState.FAILED, or_(~has_reply, crashed, undelivered)
+        )
+        async with self._database.reading() as connection:
+            latest_first = lost.order_by(message.c.id.desc()).limit(MAX_UNANSWERED)
+            rows = (await connection.execute(latest_first)).mappings().all()
+        names = [field.name for field in fields(GivenUp) if field.name != "reason"]
+        return [
+            GivenUp(**{name: row[name] for name in names}, reason=Reason(row["reason"]))
+            for row in rows
+        ]
 
     async def _give_up(self, unreadable: Sequence[int]) -> None:
         """Mark messages that cannot be read as failed, so that they keep no other one waiting."""
@@ -161,7 +184,7 @@ def _is_of_installation(
 
 def _readable(row: RowMapping) -> StoredMessage | None:
     try:
-        return stored_message(row)
+        return replace(stored_message(row), is_suspect=row["is_suspect"])
     except (ValueError, TypeError):
         return None  # the error quotes what was stored
 

@@ -128,7 +128,7 @@ async def use_write_ahead_log(engine: AsyncEngine, timeout_s: float) -> None:
         try:
             return await _switch_to_log(engine)
         except DBAPIError as error:
-            if _code(error.orig) != sqlite3.SQLITE_BUSY or loop.time() > deadline:
+            if not is_busy(error) or loop.time() > deadline:
                 raise
             await asyncio.sleep(WAIT_S)
 
@@ -140,10 +140,24 @@ async def _switch_to_log(engine: AsyncEngine) -> None:
             await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
-async def empty_log(engine: AsyncEngine) -> None:
-    """Move the write-ahead log into the file and cut it: it still holds what was deleted."""
+async def empty_log(engine: AsyncEngine, timeout_s: float) -> None:
+    """Move the write-ahead log into the file and cut it: it still holds what was deleted.
+
+    While somebody reads or writes SQLite only says that it could not.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
     async with engine.execution_options(**{BEGIN: None}).connect() as connection:
-        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        while True:
+            done = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not done.one()[0] or loop.time() > deadline:
+                return
+            await asyncio.sleep(WAIT_S)
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether another program has the database, for now."""
+    return _code(error.orig) == sqlite3.SQLITE_BUSY
 
 
 def put(table: Table, row: Mapping[str, Any]) -> Insert:

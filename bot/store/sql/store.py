@@ -120,6 +120,10 @@ class SqlStore(Store):
         return SqlAdapterState(self._database, adapter)
 
     @override
+    def hurry(self) -> None:
+        self._database.hurry()
+
+    @override
     async def close(self) -> None:
         await self._database.close()
 

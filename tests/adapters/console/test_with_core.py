@@ -12,11 +12,11 @@ from adapters.console.adapter import ConsoleAdapter
 from adapters.console.display import Display, PlainDisplay
 from adapters.console.drawing import TerminalDisplay
 from bot.engine.base import EngineEvent, GenerationRequest, TextDelta
-from bot.flow.orchestrator import Limits
+from bot.flow.queues import Limits
 from bot.store.sql.store import SqlStore
 from tests.adapters.console.doubles import SEAT, TypedLines, VirtualTerminal, console_on
 from tests.doubles.scripted import ScriptedEngine
-from tests.running_flow import Clock, compose, until
+from tests.running_flow import Clock, composed, until
 
 
 class Chat:
@@ -37,7 +37,7 @@ async def chatting(
     """Run a chat; the member leaves at the block's end."""
     clock, lines = Clock(), TypedLines()
     store = await SqlStore.open(folder)
-    orchestrator, services = compose(store, engine or ScriptedEngine(), clock, Limits())
+    orchestrator, services = composed(store, engine or ScriptedEngine(), clock, Limits())
     adapter = ConsoleAdapter(services, lines, display, SEAT, clock)
     services.account = adapter.account
     orchestrator.attach(adapter)

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tests.adapters.discord.process import bot
-from tests.doubles.discord_objects import GUILD_ID, guild
+from tests.doubles.discord_objects import CHANNEL_ID, GUILD_ID, guild
 from tests.doubles.discord_server import running
 from tests.doubles.scripted import ScriptedEngine
 from tests.sockets import until
@@ -37,7 +37,7 @@ async def main() -> None:
 
 def _large_guild(guild_id: int) -> dict[str, Any]:
     """A guild of some size; its ids count up from its own."""
-    about: dict[str, Any] = guild(None) | {
+    about: dict[str, Any] = guild({CHANNEL_ID: None}) | {
         "id": str(guild_id),
         "joined_at": "2026-01-01T00:00:00+00:00",
     }

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import Settings
-from bot.flow.orchestrator import Limits
+from bot.flow.queues import Limits
 from bot.store.sql.store import SqlStore
 from tests.adapters.discord.doubles import settings_with
 from tests.doubles.scripted import ScriptedEngine
 from tests.doubles.slow_engine import SlowEngine
-from tests.running_flow import compose
+from tests.running_flow import composed
 from tests.sockets import until
 
 
@@ -42,7 +42,7 @@ async def bot(
 ) -> AsyncGenerator[DiscordAdapter, None]:
     """A process's whole message flow with the adapter connected; at the end it stops."""
     store = await SqlStore.open(folder)
-    orchestrator, services = compose(store, engine, lambda: datetime.now(UTC), Limits())
+    orchestrator, services = composed(store, engine, lambda: datetime.now(UTC), Limits())
     adapter = DiscordAdapter(settings_for(address, **given), services, lambda: datetime.now(UTC))
     services.account = adapter.account
     orchestrator.attach(adapter)

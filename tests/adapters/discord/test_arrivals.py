@@ -348,10 +348,12 @@ async def test_where_it_may_not_write_owner_and_member_are_told_once_for_the_cha
     assert caplog.text.count("the permission Send Messages") == 1
 
 
-async def test_a_question_that_could_not_be_stored_is_told_to_its_author() -> None:
+async def test_a_question_that_could_not_be_stored_is_stored_when_the_database_is_back() -> None:
     async with simulated() as double:
         double.services.refusals.append(StoreUnavailable("The disk is full."))
         await double.ann.send(double.channel, f"{double.me} hello")
-
         assert double.submitted == []
-        assert double.shown() == "The disk is full."
+
+        await double.adapter.client.missed.catch_up()
+        assert double.only.text == "hello"
+        assert double.shown() == ""

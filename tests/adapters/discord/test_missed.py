@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import discord
 
 from adapters.discord.adapter import DiscordAdapter
-from adapters.discord.missed import MARK_KEY
 from bot.messages import IncomingMessage
+from bot.platforms.seen_mark import MARK_KEY
 from tests.adapters.discord.doubles import (
     GuildServices,
     SimulatedDiscord,
@@ -46,6 +46,28 @@ async def test_the_first_start_reads_nothing() -> None:
         services = await restart(double)
 
     assert texts(services) == []
+
+
+async def test_the_first_start_keeps_its_mark_before_anything_is_heard() -> None:
+    async with simulated() as double:
+        assert MARK_KEY in double.services.kept.values
+
+
+async def test_a_message_that_cannot_be_handled_keeps_no_other_one_from_being_found() -> None:
+    async with simulated() as double:
+        await double.say("heard")
+        mark = await go_down(double)
+        await double.say("troublesome")
+        await double.say("missed")
+        double.services.kept.values.update(mark)
+        services = GuildServices()
+        services.kept.values.update(double.services.kept.values)
+        services.refusals.append(ValueError("it cannot be read"))
+        adapter = DiscordAdapter(settings_with(), services, discord.utils.utcnow)
+        await double.env.restart_bot(adapter.client)
+        await double.env.settle()
+
+    assert texts(services) == ["missed"]
 
 
 async def test_a_mention_missed_while_down_is_answered_and_an_older_one_is_not() -> None:
@@ -139,3 +161,16 @@ async def test_a_direct_conversation_that_is_gone_stops_nothing() -> None:
         services = await restart(double)
 
     assert texts(services) == ["missed"]
+
+
+async def test_many_other_messages_hide_no_mention() -> None:
+    async with simulated() as double:
+        await double.say("heard")
+        mark = await go_down(double)
+        await double.say("the first of many")
+        for number in range(120):
+            await double.ben.send(double.channel, f"not for the bot {number}")
+        double.services.kept.values.update(mark)
+        services = await restart(double)
+
+    assert texts(services) == ["the first of many"]

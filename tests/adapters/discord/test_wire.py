@@ -13,7 +13,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from adapters.discord.adapter import DiscordAdapter
-from bot.flow.orchestrator import Limits
+from bot.flow.queues import Limits
 from bot.store.sql.store import SqlStore
 from config.errors import ConfigurationError
 from tests.adapters.discord.doubles import TOKEN
@@ -22,7 +22,7 @@ from tests.doubles.discord_objects import BOT_ID, CHANNEL_ID, THREAD_ID
 from tests.doubles.discord_server import DiscordServer, Fault, running
 from tests.doubles.scripted import ScriptedEngine
 from tests.doubles.slow_engine import SlowEngine
-from tests.running_flow import compose
+from tests.running_flow import composed
 from tests.sockets import until
 
 MENTION = f"<@{BOT_ID}>"
@@ -64,7 +64,7 @@ async def test_a_wrong_token_is_a_line_for_the_owner(tmp_path: Path) -> None:
     async with running() as server:
         server.token = "another"
         store = await SqlStore.open(tmp_path)
-        _, services = compose(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
+        _, services = composed(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
         adapter = DiscordAdapter(settings_for(server.address), services, lambda: datetime.now(UTC))
         with pytest.raises(ConfigurationError, match="does not accept this token") as caught:
             await adapter.run()
@@ -83,7 +83,7 @@ async def test_a_discord_that_is_away_at_the_start_is_waited_for(tmp_path: Path)
         paths = ("/users/@me$", "/oauth2/applications/@me$", "/gateway/bot$")
         server.faults += [Fault("GET", path, 503) for path in paths]
         store = await SqlStore.open(tmp_path)
-        _, services = compose(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
+        _, services = composed(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
         settings = settings_for(server.address)
         adapter = DiscordAdapter(settings, services, lambda: datetime.now(UTC), no_pause)
         serving = asyncio.create_task(adapter.run())
@@ -100,7 +100,7 @@ async def test_a_missing_intent_is_a_line_for_the_owner(tmp_path: Path) -> None:
     async with running() as server:
         server.close_code_at_identify = 4014
         store = await SqlStore.open(tmp_path)
-        _, services = compose(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
+        _, services = composed(store, ScriptedEngine(), lambda: datetime.now(UTC), Limits())
         adapter = DiscordAdapter(
             settings_for(server.address, message_content=True), services, lambda: datetime.now(UTC)
         )

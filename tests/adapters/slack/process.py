@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.slack.adapter import SlackAdapter
-from bot.flow.orchestrator import Limits
+from bot.flow.queues import Limits
 from bot.store.sql.store import SqlStore
 from tests.adapters.slack.doubles import settings_with
 from tests.doubles.scripted import ScriptedEngine
 from tests.doubles.slow_engine import SlowEngine
-from tests.running_flow import compose
+from tests.running_flow import composed
 from tests.sockets import until
 
 
@@ -31,7 +31,7 @@ async def bot(
 ) -> AsyncGenerator[SlackAdapter, None]:
     """A process's whole message flow with the adapter connected; at the end it stops."""
     store = await SqlStore.open(folder)
-    orchestrator, services = compose(store, engine, lambda: datetime.now(UTC), Limits())
+    orchestrator, services = composed(store, engine, lambda: datetime.now(UTC), Limits())
     settings = settings_with(address, **given)
     adapter = SlackAdapter(settings, services, lambda: datetime.now(UTC), clock)
     services.account = adapter.account

@@ -129,7 +129,9 @@ async def test_of_concurrent_claims_one_wins(scene: Scene, open_store: OpenStore
     assert len([claim for claim in claims if claim is not None]) == 1
 
 
-async def test_a_lease_that_ran_out_is_a_crash_and_its_work_passes_on(scene: Scene) -> None:
+async def test_finished_work_whose_lease_ran_out_passes_on_and_is_no_crash(
+    scene: Scene,
+) -> None:
     message = await scene.admit(question("q1"))
     first = await scene.claim(message)
     await scene.store.inbox.save_part(first, PART)
@@ -138,7 +140,7 @@ async def test_a_lease_that_ran_out_is_a_crash_and_its_work_passes_on(scene: Sce
     )
     await scene.store.inbox.save_answer(first, answer)
     second = await scene.claim(message, 1, worker="w2")
-    assert (second.attempt, second.crashes) == (2, 1)
+    assert (second.attempt, second.crashes) == (2, 0)
     assert (second.parts, second.answer) == ((PART,), answer)
     assert second.fence > first.fence
 
@@ -150,6 +152,15 @@ async def test_two_crashes_are_counted_and_parts_pass_through_both(scene: Scene)
     await scene.store.inbox.save_part(await scene.claim(message, 1), other)
     third = await scene.claim(message, 2)
     assert (third.attempt, third.crashes, third.parts) == (3, 2, (PART, other))
+
+
+async def test_after_a_press_of_retry_the_crashes_before_count_no_more(scene: Scene) -> None:
+    message = await scene.admit(question("q1"))
+    await scene.claim(message)
+    claim = await scene.claim(message, 1)
+    await scene.store.inbox.finish(claim, ReplyState.FAILED, at(1))
+    await scene.store.inbox.reopen(ACCOUNT, "q1", "press-1", at(2))
+    assert (await scene.claim(message, 3)).crashes == 0
 
 
 async def test_a_renewed_lease_lasts_longer(scene: Scene) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from bot.errors import LeaseLost
 from bot.store.ports.inbox import Claim
+from bot.store.ports.records import Answer
 from bot.store.ports.scopes import ScopeKey, scope_id
 from bot.store.ports.settings_table import Held
 from bot.store.ports.store import Store
@@ -69,6 +70,27 @@ async def test_taking_over_ends_live_leases_as_crashes(scene: Scene, open_store:
     assert await unanswered(later) == ["q1"]
     claim = await Scene(later).claim(message)
     assert (claim.attempt, claim.crashes) == (2, 1)
+
+
+async def test_a_death_counts_against_nobody_of_several_in_the_forward_pass(scene: Scene) -> None:
+    messages = [await scene.admit(question(one)) for one in ("q1", "q2", "q3")]
+    claims = [await scene.claim(message, worker="dead") for message in messages]
+    await scene.store.inbox.save_answer(claims[2], Answer("finished"))
+    await scene.store.recovery.take_over(ACCOUNT)
+
+    left = await scene.store.recovery.unanswered(ACCOUNT, at(0))
+    assert [one.is_suspect for one in left] == [True, True, False]
+    assert [(await scene.claim(message)).crashes for message in messages] == [0, 0, 0]
+
+
+async def test_a_finished_answer_is_no_company_in_the_forward_pass(scene: Scene) -> None:
+    first, second = [await scene.admit(question(one)) for one in ("q1", "q2")]
+    claim = await scene.claim(first, worker="dead")
+    await scene.store.inbox.save_answer(claim, Answer("finished"))
+    await scene.claim(second, worker="dead")
+    await scene.store.recovery.take_over(ACCOUNT)
+
+    assert (await scene.claim(second)).crashes == 1
 
 
 async def test_taking_over_leaves_other_accounts_alone(scene: Scene) -> None:

@@ -1,0 +1,150 @@
+"""A loopback platform with its people, ready for a bot: the same for Discord and for Slack."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from typing_extensions import override
+
+from tests.adapters.discord import process as discord_process
+from tests.adapters.slack import process as slack_process
+from tests.auditor.people import DiscordPeople, People, SlackPeople
+from tests.auditor.talking_engine import TalkingEngine
+from tests.doubles import discord_server
+from tests.slack_server import server as slack_server
+
+
+class Loopback(ABC):
+    """A loopback platform with its people, four authors in four channels, and its faults."""
+
+    def __init__(
+        self, address: str, people: People, authors: Sequence[str], places: Sequence[str]
+    ) -> None:
+        self.address = address
+        self.people = people
+        self.authors = authors
+        self.places = places
+
+    @property
+    @abstractmethod
+    def has_bot(self) -> bool:
+        """Whether the bot is connected."""
+
+    @abstractmethod
+    async def drop(self) -> None:
+        """Break the bot's connection, for good: what is said meanwhile is not told later."""
+
+    @abstractmethod
+    def bot(self, folder: Path) -> AbstractAsyncContextManager[object]:
+        """The bot in this process, for as long as the block lasts."""
+
+    @abstractmethod
+    def fail(self, chance: random.Random) -> None:
+        """Let a call that comes next fail: lost on its way back, refused, or asked for patience."""
+
+    @abstractmethod
+    def after_death(self, chance: random.Random) -> None:
+        """What the platform itself does about a bot that went away."""
+
+
+class LoopbackDiscord(Loopback):
+    """The guild, with four channels."""
+
+    def __init__(self, server: discord_server.DiscordServer, seed: int) -> None:
+        server.channels = [str(int(discord_server.CHANNEL_ID) + 10 * n) for n in range(4)]
+        people = DiscordPeople(server, seed)
+        super().__init__(server.address, people, ("ann", "ben", "cleo", "dan"), server.channels)
+        self._server = server
+
+    @property
+    @override
+    def has_bot(self) -> bool:
+        return self._server.has_bot
+
+    @override
+    async def drop(self) -> None:
+        self._server.accepts_resume = False
+        await self._server.drop()
+
+    @override
+    def bot(self, folder: Path) -> AbstractAsyncContextManager[object]:
+        return discord_process.bot(self.address, folder, TalkingEngine())
+
+    @override
+    def after_death(self, chance: random.Random) -> None:
+        """Nothing: what was said is in its channel's history."""
+
+    @override
+    def fail(self, chance: random.Random) -> None:
+        """A 503, or a broken connection after the effect."""
+        method = chance.choice(("POST", "PATCH"))
+        is_lost = chance.random() < 0.5
+        self._server.faults.append(
+            discord_server.Fault(
+                method, r"^/channels/\d+/messages", 0 if is_lost else 503, is_after=is_lost
+            )
+        )
+
+
+class LoopbackSlack(Loopback):
+    """The workspace, with four channels and a thread in each."""
+
+    def __init__(self, server: slack_server.SlackServer, seed: int) -> None:
+        workspace = server.workspace
+        channels = [slack_server.CHANNEL, "C0ROOM1", "C0ROOM2", "C0ROOM3"]
+        for channel in channels[1:]:
+            workspace.add_channel(channel)
+        topics = [workspace.add(one, {"user": "U0BEN", "text": "A topic"}) for one in channels]
+        threads = [f"{one}/{topic['ts']}" for one, topic in zip(channels, topics, strict=True)]
+        people = SlackPeople(server, seed)
+        super().__init__(
+            server.address, people, ("U0ANN", "U0BEN", "U0ADMIN", "U0OWNER"), channels + threads
+        )
+        self._server = server
+
+    @property
+    @override
+    def has_bot(self) -> bool:
+        return self._server.has_bot
+
+    @override
+    async def drop(self) -> None:
+        await self._server.drop()
+
+    @override
+    def bot(self, folder: Path) -> AbstractAsyncContextManager[object]:
+        return slack_process.bot(self.address, folder, TalkingEngine())
+
+    @override
+    def fail(self, chance: random.Random) -> None:
+        """A 503, a 429, or a broken connection after the effect."""
+        methods = ("chat.postMessage", "chat.update", "chat.startStream", "chat.appendStream")
+        method = chance.choice((*methods, "chat.stopStream"))
+        kind = chance.choice(("lost", "503", "429"))
+        self._server.faults.append(
+            {
+                "lost": slack_server.Fault(method, status=0, is_after=True),
+                "503": slack_server.Fault(method, status=503),
+                "429": slack_server.Fault(method, "ratelimited", 429, retry_after=1),
+            }[kind]
+        )
+
+    @override
+    def after_death(self, chance: random.Random) -> None:
+        """Half of what was not acknowledged comes again; the other half Slack gives up on."""
+        for envelope in self._server.envelopes[-20:]:
+            if not envelope.answered.is_set() and chance.random() < 0.5:
+                self._server.waiting.append(envelope)
+
+
+@asynccontextmanager
+async def loopback(platform: str, seed: int = 0) -> AsyncGenerator[Loopback]:
+    """A platform that runs for as long as the block lasts."""
+    if platform == "discord":
+        async with discord_server.running() as discord:
+            yield LoopbackDiscord(discord, seed)
+    else:
+        async with slack_server.running() as slack:
+            yield LoopbackSlack(slack, seed)
