@@ -9,6 +9,7 @@ from bot.command import CommandRegistry
 from bot.messages import (
     Addressed,
     Author,
+    Buttons,
     ConversationRef,
     Inbound,
     MessageReader,
@@ -28,13 +29,14 @@ class Capabilities:
     `tells_progress` the sign of work shows words: else the reply says why it has not begun.
     `reader` reads what was said in a conversation; None where the bot cannot. `target_in` makes a
     target of a channel's id, for what answers nobody; None where there are no other channels.
+    `buttons` are those that the owner wants under answers there.
     """
 
     platform: str
     max_chars: int
     edit_interval_s: float
     is_append_only: bool = False
-    has_buttons: bool = False
+    buttons: Buttons = Buttons.NONE
     has_pictures: bool = False
     tells_progress: bool = False
     has_files: bool = False
@@ -42,6 +44,11 @@ class Capabilities:
     length: Callable[[str], int] = len
     reader: MessageReader | None = None
     target_in: Callable[[str], ReplyTarget] | None = None
+
+    @property
+    def has_buttons(self) -> bool:
+        """Whether there are any."""
+        return self.buttons is not Buttons.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def compose(
         rules.answer_timeout_s,
         rules.max_tokens,
     )
-    metered = MeteredEngine(engine, Quotas(scoped, store.usages, rules.owners, clock))
+    metered = MeteredEngine(engine, Quotas(store.usages, rules.owners, clock))
     inspections, reports = Inspections(clock()), Reports(rules.report_channels)
     queues = Queues(rules.limits)
     memory = ConversationMemory(metered, inspections, queues)

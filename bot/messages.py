@@ -191,6 +191,14 @@ class Action(StrEnum):
     VOTE_TIE = "vote-tie"
 
 
+class Buttons(StrEnum):
+    """What stands under an answer: everything, no thumbs, or nothing."""
+
+    FULL = "full"
+    MINIMAL = "minimal"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class ActionInvoked:
     """A member pressed a button; `message_id` is the question whose reply carries it.

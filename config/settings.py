@@ -29,6 +29,7 @@ from typing_extensions import override
 
 from config.addresses import WebAddress
 from config.catalogue import BUILTIN
+from config.languages import LANGUAGES, language_code
 from config.owner_models import OwnerModel
 
 PREFIX = "FIRESIDE_"
@@ -158,11 +159,11 @@ class RootSettings(BaseSettings):
         "to every model that takes one, the default only to those that follow it.",
         examples=["You are a patient librarian."],
     )
-    language: str = Field(
+    language: Annotated[str, AfterValidator(language_code)] = Field(
         default="en",
-        pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$",
-        description="The language of what the bot itself says (not of its answers).",
-        examples=["en"],
+        description="The language that `/translate` translates into where nobody named or set one: "
+        f"{', '.join(LANGUAGES)}. What the bot itself says is in English.",
+        examples=["de"],
     )
     owners: Owners = Field(
         default=(),

@@ -32,6 +32,7 @@ from tests.sockets import settled, until
 
 MENTIONS = 6
 OURS = (f"{ROOT}/bot/", f"{ROOT}/adapters/")
+FLOW = "bot/flow/"
 SETTINGS_TABLE = "bot/store/sql/settings_table.py"
 SETTINGS_READS = ("read", "read_all")
 TRANSACTION = ("bot/store/sql/database.py", ("reading", "writing"))
@@ -55,14 +56,15 @@ class Walk:
 
     @property
     def called_back(self) -> set[str]:
-        """The files that what they call calls back into, directly or through others."""
+        """The files of the flow that what they call calls back into, directly or through others."""
         return {file for file in self.files if file in self._reached_from(file)}
 
     def _reached_from(self, file: str) -> set[str]:
         reached, left = set[str](), [file]
         while left:
             at = left.pop()
-            callees = {callee for caller, callee in self.changes if caller == at}
+            inside = {pair for pair in self.changes if pair[1].startswith(FLOW)}
+            callees = {callee for caller, callee in inside if caller == at}
             left += callees - reached
             reached |= callees
         return reached
@@ -140,7 +142,7 @@ def main() -> None:
     figures: dict[str, Callable[[Walk], int]] = {
         "changes of file": lambda walk: walk.changes_of_file,
         "files": lambda walk: len(walk.files),
-        "files that are called back into": lambda walk: len(walk.called_back),
+        "files of the flow that are called back into": lambda walk: len(walk.called_back),
         "reads of settings": lambda walk: walk.settings_reads,
         "transactions": lambda walk: walk.transactions,
     }

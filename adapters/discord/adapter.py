@@ -26,9 +26,8 @@ from adapters.discord.settings import Settings
 from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
 from bot.concurrency import beside
 from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
-from bot.messages import ReplyTarget, ReplyView
+from bot.messages import Buttons, ReplyTarget, ReplyView
 from bot.platforms.write_budget import Pace
-from bot.settings.specs import Buttons
 
 EDIT_INTERVAL_S = 1.2
 ONLINE_TIMEOUT_S = 30.0
@@ -75,7 +74,7 @@ class DiscordAdapter(Adapter):
             platform=PLATFORM,
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
-            has_buttons=self._settings.buttons != "none",
+            buttons=Buttons(self._settings.buttons),
             has_pictures=True,
             has_files=True,
             max_parts=self._settings.max_messages or None,
@@ -308,8 +307,7 @@ class DiscordAdapter(Adapter):
         return content(view, self._settings.footer)
 
     def _buttons(self, handle: Handle, view: ReplyView) -> discord.ui.View | None:
-        wanted = Buttons(self._settings.buttons)
-        return buttons(handle.question_id, handle.asker_id, view.actions, wanted)
+        return buttons(handle.question_id, handle.asker_id, view.actions)
 
     def _channel(self, handle: Handle) -> discord.PartialMessageable:
         return self.client.get_partial_messageable(handle.channel_id)

@@ -8,8 +8,7 @@ import discord
 from typing_extensions import override
 
 from bot.messages import Action
-from bot.reply.buttons import face, shown_actions
-from bot.settings.specs import Buttons
+from bot.reply.buttons import face
 
 
 class Pressed(Protocol):
@@ -58,14 +57,11 @@ class ActionButton(
         await client.pressed(interaction, self._action, self._question_id)
 
 
-def buttons(
-    question_id: int, asker_id: int, actions: Sequence[Action], wanted: Buttons
-) -> discord.ui.View | None:
+def buttons(question_id: int, asker_id: int, actions: Sequence[Action]) -> discord.ui.View | None:
     """The buttons for the actions of an answer to a question; None for no buttons."""
-    shown = shown_actions(actions, wanted)
-    if not shown:
+    if not actions:
         return None
     view = discord.ui.View(timeout=None)
-    for action in shown:
+    for action in actions:
         view.add_item(ActionButton(action, question_id, asker_id))
     return view

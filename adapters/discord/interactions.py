@@ -36,7 +36,6 @@ from bot.messages import (
     Quoted,
     ReplyView,
 )
-from bot.settings.specs import Buttons
 
 MAX_CHOICE_CHARS = 100
 QUOTED_TIMEOUT_S = 1.5
@@ -90,7 +89,7 @@ class Interactions:
                 if told is None:
                     await interaction.response.defer()
                     return
-                shown = buttons(question_id, interaction.user.id, told.actions, Buttons.FULL)
+                shown = buttons(question_id, interaction.user.id, told.actions)
                 await interaction.response.send_message(
                     content(told, "none"),
                     ephemeral=True,

@@ -28,7 +28,7 @@ from adapters.slack.streams import Streams
 from adapters.slack.web_api import WebApi
 from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
 from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
-from bot.messages import ReplyTarget, ReplyView
+from bot.messages import Buttons, ReplyTarget, ReplyView
 from bot.translations import gettext as _
 
 EDIT_INTERVAL_S = 1.2
@@ -72,7 +72,7 @@ class SlackAdapter(Adapter):
             platform=PLATFORM,
             max_chars=MAX_CHARS,
             edit_interval_s=EDIT_INTERVAL_S,
-            has_buttons=self._settings.buttons != "none",
+            buttons=Buttons(self._settings.buttons),
             length=length,
             has_pictures=True,
             has_files=True,

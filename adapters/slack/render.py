@@ -12,9 +12,8 @@ from adapters.slack.handle import Handle
 from adapters.slack.mrkdwn import mrkdwn
 from adapters.slack.settings import Settings
 from bot.messages import Action, ReplyView
-from bot.reply.buttons import face, footer_line, shown_actions
+from bot.reply.buttons import face, footer_line
 from bot.reply.markdown import split
-from bot.settings.specs import Buttons
 from bot.translations import gettext as _
 
 MAX_CHARS = 3800
@@ -78,7 +77,7 @@ def blocks(view: ReplyView, handle: Handle, settings: Settings) -> list[Block]:
     return [
         *text_blocks(view.text, settings),
         *_footer(view, settings),
-        *buttons(view.actions, handle.question_id, handle.asker_id, Buttons(settings.buttons)),
+        *buttons(view.actions, handle.question_id, handle.asker_id),
     ]
 
 
@@ -91,14 +90,11 @@ def text_blocks(text: str, settings: Settings) -> list[Block]:
     return [_section(chunk.text) for chunk in split(text, SECTION_CHARS, length)]
 
 
-def buttons(
-    actions: Sequence[Action], question_id: str, asker_id: str, wanted: Buttons
-) -> list[Block]:
+def buttons(actions: Sequence[Action], question_id: str, asker_id: str) -> list[Block]:
     """The buttons for the actions of an answer to a question: thumbs as Slack's own."""
-    shown = shown_actions(actions, wanted)
-    is_rated = Action.GOOD in shown and Action.BAD in shown
-    values = {action: f"{action.value} {question_id} {asker_id}" for action in shown}
-    plain = [one for one in shown if not (is_rated and one in (Action.GOOD, Action.BAD))]
+    is_rated = Action.GOOD in actions and Action.BAD in actions
+    values = {action: f"{action.value} {question_id} {asker_id}" for action in actions}
+    plain = [one for one in actions if not (is_rated and one in (Action.GOOD, Action.BAD))]
     found: list[Block] = []
     if plain:
         elements = [_button(action, values[action]) for action in plain]
@@ -111,7 +107,7 @@ def buttons(
 
 def private(view: ReplyView, question_id: str, reader_id: str, settings: Settings) -> Block:
     """What one person is told about an answer, as a `response_url` takes it."""
-    shown = buttons(view.actions, question_id, reader_id, Buttons.FULL)
+    shown = buttons(view.actions, question_id, reader_id)
     return {
         "response_type": "ephemeral",
         "replace_original": False,

@@ -22,7 +22,6 @@ from adapters.slack.settings import Settings
 from adapters.slack.web_api import WebApi
 from bot.errors import PlatformError, PlatformUnavailable
 from bot.messages import ReplyView
-from bot.settings.specs import Buttons
 
 LIFE_S = 240.0
 """Slack ends a stream after about five minutes."""
@@ -149,8 +148,7 @@ class Streams:
         }
 
     def _buttons(self, handle: Handle, view: ReplyView) -> list[dict[str, Any]]:
-        wanted = Buttons(self._settings.buttons)
-        return buttons(view.actions, handle.question_id, handle.asker_id, wanted)
+        return buttons(view.actions, handle.question_id, handle.asker_id)
 
     def _refuse(self, channel_id: str) -> None:
         if len(self._refusing) >= MAX_REFUSING:

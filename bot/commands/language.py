@@ -19,10 +19,11 @@ from bot.commands.task_prompts import sentiment, translation
 from bot.errors import UsageError
 from bot.flow.request import MAX_QUESTION_CHARS
 from bot.settings.scoped import ScopedSettings
-from bot.settings.specs import LANGUAGES, SettingName
+from bot.settings.specs import SettingName
 from bot.text import clean
 from bot.translations import gettext as _
 from config.catalogue import Task
+from config.languages import LANGUAGES
 
 LABELS = ("positive", "negative", "neutral")
 SAME = 0.9
@@ -112,8 +113,7 @@ class LanguageCommands:
             wanted = given.lower()
             return next(code for code, name in LANGUAGES.items() if wanted in (code, name.lower()))
         effective = await self._settings.effective(caller.conversation, caller.author)
-        code = effective.text(SettingName.LANGUAGE)
-        return code if code in LANGUAGES else "en"
+        return effective.text(SettingName.LANGUAGE)
 
 
 def _checked(given: str) -> str:

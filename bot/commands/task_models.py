@@ -17,6 +17,7 @@ from bot.errors import ModelError, ModelNotInstalled
 from bot.flow.request import PromptBuilder
 from bot.models.available import Models
 from bot.reply.progress import Tell, telling
+from bot.settings.scoped import Effective
 from bot.text import clean
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry, Task
@@ -26,9 +27,11 @@ Showing = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Doer:
-    """The model that does a task; `instead_of` names the chosen one where that cannot."""
+    """The model that does a task, under the settings that hold for the person who asked;
+    `instead_of` names the chosen one where that cannot."""
 
     entry: ModelEntry
+    settings: Effective
     instead_of: str | None = None
 
     @property
@@ -66,14 +69,15 @@ class TaskModels:
         A model on another machine does only what it was chosen for: else words would leave this
         one without anybody's wish.
         """
-        chosen = await self._prompts.model(caller.conversation, caller.author)
+        settings = await self._prompts.settings(caller.conversation, caller.author)
+        chosen = self._prompts.model(settings)
         if task in chosen.tasks and self._models.is_installed(chosen):
-            return Doer(chosen)
+            return Doer(chosen, settings)
         able = [entry for entry in self._models if task in entry.tasks and not entry.is_remote]
         named = [entry for entry in able if task in entry.stands_in_for]
         for entry in (*named, *able):
             if self._models.is_installed(entry):
-                return Doer(entry, chosen.name)
+                return Doer(entry, settings, chosen.name)
         text = _(
             "{chosen} is not made for this, and no model that is stands ready. The owner of this"
             " bot runs `fireside models pull {name}`."
@@ -96,10 +100,9 @@ class TaskModels:
 
         Raises `ModelError` where it cannot.
         """
-        settings = await self._prompts.settings(caller.conversation, caller.author)
         turns = [Turn(Role.USER, instruction)]
         where, who = caller.conversation, caller.author
-        asked = self._prompts.request(where, who, settings, doer.entry, turns)
+        asked = self._prompts.request(where, who, doer.settings, doer.entry, turns)
         sampling = replace(asked.sampling, temperature=0.0, best_of=1)
         # The instruction alone: no persona, no template of ours around it.
         request = replace(

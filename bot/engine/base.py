@@ -4,7 +4,7 @@ async with engine.stream(request) as stream:      # leaving the block cancels an
     async for event in stream: ...                # ..., then exactly one Finished
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,10 +48,14 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """Whom an answer is charged to: a member, and with them the place where they ask."""
+    """Whom an answer is charged to: a member, and with them the place where they ask.
+
+    `limits` are those that hold for them there, by setting: what has no limit is not named.
+    """
 
     conversation: ConversationRef
     author: Author
+    limits: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Whatever goes wrong here ends as a text that the member reads.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,17 +19,16 @@ from bot.errors import NotPermitted, PlatformError, StoreUnavailable, UserFacing
 from bot.flow.asking import Asking
 from bot.flow.message_life import MessageLife
 from bot.flow.services import AnswerServices
-from bot.messages import CommandInvoked, IncomingMessage, Picture, TextFile
+from bot.messages import Action, Buttons, CommandInvoked, IncomingMessage, Picture, TextFile
 from bot.policy.access import require_may_talk
 from bot.policy.word_list import held_back
 from bot.reply.buttons import shown_actions
-from bot.reply.heading import repeated
 from bot.reply.indicator import working
 from bot.reply.live import Showing
 from bot.reply.notices import in_words, stopped
 from bot.reply.writer import ReplyWriter
 from bot.settings.scoped import Effective
-from bot.settings.specs import Buttons, SettingName
+from bot.settings.specs import SettingName
 from bot.store.ports.inbox import Claim
 from bot.store.ports.records import Answer, ReplyState, StoredMessage
 from bot.translations import gettext as _
@@ -77,9 +76,7 @@ class Answering:
         self._services = services
         self._adapter = adapter
         self._claim = claim
-        asked = None if claim.answer is None else claim.answer.asked
-        heading = repeated(claim.message.event, services.words, asked)
-        self._writer = ReplyWriter(adapter, services.inbox, claim, heading=heading)
+        self._writer = ReplyWriter(adapter, services.inbox, claim, services.words)
         self._buttons = Buttons.FULL
 
     @property
@@ -92,7 +89,7 @@ class Answering:
         async with working(self._adapter, self.message.event.target) as indicator:
             made = await self._make(indicator, refusal)
             # Those that are not wanted are not shown later either.
-            actions = shown_actions(made.answer.actions, self._buttons)
+            actions = self._wanted(made.answer.actions)
             made = replace(made, answer=replace(made.answer, actions=actions))
             await self._save(made.answer)
         return made
@@ -101,7 +98,7 @@ class Answering:
         """Show a stored answer whole, and record how that ended."""
         answer = made.answer
         try:
-            await self._writer.finish(answer, answer.actions, made.picture, made.file)
+            await self._writer.finish(answer, made.picture, made.file)
             state = ReplyState.FAILED if answer.is_error else ReplyState.ANSWERED
         except PlatformError as error:
             log.warning("an answer could not be delivered: %s", type(error).__name__)
@@ -144,13 +141,17 @@ class Answering:
             settings = await self._services.prompts.settings(event.conversation, event.author)
             self._buttons = Buttons(settings.text(SettingName.BUTTONS))
             can, words = self._adapter.capabilities, self._services.words
-            showing = Showing(self._writer, can, indicator, words, self._buttons)
+            showing = Showing(self._writer, can, indicator, words, self._wanted((Action.STOP,)))
             return await self._reply_to_event(settings, showing)
         except StoreUnavailable:
             raise  # it delays the answer and never becomes it
         except UserFacingError as error:
             is_private = isinstance(self.message.event, CommandInvoked)
             return Made(Answer(error.text, is_error=True, is_private=is_private))
+
+    def _wanted(self, actions: Sequence[Action]) -> tuple[Action, ...]:
+        """Those that are to have a button here, by setting."""
+        return shown_actions(actions, self._buttons)
 
     def _refuse_the_late(self) -> None:
         """A question that a process left behind is not answered hours later, out of the blue."""
@@ -174,7 +175,8 @@ class Answering:
             case Said():
                 return self._said(outcome)
             case Ask():
-                asking = Asking(self._services, self.message, showing, self._life.switch)
+                switch = self._life.switch
+                asking = Asking(self._services, self.message, showing, switch, settings)
                 return Made(await asking.answer(outcome), replaces=outcome.replaces)
             case Work():
                 return await self._work(outcome, showing)

@@ -21,10 +21,10 @@ from bot.flow.request import MAX_QUESTION_CHARS, Prompt, conversation_key
 from bot.flow.services import AnswerServices
 from bot.messages import Action, CommandInvoked
 from bot.policy.word_list import held_back
-from bot.reply.heading import repeated
 from bot.reply.live import Showing
 from bot.reply.notices import footer, note
 from bot.reply.progress import telling
+from bot.settings.scoped import Effective
 from bot.settings.specs import SettingName
 from bot.store.ports.records import Answer, StoredMessage
 from bot.text import clean
@@ -43,23 +43,23 @@ class Asking:
         message: StoredMessage,
         showing: Showing,
         switch: StopSwitch,
+        settings: Effective,
     ) -> None:
         self._services = services
         self._message = message
         self._showing = showing
         self._switch = switch
+        self._settings = settings
 
     async def answer(self, ask: Ask) -> Answer:
         """The model's answer, shown while it grows. Raises `UserFacingError` where it cannot be."""
         _refuse_the_long(ask.question)
         ask = replace(ask, question=clean(ask.question))
-        prompt = await self._services.prompts.build(self._message, ask)
-        language.set(prompt.settings.text(SettingName.LANGUAGE))
-        self._showing.begin_with(
-            repeated(self._message.event, self._services.words, prompt.question)
-        )
+        prompt = await self._services.prompts.build(self._message, ask, self._settings)
+        language.set(self._settings.text(SettingName.LANGUAGE))
+        self._showing.ask(prompt.question)
         began_at = self._services.clock()
-        is_streamed = prompt.settings.is_on(SettingName.STREAMING)
+        is_streamed = self._settings.is_on(SettingName.STREAMING)
         async with self._showing.shown(shows_text=is_streamed):
             finished = await self._generate(prompt)
         seconds = (self._services.clock() - began_at).total_seconds()

@@ -3,15 +3,14 @@
 What they say stays as it is; writing an answer is the reply writer's business.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.adapter import Adapter
 from bot.messages import Action
 from bot.policy.word_list import WordList
-from bot.reply.heading import repeated
-from bot.reply.writer import views_of
+from bot.reply.views import Views
 from bot.store.ports.records import StoredMessage
 from bot.store.ports.replies import Replies, ShownReply
 from bot.translations import gettext as _
@@ -36,20 +35,19 @@ class EarlierReplies:
             return
         shown = await self._replies.before(later)
         if shown is not None:
-            await self._show(adapter, shown, ())
+            await self._show(adapter, replace(shown, answer=replace(shown.answer, actions=())))
 
     async def offer_anew(self, adapter: Adapter, edited: StoredMessage) -> None:
         """Under the answer to a question that its author changed, offer a new one."""
         shown = await self._replies.to(edited.account, edited.event.id)
         if shown is not None:
             noted = _with_note(shown, has_buttons=adapter.capabilities.has_buttons)
-            await self._show(adapter, noted, noted.answer.actions)
+            await self._show(adapter, noted)
 
-    async def _show(self, adapter: Adapter, shown: ShownReply, actions: Sequence[Action]) -> None:
+    async def _show(self, adapter: Adapter, shown: ShownReply) -> None:
         """Show the last message of an answer again."""
-        can, asked = adapter.capabilities, shown.answer.asked
-        heading = repeated(shown.message.event, self._words, asked)
-        view = views_of(shown.answer, actions, can, heading, is_final=True)[-1]
+        views = Views(shown.message.event, adapter.capabilities, self._words)
+        view = views.of(shown.answer, is_final=True)[-1]
         last = next((part for part in shown.parts if part.index == view.index), None)
         if last is not None and self._clock() - shown.finished_at <= MAX_AGE:
             await adapter.edit(shown.message.event.target, last.platform_id, view)

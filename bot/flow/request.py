@@ -13,15 +13,17 @@ from bot.errors import UserFacingError
 from bot.flow.inspection import TRACED_TOKENS
 from bot.messages import Answerable, Author, ConversationRef, IncomingMessage
 from bot.models.available import Models
+from bot.policy.quotas import limits_in
 from bot.question import whole_question
 from bot.settings.personas import system_prompt
 from bot.settings.scoped import Effective, ScopedSettings
-from bot.settings.specs import LANGUAGES, ContextScope, SettingName
+from bot.settings.specs import ContextScope, SettingName
 from bot.store.ports.exchanges import Exchanges
 from bot.store.ports.history import History
 from bot.store.ports.records import StoredMessage
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry
+from config.languages import LANGUAGES
 
 MAX_QUESTION_CHARS = 20_000
 """A longer question is refused with a clear line: no catalogued window holds it."""
@@ -34,13 +36,11 @@ MAX_TURN_PAIRS = 100
 class Prompt:
     """What to ask the engine, which model answers, and what to tell the member about it.
 
-    `settings` are those that hold for the question; `question` is all that was asked, "" where an
-    answer is gone on with.
+    `question` is all that was asked, "" where an answer is continued.
     """
 
     request: GenerationRequest
     entry: ModelEntry
-    settings: Effective
     question: str
     notice: str | None = None
 
@@ -66,10 +66,12 @@ class PromptBuilder:
         self._answer_timeout_s = answer_timeout_s
         self._max_tokens = max_tokens
 
-    async def build(self, message: StoredMessage, ask: Ask) -> Prompt:
-        """Build the request for what `message` asks; its model overrides the conversation's own."""
+    async def build(self, message: StoredMessage, ask: Ask, settings: Effective) -> Prompt:
+        """Build the request for what `message` asks; its model overrides the conversation's own.
+
+        `settings` are those that hold for the question, read once when its turn came.
+        """
         where, who = message.event.conversation, message.event.author
-        settings = await self.settings(where, who)
         entry, notice = self._choose(settings, ask.model)
         context = ContextScope(settings.text(SettingName.CONTEXT))
         turns, question = await self._spoken(message, ask, context)
@@ -78,14 +80,13 @@ class PromptBuilder:
         return Prompt(
             replace(request, cache_key=key, traced_tokens=TRACED_TOKENS),
             entry,
-            settings,
             question,
             notice,
         )
 
-    async def model(self, where: ConversationRef, who: Author) -> ModelEntry:
-        """The model that answers a member in a conversation."""
-        entry, _notice = self._choose(await self.settings(where, who), None)
+    def model(self, settings: Effective) -> ModelEntry:
+        """The model that answers where these settings hold."""
+        entry, _notice = self._choose(settings, None)
         return entry
 
     async def settings(self, where: ConversationRef, who: Author) -> Effective:
@@ -115,7 +116,7 @@ class PromptBuilder:
             fairness_key=(f"{where.platform}/{where.installation_id}", who.id),
             deadline=self._clock() + timedelta(seconds=self._answer_timeout_s),
             is_raw=is_raw,
-            payer=Payer(where, who),
+            payer=Payer(where, who, limits_in(settings)),
         )
 
     async def _spoken(

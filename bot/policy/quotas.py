@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from bot.engine.base import Payer
 from bot.errors import QuotaSpent
-from bot.settings.scoped import ScopedSettings
+from bot.settings.scoped import Effective
 from bot.settings.specs import SettingName
 from bot.store.ports.scopes import scope_id
 from bot.store.ports.usages import Usages, Used
@@ -60,12 +60,10 @@ class Quotas:
 
     def __init__(
         self,
-        settings: ScopedSettings,
         usages: Usages,
         owners: Collection[str],
         clock: Callable[[], datetime],
     ) -> None:
-        self._settings = settings
         self._usages = usages
         self._owners = owners
         self._clock = clock
@@ -76,7 +74,7 @@ class Quotas:
 
         Raises `QuotaSpent` with the limit and when there is more.
         """
-        limits = await self._limits(payer)
+        limits = self._limits(payer)
         if not limits:
             return False
         now, keys = self._clock(), _keys(payer)
@@ -92,13 +90,17 @@ class Quotas:
         """Add the tokens of an answer that was admitted."""
         await self._usages.add([*_keys(payer).values()], _hour_of(self._clock()), tokens=tokens)
 
-    async def _limits(self, payer: Payer) -> Mapping[Limit, int]:
-        where, who = payer.conversation, payer.author
-        if f"{where.platform}:{who.id}" in self._owners:
+    def _limits(self, payer: Payer) -> Mapping[Limit, int]:
+        if f"{payer.conversation.platform}:{payer.author.id}" in self._owners:
             return {}
-        settings = await self._settings.effective(where, who)
-        numbers = {limit: settings.number(limit.setting) for limit in LIMITS}
-        return {limit: int(number) for limit, number in numbers.items() if number is not None}
+        most = payer.limits
+        return {limit: most[limit.setting] for limit in LIMITS if limit.setting in most}
+
+
+def limits_in(settings: Effective) -> Mapping[str, int]:
+    """The limits that hold where these settings do, for a `Payer`."""
+    numbers = {limit.setting: settings.number(limit.setting) for limit in LIMITS}
+    return {name: int(number) for name, number in numbers.items() if number is not None}
 
 
 def _keys(payer: Payer) -> Mapping[Sharer, str]:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from bot.messages import Action, ReplyView
-from bot.settings.specs import Buttons
+from bot.messages import Action, Buttons, ReplyView
 from bot.translations import gettext as _
 
 Footer = Literal["full", "minimal", "none"]

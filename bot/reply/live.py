@@ -3,7 +3,7 @@
 When and how it is posted is the reply writer's business.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from typing_extensions import override
@@ -13,13 +13,14 @@ from bot.command import Stage
 from bot.concurrency import beside
 from bot.messages import Action
 from bot.policy.word_list import SentenceGate, WordList
-from bot.reply.buttons import shown_actions
 from bot.reply.writer import ReplyWriter
-from bot.settings.specs import Buttons
 
 
 class Showing(Stage):
-    """Where an answer is made: what is fed passes the word list on its way to the writer."""
+    """Where an answer is made: what is fed passes the word list on its way to the writer.
+
+    While it grows it has the buttons of these actions.
+    """
 
     def __init__(
         self,
@@ -27,25 +28,26 @@ class Showing(Stage):
         capabilities: Capabilities,
         indicator: WorkingIndicator,
         words: WordList,
-        buttons: Buttons,
+        actions: Sequence[Action],
     ) -> None:
         self._writer = writer
         self._capabilities = capabilities
         self._indicator = indicator
         self._gate = SentenceGate(words, writer.feed)
-        self._buttons = buttons
+        self._actions = actions
 
-    def begin_with(self, heading: str) -> None:
-        """Put a line before what everybody will see."""
-        self._writer.heading = heading
+    def ask(self, question: str) -> None:
+        """Say what a model is asked, which others see above its answer."""
+        self._writer.asked = question
 
     @asynccontextmanager
     async def shown(
         self, *, is_private: bool = False, shows_text: bool = True
     ) -> AsyncGenerator[None]:
         """Show what the block feeds; without `shows_text` only why the answer waits."""
-        stop = shown_actions((Action.STOP,), self._buttons)
-        growing = self._writer.show_while_fed(stop, is_private=is_private, shows_text=shows_text)
+        growing = self._writer.show_while_fed(
+            self._actions, is_private=is_private, shows_text=shows_text
+        )
         async with beside(growing, is_joined=True):
             try:
                 yield

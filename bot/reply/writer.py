@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from bot.adapter import Adapter, Capabilities
+from bot.adapter import Adapter
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable, StoreUnavailable
 from bot.messages import Action, Picture, ReplyTarget, ReplyView, TextFile
-from bot.reply.markdown import Chunk, split
+from bot.policy.word_list import WordList
+from bot.reply.views import Views, as_file, plain
 from bot.store.ports.inbox import Claim, Inbox
 from bot.store.ports.records import Answer, ReplyPart
-from bot.translations import gettext as _
 
 Sleep = Callable[[float], Awaitable[None]]
 Way = Callable[[], Awaitable[None]]
@@ -38,8 +38,8 @@ class ReplyWriter:
 
     `feed` takes the text as it comes; `show_while_fed` runs beside it and shows what there is, at
     most once per `edit_interval_s`, until `end_feed`; `finish` shows the final text, however often
-    it must try. Messages that an earlier attempt posted are edited, never posted twice. What
-    everybody sees stands under `heading`, which may be set until something is shown.
+    it must try. Messages that an earlier attempt posted are edited, never posted twice. `asked` is
+    what a command put to a model; it may be set until something is shown.
     """
 
     def __init__(
@@ -47,14 +47,15 @@ class ReplyWriter:
         adapter: Adapter,
         inbox: Inbox,
         claim: Claim,
+        words: WordList,
         sleep: Sleep = asyncio.sleep,
-        heading: str = "",
     ) -> None:
         self._adapter = adapter
         self._inbox = inbox
         self._claim = claim
         self._sleep = sleep
-        self.heading = heading
+        self.asked = None if claim.answer is None else claim.answer.asked
+        self._views = Views(claim.message.event, adapter.capabilities, words)
         self._text = ""
         self._notice: str | None = None
         self._grew = asyncio.Event()
@@ -100,8 +101,9 @@ class ReplyWriter:
             self._grew.clear()
             text = self._text.strip() and self._text if shows_text else ""
             if (text or self._notice) and not self._ended.is_set():
-                growing = Answer(text or self._notice or "", is_private=is_private)
-                views = self._views(growing, actions, is_final=False)
+                said = text or self._notice or ""
+                growing = Answer(said, is_private=is_private, actions=tuple(actions))
+                views = self._views.of(self._with_asked(growing), is_final=False)
                 if not text:
                     views = [replace(view, stable_chars=0) for view in views]
                 try:
@@ -115,7 +117,6 @@ class ReplyWriter:
     async def finish(
         self,
         answer: Answer,
-        actions: Sequence[Action] = (),
         picture: Picture | None = None,
         file: TextFile | None = None,
     ) -> None:
@@ -127,7 +128,7 @@ class ReplyWriter:
         raised where that is refused too. A platform or a store that is away is tried again until
         the caller is cancelled.
         """
-        views = self._views(answer, actions, is_final=True)
+        views = self._views.of(self._with_asked(answer), is_final=True)
         if self._adapter.capabilities.has_pictures:
             views[-1] = replace(views[-1], picture=picture)
         if self._adapter.capabilities.has_files:
@@ -136,11 +137,8 @@ class ReplyWriter:
             await self._deliver(view)
         await self._persevere(lambda: self._remove_from(len(views)))
 
-    def _views(
-        self, answer: Answer, actions: Sequence[Action], *, is_final: bool
-    ) -> list[ReplyView]:
-        can = self._adapter.capabilities
-        return views_of(answer, actions, can, self.heading, is_final=is_final)
+    def _with_asked(self, answer: Answer) -> Answer:
+        return replace(answer, asked=self.asked) if answer.asked is None else answer
 
     async def _show(self, views: Sequence[ReplyView]) -> None:
         for view in views:
@@ -179,12 +177,12 @@ class ReplyWriter:
         """How a final message can be shown: each is tried when the one before was refused."""
         if not (self._has_moved and view.index in self._posted):
             yield partial(self._show, [view])
-            yield partial(self._show, [_plain(view)])
+            yield partial(self._show, [plain(view)])
         else:
             yield partial(self._post_anew, view)
-        yield partial(self._post_anew, _plain(view))
+        yield partial(self._post_anew, plain(view))
         if self._adapter.capabilities.has_files and view.text.strip():
-            yield partial(self._post_anew, _as_file(view))
+            yield partial(self._post_anew, as_file(view))
 
     async def _has_moved_on(self, view: ReplyView) -> bool:
         """Whether a new message took the place of one that cannot be changed, for whatever reason.
@@ -288,58 +286,3 @@ def _pauses_s() -> Iterator[float]:
     while True:
         yield pause_s
         pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
-
-
-def _plain(view: ReplyView) -> ReplyView:
-    """What is left of a message that was refused as it was: its text."""
-    return replace(view, is_plain=True, actions=(), footer=None, figures=None, picture=None)
-
-
-def _as_file(view: ReplyView) -> ReplyView:
-    """A message whose text was refused however it came, as a file."""
-    told = _("This part of my answer could not be posted as a message, so it is in a file.")
-    return replace(_plain(view), text=told, file=TextFile("answer.md", view.text), document=None)
-
-
-def views_of(
-    answer: Answer,
-    actions: Sequence[Action],
-    capabilities: Capabilities,
-    heading: str,
-    *,
-    is_final: bool,
-) -> list[ReplyView]:
-    """The messages that show an answer, whole or (without `is_final`) as far as it is there.
-
-    The first begins with `heading`, unless it is for one person alone.
-    """
-    parts = ("" if answer.is_private else heading, answer.shown)
-    text = "\n\n".join(part for part in parts if part)
-    chunks = split(text, capabilities.max_chars, capabilities.length, is_final=is_final)
-    most = capabilities.max_parts or len(chunks)
-    document = answer.shown if is_final and len(chunks) > most else None
-    # A longer answer is shown to its last allowed message while it grows, as a file in the end.
-    chunks = chunks[: 1 if document else most]
-    last = len(chunks) - 1
-    views = [
-        _view(chunk, index, answer, is_complete=is_final or index < last)
-        for index, chunk in enumerate(chunks)
-    ]
-    buttons = tuple(actions) if capabilities.has_buttons else ()
-    views[-1] = replace(views[-1], actions=buttons, is_last=is_final)
-    if is_final:
-        views[-1] = replace(
-            views[-1], footer=answer.footer, figures=answer.figures, document=document
-        )
-    return views
-
-
-def _view(chunk: Chunk, index: int, answer: Answer, *, is_complete: bool) -> ReplyView:
-    return ReplyView(
-        text=chunk.text,
-        index=index,
-        stable_chars=len(chunk.text) if is_complete else chunk.stable_chars,
-        is_complete=is_complete,
-        is_private=answer.is_private,
-        is_error=answer.is_error,
-    )

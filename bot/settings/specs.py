@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.command import Who
+from bot.messages import Buttons
 from bot.settings.values import Entries, Number, OneOf, Values, Words
 from bot.store.ports.scopes import PERSONAL_SCOPE
+from config.languages import LANGUAGES
 
 
 class Scope(StrEnum):
@@ -57,26 +59,6 @@ class SettingKind(StrEnum):
 
 SWITCH = OneOf(("on", "off"))
 
-LANGUAGES: Mapping[str, str] = {
-    "ar": "Arabic",
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "hi": "Hindi",
-    "it": "Italian",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "nl": "Dutch",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "ru": "Russian",
-    "tr": "Turkish",
-    "uk": "Ukrainian",
-    "zh": "Chinese",
-}
-"""The languages to choose from, and how a model is told of them."""
-
 PLACES = (Scope.CHANNEL, Scope.WORKSPACE, Scope.GLOBAL)
 """Where a rule of the place can hold."""
 
@@ -118,14 +100,6 @@ class Trigger(StrEnum):
     MENTION = "mention"
     LISTEN = "listen"
     EVERYTHING = "everything"
-
-
-class Buttons(StrEnum):
-    """What stands under an answer: everything, no thumbs, or nothing."""
-
-    FULL = "full"
-    MINIMAL = "minimal"
-    NONE = "none"
 
 
 def _limit(name: SettingName, what: str) -> SettingSpec:

@@ -32,6 +32,7 @@ from bot.errors import PlatformError
 from bot.messages import (
     Addressed,
     Author,
+    Buttons,
     CommandInvoked,
     ConversationRef,
     Inbound,
@@ -286,7 +287,7 @@ class ScriptedAdapter(Adapter):
             platform.max_chars,
             0.0,
             is_append_only=is_append_only,
-            has_buttons=True,
+            buttons=Buttons.FULL,
             has_pictures=True,
             tells_progress=tells_progress,
             max_parts=max_parts,

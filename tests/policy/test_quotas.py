@@ -20,8 +20,7 @@ from bot.engine.base import (
 from bot.errors import QuotaSpent
 from bot.messages import Author, ConversationRef
 from bot.policy.quotas import Quotas
-from bot.settings.scoped import ScopedSettings
-from bot.settings.specs import DEFAULTS
+from bot.settings.specs import SettingName
 from bot.store.ports.usages import Usages, Used
 from tests.commands.test_commands import MANAGER, OWNER, answer
 from tests.doubles.scripted import ANN, BEN, CHANNEL, DIRECT, ScriptedEngine, command, question
@@ -96,10 +95,8 @@ async def test_of_answers_that_begin_at_once_no_more_are_admitted_than_are_left(
     tmp_path: Path,
 ) -> None:
     async with running_flow(tmp_path) as flow:
-        await limit(flow, "user_rate", 2)
-        scoped = ScopedSettings(flow.store.settings, DEFAULTS, flow.clock)
-        quotas = Quotas(scoped, SlowUsages(flow.store.usages), [], flow.clock)
-        payer = Payer(CHANNEL, ANN)
+        quotas = Quotas(SlowUsages(flow.store.usages), [], flow.clock)
+        payer = Payer(CHANNEL, ANN, {SettingName.USER_RATE: 2})
         admitted = await asyncio.gather(
             *(quotas.admit(payer) for _ in range(5)), return_exceptions=True
         )

@@ -14,11 +14,12 @@ from typing_extensions import override
 from bot.adapter import Capabilities
 from bot.concurrency import beside
 from bot.errors import PlatformError, PlatformUnavailable, StoreUnavailable
-from bot.messages import Action, ReplyTarget, ReplyView
+from bot.messages import Action, Answerable, ReplyTarget, ReplyView
+from bot.policy.word_list import WordList
 from bot.reply.writer import ReplyWriter
 from bot.store.ports.inbox import Claim, Inbox
 from bot.store.ports.records import Answer, ReplyPart, StoredMessage
-from tests.doubles.scripted import ACCOUNT, START, Platform, ScriptedAdapter, question
+from tests.doubles.scripted import ACCOUNT, START, Platform, ScriptedAdapter, command, question
 
 
 class RecordingInbox(Inbox):
@@ -69,8 +70,10 @@ def adapter(platform: Platform) -> ScriptedAdapter:
     return ScriptedAdapter(platform)
 
 
-def claim(attempt: int = 1, parts: Sequence[ReplyPart] = ()) -> Claim:
-    message = StoredMessage(1, ACCOUNT, question("hello"), START)
+def claim(
+    attempt: int = 1, parts: Sequence[ReplyPart] = (), event: Answerable | None = None
+) -> Claim:
+    message = StoredMessage(1, ACCOUNT, event or question("hello"), START)
     return Claim(message, 1, attempt, 1, "worker", attempt - 1, tuple(parts))
 
 
@@ -80,7 +83,7 @@ def writer(
     async def no_pause(seconds: float) -> None:
         assert seconds > 0
 
-    return ReplyWriter(adapter, inbox or RecordingInbox(), mine or claim(), no_pause)
+    return ReplyWriter(adapter, inbox or RecordingInbox(), mine or claim(), WordList(), no_pause)
 
 
 class Stubborn(ScriptedAdapter):
@@ -120,14 +123,16 @@ async def test_a_growing_answer_is_edited_in_place(
     assert message.footer == "starter model"
 
 
-async def test_a_heading_stands_over_what_everybody_sees(
+async def test_what_others_did_not_see_is_repeated_above_what_everybody_sees(
     adapter: ScriptedAdapter, platform: Platform
 ) -> None:
-    reply = ReplyWriter(adapter, RecordingInbox(), claim(), heading="> why?")
+    hidden = replace(command("retry"), is_hidden=True)
+    reply = writer(adapter, claim(event=hidden))
+    reply.asked = "why?"
     await stream(reply, "one two three")
-    assert platform.messages()[0].text.startswith("> why?\n\none")
+    assert platform.messages()[0].text.startswith("> \u2060why?\n\none")
     await reply.finish(Answer("one two three"))
-    assert platform.messages()[0].text == "> why?\n\none two three"
+    assert platform.messages()[0].text == "> \u2060why?\n\none two three"
     await reply.finish(Answer("one two three", is_private=True))
     assert platform.messages()[0].text == "one two three"
 
@@ -200,7 +205,7 @@ async def test_pauses_between_tries_double_up_to_a_minute(adapter: ScriptedAdapt
         pauses.append(seconds)
 
     adapter.failures = [PlatformUnavailable("away")] * 8
-    await ReplyWriter(adapter, RecordingInbox(), claim(), pause).finish(Answer("one"))
+    await ReplyWriter(adapter, RecordingInbox(), claim(), WordList(), pause).finish(Answer("one"))
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
@@ -221,7 +226,7 @@ async def test_what_is_refused_as_it_is_arrives_plainly(
     adapter: ScriptedAdapter, platform: Platform
 ) -> None:
     adapter.failures = [PlatformError("invalid_blocks")]
-    await writer(adapter).finish(Answer("one", footer="small"), [Action.RETRY])
+    await writer(adapter).finish(Answer("one", footer="small", actions=(Action.RETRY,)))
     (message,) = platform.messages()
     assert (message.text, message.footer, message.actions) == ("one", None, [])
 

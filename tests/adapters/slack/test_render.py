@@ -22,7 +22,6 @@ from adapters.slack.render import (
 )
 from bot.messages import Action, Figures, ReplyView
 from bot.reply.markdown import split
-from bot.settings.specs import Buttons
 from tests.adapters.slack.doubles import settings_with
 from tests.slack_server.workspace import check_blocks
 
@@ -149,14 +148,14 @@ def test_a_long_footer_is_shortened() -> None:
 
 @pytest.mark.parametrize("action", list(Action))
 def test_every_action_has_a_button_that_tells_what_it_is_for(action: Action) -> None:
-    (block,) = buttons((action,), "C1:1.0", "U1", Buttons.FULL)
+    (block,) = buttons((action,), "C1:1.0", "U1")
     (element,) = block["elements"]
     assert element["text"]["text"]
     assert pressed(element["value"]) == (action, "C1:1.0")
 
 
 def test_both_thumbs_are_slacks_feedback_buttons() -> None:
-    made = buttons((Action.RETRY, Action.GOOD, Action.BAD), "C1:1.0", "U1", Buttons.FULL)
+    made = buttons((Action.RETRY, Action.GOOD, Action.BAD), "C1:1.0", "U1")
     assert [block["type"] for block in made] == ["actions", "context_actions"]
     thumbs = made[1]["elements"][0]
     assert pressed(thumbs["positive_button"]["value"]) == (Action.GOOD, "C1:1.0")

@@ -19,7 +19,7 @@ from bot.engine.base import (
     Usage,
 )
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable
-from bot.messages import Action, ReplyView
+from bot.messages import Action, Buttons, ReplyView
 from tests.adapters.slack.doubles import connected, settings_with, started
 from tests.adapters.slack.process import bot
 from tests.doubles.scripted import ScriptedEngine
@@ -421,16 +421,10 @@ async def test_who_neither_asked_nor_manages_is_told_so_in_private(tmp_path: Pat
         assert len(engine.requests) == 1
 
 
-async def test_fewer_buttons_by_setting() -> None:
-    actions = (Action.RETRY, Action.GOOD, Action.BAD)
-    async with started(buttons="minimal") as slack:
-        event = await slack.say("hello")
-        await slack.adapter.post(event.target, whole("answer", *actions), "k.0")
-        (message,) = slack.server.own_messages(DIRECT)
-
-        assert "retry" in str(message["blocks"])
-        assert "feedback" not in str(message["blocks"])
-        assert slack.adapter.capabilities.has_buttons
+@pytest.mark.parametrize("wanted", [*Buttons])
+async def test_it_has_the_buttons_that_are_set(wanted: Buttons) -> None:
+    async with started(buttons=wanted.value) as slack:
+        assert slack.adapter.capabilities.buttons is wanted
 
 
 def test_its_settings_point_nowhere_else() -> None:
