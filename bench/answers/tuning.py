@@ -49,4 +49,5 @@ def trial_line(
     bad = [f"{id_} ({one.reason})" for id_, one in ends if one.reason in BAD]
     mean = sum(one.tokens for _id, one in ends) / len(ends)
     figures = ", ".join(f"{reason} {count}" for reason, count in zip(BAD, counts, strict=True))
-    return f"{model} | {trial.name} | {len(ends)} answers, {figures}, mean {mean:.0f} tokens | {', '.join(bad)}"
+    result = f"{len(ends)} answers, {figures}, mean {mean:.0f} tokens"
+    return f"{model} | {trial.name} | {result} | {', '.join(bad)}"
