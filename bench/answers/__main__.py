@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.answers.asking import Asker
+from bench.answers.page import write_page
 from bench.answers.prompts import Part, read_prompts
 from bench.answers.records import keep
 from bench.answers.tuning import Trial, trial_line
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask and keep or compare. Returns the exit code."""
     given = _parser().parse_args(arguments)
     try:
-        asyncio.run(_tune(given) if given.tune else _answer(given.models))
+        if given.page:
+            write_page()
+        else:
+            asyncio.run(_tune(given) if given.tune else _answer(given.models))
     except (ModelNotInstalled, UserFacingError) as error:
         print(error.text, file=sys.stderr)
         return 1
@@ -45,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Ask installed models forty prompts and keep their answers.",
     )
     parser.add_argument("--models", nargs="+", default=[BUILTIN, "smollm2"])
+    parser.add_argument("--page", action="store_true", help="only write docs/models.md again")
     parser.add_argument("--part", type=Part, default=Part.TUNING, help="for --tune")
     parser.add_argument(
         "--tune",
@@ -76,6 +81,7 @@ async def _answer(models: Sequence[str]) -> None:
     async with _asker() as asker:
         for model in models:
             keep(model, chats, await asker.play(model, chats, SEEDS[0], {}))
+    write_page()
 
 
 async def _tune(given: argparse.Namespace) -> None:
