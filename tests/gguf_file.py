@@ -4,6 +4,7 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,8 @@ import gguf
 import numpy as np
 from safetensors.torch import load_file
 from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen2Tokenizer,
@@ -18,7 +21,10 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from bot.engine.kernels.block_format import BlockFormat
 from tests.checkpoints import CHATML, Spread, byte_level_bpe, save
+
+KIND_F32 = gguf.GGMLQuantizationType.F32
 
 NAMES = (
     (r"model\.embed_tokens\.", "token_embd."),
@@ -40,6 +46,19 @@ def make_qwen2(folder: Path) -> None:
     tokenizer = _qwen_tokenizer()
     model = Qwen2ForCausalLM(Qwen2Config(**_sizes(tokenizer)))
     save(model, tokenizer, folder, Spread())
+
+
+def make_wide_llama(folder: Path, *, is_tied: bool = True) -> None:
+    """A checkpoint of Llama's architecture whose rows are long enough for blocks of 256."""
+    tokenizer = _qwen_tokenizer()
+    sizes: dict[str, Any] = {
+        **_sizes(tokenizer),
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "head_dim": 64,
+        "tie_word_embeddings": is_tied,
+    }
+    save(LlamaForCausalLM(LlamaConfig(**sizes)), tokenizer, folder, Spread())
 
 
 def make_qwen3(folder: Path) -> None:
@@ -80,8 +99,32 @@ def _sizes(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     }
 
 
-def write_gguf(checkpoint: Path, file: Path, kind: gguf.GGMLQuantizationType) -> None:
-    """Write a checkpoint's weights, sizes, tokenizer and chat template into one file."""
+HEADS = {"Q4_0": (0,), "Q4_1": (0, 2), "Q8_0": (0,), "Q4_K": (0, 2), "Q6_K": (208,)}
+"""Where fp16 numbers are in a block."""
+
+
+def random_blocks(
+    kind: BlockFormat, outputs: int, inputs: int, heads: Sequence[float] = (), seed: int = 0
+) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """Rows of random blocks as a file has them; scales and minima are some of `heads`."""
+    random = np.random.default_rng(seed)
+    shape = (outputs, inputs // kind.inputs)
+    raw = random.integers(0, 256, (*shape, kind.raw_bytes), dtype=np.uint8)
+    for at in HEADS[kind.name]:
+        numbers = random.choice(heads, shape) if heads else random.normal(0, 0.01, shape)
+        raw[..., at : at + 2] = numbers.astype(np.float16).view(np.uint8).reshape(*shape, 2)
+    return raw.reshape(outputs, -1)
+
+
+def write_gguf(
+    checkpoint: Path,
+    file: Path,
+    kind: gguf.GGMLQuantizationType,
+    random: Mapping[str, BlockFormat] | None = None,
+) -> None:
+    """Write a checkpoint's weights, sizes, tokenizer and chat template into one file. Matrices with
+    these names in theirs become random blocks: gguf writes no K formats.
+    """
     config = _json(checkpoint / "config.json")
     writer = gguf.GGUFWriter(file, config["model_type"])
     writer.add_context_length(config["max_position_embeddings"])
@@ -102,6 +145,14 @@ def write_gguf(checkpoint: Path, file: Path, kind: gguf.GGMLQuantizationType) ->
         values = tensor.float().numpy()
         if is_llama and re.search(r"attn_[qk]\.weight", name):
             values = _interleaved(values, config["head_dim"])
+        block = next((each for part, each in (random or {}).items() if part in name), None)
+        if block is not None and values.ndim == 2:
+            # Of the size that the weights had, roughly: a super-block's scales reach far.
+            size = float(values.std()) / (500 if block.is_super else 5)
+            raw = random_blocks(block, len(values), values.shape[1], (size, size / 2), len(name))
+            raw_kind = gguf.GGMLQuantizationType(block.number)
+            writer.add_tensor(name, raw, raw_dtype=raw_kind)
+            continue
         is_matrix = values.ndim == 2 and values.shape[1] % 32 == 0
         stored = kind if is_matrix else gguf.GGMLQuantizationType.F32
         packed = gguf.quants.quantize(values, stored)

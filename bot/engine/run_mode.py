@@ -43,6 +43,8 @@ class Reason:
 class RunMode:
     """How a model runs. `precision` is None before it is loaded; `bits` are those of a weight,
     None where they are what the precision says. With `has_byte_states` states have 8 bits too.
+    `blocks` are the kinds of a GGUF file's weights that stay as they are in memory, `unpacked`
+    those that do not, as a list in words.
     """
 
     is_batched: bool
@@ -51,6 +53,8 @@ class RunMode:
     bits: int | None = None
     has_byte_states: bool = False
     reasons: tuple[Reason, ...] = ()
+    blocks: str = ""
+    unpacked: str = ""
 
     @property
     def fallbacks(self) -> tuple[Reason, ...]:
@@ -90,12 +94,21 @@ class RunMode:
     @property
     def _numbers(self) -> str:
         precision = _("in {precision}").format(precision=self.precision) if self.precision else ""
+        if self.bits is None and (self.blocks or self.unpacked):
+            return ", ".join(part for part in (precision, *self._stored) if part)
         if self.bits is None:
             return precision
         weights = (
             _("{bits}-bit weights and states") if self.has_byte_states else _("{bits}-bit weights")
         )
         return ", ".join(part for part in (precision, weights.format(bits=self.bits)) if part)
+
+    @property
+    def _stored(self) -> tuple[str, ...]:
+        """What a GGUF file's weights are in memory."""
+        kept = _("weights in {kinds} blocks with 8-bit states").format(kinds=self.blocks)
+        unpacked = _("{kinds} weights unpacked").format(kinds=self.unpacked)
+        return (kept if self.blocks else "", unpacked if self.unpacked else "")
 
 
 def because(reasons: tuple[Reason, ...]) -> str:
@@ -111,7 +124,7 @@ def _clauses() -> dict[Cause, str]:
         Cause.BATCH_REFUSED: _("its batch failed the check ({detail})"),
         Cause.KERNELS_REFUSED: _("its compiled kernels failed the check ({detail})"),
         Cause.LAYERS_UNPACKED: _("its layers could not be packed for this processor"),
-        Cause.STATES_WHOLE: _("8-bit states would change its answers"),
+        Cause.STATES_WHOLE: _("this processor does not multiply its weights as bytes"),
         Cause.NO_KERNELS: _("there are no compiled kernels for {detail} models"),
         Cause.NO_CPU: _("compiled kernels are for the CPU only"),
     }

@@ -53,3 +53,14 @@ def test_a_failed_check_says_what_it_found() -> None:
 @pytest.mark.parametrize("cause", Cause)
 def test_every_cause_has_its_words(cause: Cause) -> None:
     assert "{" not in because((Reason(cause, "x"),))
+
+
+def test_a_files_blocks_are_named_and_what_is_unpacked_of_it() -> None:
+    both = RunMode(
+        is_batched=True, has_kernels=True, precision="bf16", blocks="Q4_K, Q6_K", unpacked="Q5_K"
+    )
+    assert both.text.endswith(
+        "in bf16, weights in Q4_K, Q6_K blocks with 8-bit states, Q5_K weights unpacked"
+    )
+    exact = RunMode(is_batched=True, has_kernels=True, precision="fp32", unpacked="Q4_1, Q8_0")
+    assert exact.text.endswith("in fp32, Q4_1, Q8_0 weights unpacked")

@@ -4,10 +4,11 @@ Only the engine's worker thread imports this module.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
+from gguf import GGMLQuantizationType
 
 from bot.engine.batching.batch_check import examine
 from bot.engine.batching.causal import CausalBatch
@@ -16,10 +17,11 @@ from bot.engine.batching.one_by_one import OneByOne
 from bot.engine.batching.row import Row
 from bot.engine.batching.slot_batch import SlotBatch
 from bot.engine.cache.prefix_cache import Prefix
+from bot.engine.checkpoint.gguf_weights import WHOLE
 from bot.engine.checkpoint.loading import Checkpoint
-from bot.engine.checkpoint.w8a8 import has_bytes, multiplies_bytes
 from bot.engine.forward.padded_causal import PaddedCausal
 from bot.engine.forward.padded_encoder_decoder import PaddedEncoderDecoder
+from bot.engine.kernels.block_format import BlockFormat
 from bot.engine.run_mode import Cause, Reason, RunMode
 from bot.engine.text.families import BATCHED_MODEL_TYPES, ModelKind
 from bot.errors import EngineUnavailable
@@ -144,7 +146,7 @@ def _reasons_before(checkpoint: Checkpoint) -> list[Reason]:
     reasons: list[Reason] = []
     if _has_plain_layers(checkpoint):
         reasons.append(Reason(Cause.LAYERS_UNPACKED))
-    if blueprint.takes_bytes and multiplies_bytes() and not has_bytes(checkpoint.model):
+    if blueprint.takes_bytes and not _kinds_in_blocks(checkpoint):
         reasons.append(Reason(Cause.STATES_WHOLE))
     if kind not in BATCHED_MODEL_TYPES:
         reasons.append(Reason(Cause.UNKNOWN_ARCHITECTURE, kind))
@@ -160,14 +162,35 @@ def _mode(
     checkpoint: Checkpoint, reasons: Sequence[Reason], batch: Batch, *, has_kernels: bool
 ) -> RunMode:
     blueprint = checkpoint.blueprint
+    blocks = _kinds_in_blocks(checkpoint)
+    stored = _quantised_kinds(checkpoint)
     return RunMode(
         is_batched=isinstance(batch, SlotBatch),
         has_kernels=has_kernels,
         precision=blueprint.precision,
         bits=blueprint.entry.weight_bits,
-        has_byte_states=has_bytes(checkpoint.model),
+        has_byte_states=bool(blocks),
         reasons=tuple(reasons),
+        blocks=", ".join(sorted(blocks)),
+        unpacked=", ".join(sorted(stored - blocks)),
     )
+
+
+def _kinds_in_blocks(checkpoint: Checkpoint) -> set[str]:
+    """The names of the block formats that a model's layers multiply by."""
+    kinds = (getattr(each, "kind", None) for each in _products(checkpoint))
+    return {kind.name for kind in kinds if isinstance(kind, BlockFormat)}
+
+
+def _products(checkpoint: Checkpoint) -> Iterator[object]:
+    return (getattr(each, "product", None) for each in checkpoint.model.modules())
+
+
+def _quantised_kinds(checkpoint: Checkpoint) -> set[str]:
+    """GGML's names of how the weights of a GGUF file are stored, but for whole numbers."""
+    header = checkpoint.blueprint.weights.header
+    kinds: set[int] = set() if header is None else {tensor.kind for tensor in header.tensors}
+    return {GGMLQuantizationType(kind).name for kind in kinds - set(WHOLE)}
 
 
 def _has_plain_layers(checkpoint: Checkpoint) -> bool:

@@ -16,14 +16,18 @@ from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
 from bot.engine.checkpoint.files import (
     CHAT_TEMPLATE,
+    HEADER_ITEM_BYTES,
+    UNPACKED_BYTES,
     DamagedCheckpoint,
     Weights,
     inspect_weights,
+    is_layer,
     template_beside,
 )
 from bot.engine.checkpoint.gguf_bridge import NoVocabulary, through
 from bot.engine.checkpoint.gguf_weights import is_unpacked
-from bot.engine.checkpoint.quantization import SCRATCH_BYTES, quantized_bytes
+from bot.engine.checkpoint.quantization import SCRATCH_BYTES, block_bytes, quantized_bytes
+from bot.engine.kernels.block_format import BY_NUMBER, BlockFormat
 from bot.engine.kernels.packing import is_packed_faster
 from bot.engine.text.families import (
     COMPILED_MODEL_TYPES,
@@ -34,7 +38,7 @@ from bot.engine.text.families import (
 )
 from bot.engine.text.prompt import Window
 from config.catalogue import Family, ModelEntry
-from config.gguf_header import read_gguf_header
+from config.gguf_header import GgufHeader, GgufTensor, read_gguf_header
 
 SMALL_BYTES = 1 << 30
 """Half-precision models that fit into this in fp32 run in fp32 on a CPU that is not fast in bf16:
@@ -95,30 +99,29 @@ class Blueprint:
         """What it takes at most while it is loaded. Whole safetensors are read from the file; a
         GGUF file's weights are unpacked beside its header."""
         unpacking = self.weights.unpacking
+        header = self.weights.header
+        if unpacking is not None and header is not None and self.keeps_blocks:
+            reading = max(_reading_bytes(each, self.dtype.itemsize) for each in header.tensors)
+            return self.weight_bytes + reading + unpacking.header_items * HEADER_ITEM_BYTES
         if unpacking is not None:
             whole = self.dtype if self.entry.weight_bits is None else self.stored_dtype
             return unpacking.bytes_with(whole.itemsize, self.weight_bytes)
         if self.entry.weight_bits is None:
             return self.weight_bytes
         if self.weights.is_safetensors:
-            joined = (
-                self._joined_weights * (self.stored_dtype.itemsize + 2) if self.takes_bytes else 0
-            )
-            return self.weight_bytes + max(SCRATCH_BYTES, joined)
+            return self.weight_bytes + SCRATCH_BYTES
         return self.weight_bytes + self.weights.stored_bytes * self.dtype.itemsize // 2
-
-    @property
-    def _joined_weights(self) -> int:
-        """How many weights an MLP's layers have that share their input: those are joined first, and
-        are there as bytes twice."""
-        sizes = [_int_or_none(self.config, name) for name in ("d_ff", "intermediate_size")]
-        inner = max((size for size in sizes if size is not None), default=0)
-        return 2 * inner * (_int_or_none(self.config, "hidden_size") or 0)
 
     @property
     def packs(self) -> bool:
         """Whether its linear layers are laid out for this CPU."""
         return _is_packed(self.dtype, self.device)
+
+    @property
+    def keeps_blocks(self) -> bool:
+        """Whether matrices stay in the blocks of a GGUF file where kernels know their kind. States
+        become bytes for that: an exact engine unpacks them."""
+        return _keeps_blocks(self.entry, self.weights, self.device, is_exact=self.is_exact)
 
     @property
     def is_compiled(self) -> bool:
@@ -128,8 +131,9 @@ class Blueprint:
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether its states may become bytes as its weights do."""
-        return self.entry.weight_bits == 8 and self.device.type == "cpu" and not self.is_exact
+        """Whether its states may become bytes where its weights have fewer bits."""
+        has_fewer = self.entry.weight_bits is not None
+        return has_fewer and self.device.type == "cpu" and not self.is_exact
 
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""
@@ -198,7 +202,11 @@ def read_blueprint(
         dtype=dtype,
         device=device,
         window=_window(entry, config),
-        weight_bytes=_weight_bytes(entry, config, elements, dtype, device),
+        weight_bytes=(
+            _block_bytes(weights.header, dtype.itemsize)
+            if weights.header and _keeps_blocks(entry, weights, device, is_exact=exact)
+            else _weight_bytes(entry, config, elements, dtype, device, exact=exact)
+        ),
         row_bytes_per_token=_row_bytes_per_token(config, dtype),
         is_exact=exact,
     )
@@ -217,16 +225,50 @@ def _read_config(folder: Path, weights: Weights) -> PretrainedConfig:
     return through(file, read_gguf_header(file, NoVocabulary()), read)
 
 
+def _keeps_blocks(
+    entry: ModelEntry, weights: Weights, device: torch.device, *, is_exact: bool
+) -> bool:
+    unpacking = weights.unpacking
+    is_direct = unpacking is not None and unpacking.is_direct
+    return is_direct and device.type == "cpu" and entry.weight_bits is None and not is_exact
+
+
+def _block_bytes(header: GgufHeader, itemsize: int) -> int:
+    """What a file's weights take where its matrices stay in their blocks."""
+    return sum(
+        each.elements * itemsize if kind is None else each.elements // kind.inputs * kind.raw_bytes
+        for each in header.tensors
+        for kind in (_block_format(each),)
+    )
+
+
+def _reading_bytes(tensor: GgufTensor, itemsize: int) -> int:
+    """What reading a tensor takes beside its weights: in blocks it is read as it is, and where its
+    rows keep their order a piece of it at a time; else it is unpacked."""
+    kind = _block_format(tensor)
+    if kind is None:
+        return tensor.elements * (UNPACKED_BYTES + itemsize) if len(tensor.shape) > 1 else 0
+    return tensor.elements // kind.inputs * kind.raw_bytes if is_layer(tensor) else 0
+
+
+def _block_format(tensor: GgufTensor) -> BlockFormat | None:
+    return BY_NUMBER.get(tensor.kind) if len(tensor.shape) == 2 else None
+
+
 def _weight_bytes(
     entry: ModelEntry,
     config: PretrainedConfig,
     elements: int,
     dtype: torch.dtype,
     device: torch.device,
+    *,
+    exact: bool,
 ) -> int:
     """What the weights take once they are loaded: where embeddings are also the output layer, they
     are there as rows to look up and once more as a packed matrix.
     """
+    if entry.weight_bits is not None and device.type == "cpu" and not exact:
+        return block_bytes(config, elements, dtype.itemsize, entry.weight_bits)
     if entry.weight_bits is not None:
         whole = quantized_bytes(config, elements, dtype.itemsize, entry.weight_bits)
     else:

@@ -167,8 +167,13 @@ def _inspect_gguf(file: Path) -> Weights:
     )
 
 
+def is_layer(tensor: GgufTensor) -> bool:
+    """Whether a GGUF file's tensor is of one of the layers, and no vocabulary."""
+    return tensor.name.startswith("blk.")
+
+
 def _unpacking(header: GgufHeader) -> Unpacking:
-    layers = [tensor for tensor in header.tensors if tensor.name.startswith("blk.")]
+    layers = [tensor for tensor in header.tensors if is_layer(tensor)]
     return Unpacking(
         tuple(tensor.elements for tensor in header.tensors),
         max((tensor.elements for tensor in layers), default=0),

@@ -11,6 +11,7 @@ torch and transformers.
 
 import os
 from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +22,7 @@ from gguf import GGMLQuantizationType, quants
 from transformers import modeling_gguf_pytorch_utils
 
 from bot.engine.checkpoint.files import DamagedCheckpoint
+from bot.engine.kernels.block_format import BY_NUMBER
 from config.gguf_header import GgufHeader, GgufTensor
 
 try:
@@ -70,14 +72,15 @@ class GgufWeights:
 
     def __init__(self, opened: BinaryIO, dtype: torch.dtype) -> None:
         self._opened = opened
-        self._dtype = dtype
+        self.dtype = dtype
+        """What weights become where no other precision is named."""
         self._alone = Lock()
 
     def whole(self, tensor: GgufTensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """A tensor in a precision, the model's where none is named. Raises `DamagedCheckpoint`."""
         weights, block_bytes = gguf.GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
         count = tensor.elements
-        values = torch.empty(count, dtype=dtype or self._dtype)
+        values = torch.empty(count, dtype=dtype or self.dtype)
         for first in range(0, count, PIECE):
             some = min(PIECE, count - first)
             raw = self._read(
@@ -91,7 +94,17 @@ class GgufWeights:
         # Several threads ask for tensors; in 32 bits there is one at a time.
         with self._alone:
             values = process(self.whole(tensor, torch.float32).numpy())
-            return torch.from_numpy(np.copy(values)).to(self._dtype)
+            return torch.from_numpy(np.copy(values)).to(self.dtype)
+
+    def raw_rows(
+        self, tensor: GgufTensor, first: int, rows: int
+    ) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        """Rows of a matrix as they are stored, [rows, bytes of a row]. Raises
+        `DamagedCheckpoint`."""
+        weights, block_bytes = gguf.GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
+        row_bytes = tensor.shape[1] // weights * block_bytes
+        raw = self._read(tensor.start + first * row_bytes, rows * row_bytes)
+        return raw.numpy().reshape(rows, row_bytes)
 
     def _read(self, start: int, count: int) -> torch.Tensor:
         raw = bytearray(os.pread(self._opened.fileno(), count, start))
@@ -100,14 +113,33 @@ class GgufWeights:
         return torch.frombuffer(raw, dtype=torch.uint8)
 
 
-class _Weight:
+@dataclass(frozen=True, slots=True)
+class StoredBlocks:
+    """A matrix that may stay as it is in its file, and the numbers of its rows in the order in
+    which the model has them, None where that is the file's.
+    """
+
+    tensor: GgufTensor
+    order: "np.ndarray[Any, np.dtype[np.int64]] | None"
+
+
+class LazyWeight:
     """Stands in for a tensor of a state dictionary: `weight[...]` reads it."""
 
-    def __init__(self, read: Callable[[], torch.Tensor]) -> None:
+    def __init__(
+        self, read: Callable[[], torch.Tensor], shape: tuple[int, ...], blocks: StoredBlocks | None
+    ) -> None:
         self._read = read
+        self._shape = shape
+        self.blocks = blocks
+        """Where the weight is a matrix in blocks whose rows are whole in the model."""
 
     def __getitem__(self, _index: object) -> torch.Tensor:
         return self._read()
+
+    def stay_in_blocks(self, dtype: torch.dtype) -> None:
+        """Give zeros that take no memory: what multiplies by the blocks is put in their place."""
+        self._read = lambda: torch.zeros((), dtype=dtype).expand(self._shape)
 
 
 def state_dict(
@@ -115,7 +147,7 @@ def state_dict(
     header: GgufHeader,
     gguf_config: Mapping[str, object],
     model: torch.nn.Module,
-) -> dict[str, _Weight] | None:
+) -> dict[str, LazyWeight] | None:
     """A file's weights by the names that transformers has for them; None where it makes a weight of
     several of the file's, or several of one.
 
@@ -126,13 +158,14 @@ def state_dict(
     kinds = tools.TENSOR_PROCESSORS
     processor = kinds.get(header.values["general.architecture"], tools.TensorProcessor)(gguf_config)
     names: dict[str, str] = tools.get_gguf_hf_weights_map(model, processor)
-    found: dict[str, _Weight] = {}
+    found: dict[str, LazyWeight] = {}
     for tensor in header.tensors:
         change = _Change(processor, tensor, names)
         if not change.is_alone:
             return None
         if tensor.name in names:
-            found[names[tensor.name]] = _Weight(change.reading(weights))
+            reading = change.reading(weights)
+            found[names[tensor.name]] = LazyWeight(reading, tensor.shape, change.blocks())
     return found
 
 
@@ -155,6 +188,21 @@ class _Change:
         if self._is_none:
             return lambda: weights.whole(self._tensor)
         return lambda: weights.processed(self._tensor, lambda raw: self._processed(raw)[0].weights)
+
+    def blocks(self) -> StoredBlocks | None:
+        """The matrix in blocks, where nothing but the order of its rows changes."""
+        tensor = self._tensor
+        if tensor.kind not in BY_NUMBER or len(tensor.shape) != 2:
+            return None
+        rows = tensor.shape[0]
+        if self._is_none:
+            return StoredBlocks(tensor, None)
+        # Two columns of numbered rows show what becomes of them.
+        numbered = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+        found = np.asarray(self._processed(numbered)[0].weights, np.int64)
+        order = found[:, 0] // 2
+        is_order = np.array_equal(numbered.astype(np.int64)[order], found)
+        return StoredBlocks(tensor, order) if is_order and len(order) == rows else None
 
     def _processed(self, raw: "np.ndarray[Any, Any]") -> tuple[Any, dict[str, Any]]:
         others: dict[str, Any] = {}

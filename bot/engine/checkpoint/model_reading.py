@@ -8,7 +8,7 @@ Only the engine's worker thread imports this module: it imports torch and transf
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import (
@@ -23,9 +23,12 @@ from transformers.utils import logging as transformers_logging
 from bot.engine.checkpoint.blueprint import Blueprint, gguf_arguments
 from bot.engine.checkpoint.files import DamagedCheckpoint
 from bot.engine.checkpoint.gguf_bridge import gguf_config, has_own_way, through
-from bot.engine.checkpoint.gguf_weights import GgufWeights, state_dict
+from bot.engine.checkpoint.gguf_weights import GgufWeights, LazyWeight, state_dict
 from bot.engine.text.families import ModelKind
 from config.gguf_header import GgufHeader
+
+if TYPE_CHECKING:
+    from bot.engine.checkpoint.block_layers import BlockMatrices
 
 PIECES = "Loading weights"
 """What transformers calls the loop over a checkpoint's tensors in its progress bar."""
@@ -36,13 +39,15 @@ def read_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreTr
     of its weights are missing, or whatever transformers raises.
     """
     with _pieces_reported(on_piece):
-        model, info = _read_weights(blueprint)
+        model, info = _read_weights(blueprint, on_piece)
     if info["missing_keys"]:
         raise DamagedCheckpoint(f"{len(info['missing_keys'])} of its weights are missing")
     return cast("PreTrainedModel", model)
 
 
-def _read_weights(blueprint: Blueprint) -> tuple[Any, dict[str, Any]]:
+def _read_weights(
+    blueprint: Blueprint, on_piece: Callable[[float], None]
+) -> tuple[Any, dict[str, Any]]:
     """The model, and what of it was not found."""
     weights, header = blueprint.weights, blueprint.weights.header
     if weights.gguf_file is None or header is None:
@@ -52,8 +57,12 @@ def _read_weights(blueprint: Blueprint) -> tuple[Any, dict[str, Any]]:
         reading = GgufWeights(opened, _reading_dtype(blueprint))
         named = through(file, header, lambda: _gguf_state(blueprint, file, header, reading))
         if named is not None:
-            kind, state = named
-            return _from_pretrained(kind, blueprint, None, state_dict=state)
+            empty, state = named
+            kept = _block_matrices(reading, state, empty) if blueprint.keeps_blocks else None
+            model, info = _from_pretrained(type(empty), blueprint, None, state_dict=state)
+            if kept is not None:
+                kept.put_into(model, on_piece)
+            return model, info
     unpacked = {**gguf_arguments(weights), "quantization_config": GgufConfig(dequantize=True)}
     return through(
         file,
@@ -62,16 +71,25 @@ def _read_weights(blueprint: Blueprint) -> tuple[Any, dict[str, Any]]:
     )
 
 
+def _block_matrices(
+    weights: GgufWeights, state: Mapping[str, LazyWeight], empty: PreTrainedModel
+) -> "BlockMatrices":
+    # Imported here: it brings numba.
+    from bot.engine.checkpoint.block_layers import BlockMatrices
+
+    return BlockMatrices(weights, state, empty)
+
+
 def _gguf_state(
     blueprint: Blueprint, file: Path, header: GgufHeader, reading: GgufWeights
-) -> tuple[type, Mapping[str, object]] | None:
-    """The model's class and weights, where each of them is one of the file's."""
+) -> tuple[PreTrainedModel, Mapping[str, LazyWeight]] | None:
+    """The model without weights, and those, where each of them is one of the file's."""
     if has_own_way(str(header.values["general.architecture"])):
         return None
     with torch.device("meta"):
         empty = _auto(blueprint).from_config(blueprint.config)
     state = state_dict(reading, header, gguf_config(file), empty)
-    return None if state is None else (type(empty), state)
+    return None if state is None else (empty, state)
 
 
 def _from_pretrained(

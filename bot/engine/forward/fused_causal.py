@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.nn.functional import embedding, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 from typing_extensions import override
 
 from bot.engine.cache.kv_cache import LayerContent, SlotCache, hiding
@@ -85,7 +85,8 @@ class FusedCausal(ForwardPass):
         model = cast("Any", checkpoint.model)
         inner, config = model.model, model.config
         self._cache = cache
-        self._embeddings: torch.Tensor = inner.embed_tokens.weight
+        self._embed = inner.embed_tokens
+        self._dtype = checkpoint.blueprint.dtype
         self._rotary = inner.rotary_emb
         self._layers = [_layer(each, config) for each in inner.layers]
         self._windows = {layer.window for layer in self._layers}
@@ -96,8 +97,9 @@ class FusedCausal(ForwardPass):
         self._head_size = int(inner.layers[0].self_attn.head_dim)
         self._width = self._heads * self._head_size
         sizes = (config.hidden_size, self._width, config.intermediate_size)
-        self._workspace = Workspace(self._embeddings, sizes)
-        self._keys = self._embeddings.new_empty((key_heads, self._head_size))
+        like = torch.empty(0, dtype=self._dtype)
+        self._workspace = Workspace(like, sizes)
+        self._keys = like.new_empty((key_heads, self._head_size))
         self._attend = attention(self._head_size, seen(self._keys).dtype.type)
         self._turns: Floats = np.empty((0, 2, self._head_size // 2), np.float32)
 
@@ -142,7 +144,7 @@ class FusedCausal(ForwardPass):
         hidden, normed, attended, inner = room.hidden, room.normed, room.attended, room.inner
         turns = self._turns_to(int(plan.positions.max()) + 1)
         hidden.states.zero_()
-        states = embedding(plan.ids, self._embeddings)
+        states: torch.Tensor = self._embed(plan.ids)
         contents = self._cache.contents(self._keys)
         self._cache.populate(plan.slots.tolist(), (plan.positions + 1).tolist())
         for layer, content in zip(self._layers, contents, strict=True):
@@ -192,7 +194,7 @@ class FusedCausal(ForwardPass):
         """What is added to the scores of the tokens from `start` to `end`, [end - start, end]."""
         queries, keys = torch.arange(start, end)[:, None], torch.arange(end)
         is_hidden = (keys > queries) | (keys <= queries - window)
-        return hiding(is_hidden, self._embeddings.dtype)
+        return hiding(is_hidden, self._dtype)
 
     def _turns_to(self, positions: int) -> Floats:
         """Cosines and sines of so many positions, or more."""

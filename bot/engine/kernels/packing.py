@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
-from typing import Protocol, cast
+from typing import Protocol, Self, cast
 
 import torch
 from torch import nn
@@ -96,6 +96,19 @@ class PackedLinear(nn.Module):
         self.weight = torch.empty(0, dtype=linears[0].weight.dtype)
         """Empty: some modules look at their layers' precision."""
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @classmethod
+    def of(
+        cls, product: PackedProduct, in_features: int, out_features: int, dtype: torch.dtype
+    ) -> Self:
+        """Layers that are laid out already."""
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        made.in_features, made.out_features = in_features, out_features
+        made._product = product
+        made.weight = torch.empty(0, dtype=dtype)
+        made._last = None
+        return made
 
     @override
     def forward(self, states: torch.Tensor) -> torch.Tensor:
@@ -315,11 +328,15 @@ def replace(
     pack_one: Pack, parent: nn.Module, names: Sequence[str], dtype: torch.dtype | None = None
 ) -> None:
     """Put packed layers in the place of a group's own, as if they were of a precision."""
-    layers = _layers(parent, names)
-    whole = PackedLinear(pack_one, *layers)
+    whole = PackedLinear(pack_one, *_layers(parent, names))
     whole.weight = whole.weight.to(dtype)
+    install(whole, parent, names)
+
+
+def install(whole: PackedLinear, parent: nn.Module, names: Sequence[str]) -> None:
+    """Put layers that were packed together in the place of a group's own."""
     first = 0
-    for name, layer in zip(names, layers, strict=True):
+    for name, layer in zip(names, _layers(parent, names), strict=True):
         setattr(parent, name, whole if len(names) == 1 else PackedPart(whole, layer, first))
         first += layer.out_features
 
