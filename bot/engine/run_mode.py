@@ -3,10 +3,13 @@
 Pure: what decides it is in `bot.engine.batching`, and what keeps it in `bot.engine.past_runs`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from bot.translations import gettext as _
+from config.catalogue import ModelEntry
 
 
 class Cause(StrEnum):
@@ -109,6 +112,13 @@ class RunMode:
         kept = _("weights in {kinds} blocks with 8-bit states").format(kinds=self.blocks)
         unpacked = _("{kinds} weights unpacked").format(kinds=self.unpacked)
         return (kept if self.blocks else "", unpacked if self.unpacked else "")
+
+
+NoteMode = Callable[[ModelEntry, Path, RunMode], None]
+"""Keeps how a model runs whose files are in a folder, or are one file."""
+
+KnownMode = Callable[[ModelEntry, Path], RunMode | None]
+"""How it ran under the same circumstances, where it did."""
 
 
 def because(reasons: tuple[Reason, ...]) -> str:
