@@ -4,8 +4,9 @@
 # The oldest and the newest Python are in every run, those between in `make test-all`.
 TYPES = types-3.11 types-3.14
 TYPES_BETWEEN = types-3.12 types-3.13
-.PHONY: help chat run bench test test-all test-rest quick setup setup-dev check format lint types \
-	types-between contracts changed other-pythons unit coverage faults fuzz fuzz-cut planted-bugs test-remote \
+.PHONY: help chat run bench answers test test-all test-rest quick setup setup-dev check format lint \
+	types types-between contracts changed other-pythons unit coverage faults fuzz fuzz-cut planted-bugs \
+	test-remote \
 	test-llama-server bench-peers constraints clean $(TYPES) $(TYPES_BETWEEN)
 
 # The first Python from 3.11 to 3.14 on the path; PYTHON=... names another.
@@ -42,9 +43,13 @@ run: setup ## Serve whatever platforms are configured
 bench: setup ## Measure the engine beside all other ways (MODEL=name N=1,4,8)
 	@$(BIN)/python -m bench --ways all $(if $(MODEL),--model "$(MODEL)") $(if $(N),--n "$(N)") $(ARGS)
 
-bench-peers: setup-dev ## Install vLLM and CTranslate2 into their own environments, for `make bench`
+answers: setup ## Ask installed models the forty prompts of docs/models.md again
+	@$(BIN)/python -m bench.answers $(ARGS)
+
+bench-peers: setup-dev ## Install vLLM, CTranslate2 and llama.cpp into their own environments, to measure beside
 	@$(BIN)/python -m scripts.model_server_environment
 	@$(BIN)/python -m scripts.bench_peer_environment
+	@$(BIN)/python -m scripts.llama_cpp_environment
 
 # Tests come last, so that their summary ends the output.
 test: setup-dev lint types contracts unit ## Check format, lint, types, imports and run all tests

@@ -230,6 +230,7 @@ def _engine(
         kept=lambda: (settings.model,),
         pinned=settings.pinned_models,
         note_mode=past.note,
+        known_mode=past.of,
     )
     if not any(entry.is_remote for entry in catalogue):
         return here

@@ -27,6 +27,8 @@ Errors of configuration are `config.errors.ConfigurationError`: configuration im
 import traceback
 from pathlib import Path
 
+from bot.translations import gettext as _
+
 
 class FiresideError(Exception):
     """Anything that Fireside raises on purpose."""
@@ -91,7 +93,15 @@ class EngineUnavailable(UserFacingError):
 
 
 class StoreUnavailable(UserFacingError):
-    """The database cannot be opened, read or written; events stay unacknowledged."""
+    """The database cannot be opened, read or written; events stay unacknowledged.
+
+    The text is for the owner: it names the file. People in a channel read `for_members`.
+    """
+
+    @property
+    def for_members(self) -> str:
+        """What to say where everybody reads it."""
+        return _("I cannot reach my database just now. Please try again in a few minutes.")
 
 
 class LeaseLost(FiresideError):

@@ -199,7 +199,7 @@ class OwnerModel(BaseModel):
     weight_bits: Literal[4, 8] | None = Field(
         default=None,
         description="8 or 4: weights take half or a third of the memory, and lose a little. "
-        "With 8, processors that multiply bytes (AVX-512 VNNI, AVX-VNNI) answer faster, too.",
+        "On a CPU it answers faster, too.",
         examples=[8],
     )
     fits_gb: int | None = Field(

@@ -137,7 +137,7 @@ def write_gguf(
         writer.add_key_length(config["head_dim"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
-    _add_tokenizer(writer, checkpoint, config)
+    add_tokenizer(writer, checkpoint, config)
     is_llama = config["model_type"] == "llama"
     for name, tensor in load_file(checkpoint / "model.safetensors").items():
         for pattern, replacement in NAMES:
@@ -171,7 +171,8 @@ def _interleaved(values: "np.ndarray[Any, Any]", head_size: int) -> "np.ndarray[
     return halves.swapaxes(1, 2).reshape(values.shape)
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, checkpoint: Path, config: dict[str, Any]) -> None:
+def add_tokenizer(writer: gguf.GGUFWriter, checkpoint: Path, config: dict[str, Any]) -> None:
+    """Write a checkpoint's tokenizer and chat template into a file."""
     tokenizer = _json(checkpoint / "tokenizer.json")
     added = {one["content"]: one["id"] for one in tokenizer["added_tokens"]}
     ids = {**tokenizer["model"]["vocab"], **added}

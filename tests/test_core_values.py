@@ -13,7 +13,7 @@ from bot.concurrency import beside
 from bot.conversation import Role, Turn, name_speakers, turns_to_drop
 from bot.errors import UserFacingError
 from bot.platforms.account_lock import account_lock
-from bot.text import clean
+from bot.text import LEAST_REPETITIONS, clean, without_repeated_end
 
 USER, BOT = Role.USER, Role.ASSISTANT
 
@@ -96,3 +96,32 @@ async def test_an_error_beside_a_block_comes_out_as_it_is() -> None:
     with pytest.raises(UserFacingError, match="beside"):
         async with beside(fail(), is_joined=True):
             pass
+
+
+@given(st.text(max_size=30), st.text(min_size=1, max_size=12), st.integers(9, 20))
+def test_what_a_text_repeats_at_its_end_is_kept_once(
+    begun: str, cycle: str, repetitions: int
+) -> None:
+    kept = without_repeated_end(begun + cycle * repetitions)
+    assert (begun + cycle).startswith(kept)
+    assert without_repeated_end(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "Yes, yes, yes, yes.",
+        "\n".join(f"{number}. Wash the dishes" for number in range(1, 40)),
+        "no " * LEAST_REPETITIONS,
+    ],
+)
+def test_a_text_that_repeats_little_is_kept_whole(text: str) -> None:
+    assert without_repeated_end(text) == text
+
+
+def test_a_repeated_end_that_breaks_off_in_the_middle_is_left_out_too() -> None:
+    assert without_repeated_end("Hi! " + "Good day to you. " * 7 + "Good d") == (
+        "Hi! Good day to you."
+    )

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from bot.engine.checkpoint.block_quantization import reduce_to_blocks
 from bot.engine.checkpoint.quantization import quantize
-from bot.engine.checkpoint.w8a8 import reduce_to_bytes
 from training.likelihood import held_out_text, model_bits
 from training.model import load_model
 from training.prepared import load_split
@@ -18,11 +18,14 @@ from training.tokenizer import load_tokenizer
 WAYS: Mapping[str, Callable[[nn.Module, torch.dtype], object]] = {
     "": lambda _model, _dtype: None,
     ", 8 bits": lambda model, _dtype: quantize(cast("PreTrainedModel", model), 8),
-    ", 8 bits and states of 8 bits": lambda model, dtype: reduce_to_bytes(
-        cast("PreTrainedModel", model), dtype, lambda _share: None
-    ),
+    ", 8 bits and states of 8 bits": lambda model, dtype: _reduced(model, 8, dtype),
     ", 4 bits": lambda model, _dtype: quantize(cast("PreTrainedModel", model), 4),
+    ", 4 bits and states of 8 bits": lambda model, dtype: _reduced(model, 4, dtype),
 }
+
+
+def _reduced(model: nn.Module, bits: int, dtype: torch.dtype) -> bool:
+    return reduce_to_blocks(cast("PreTrainedModel", model), bits, dtype, lambda _share: None)
 
 
 def fewer_bits(work: Path, builtin: Path) -> dict[str, float]:
@@ -34,8 +37,7 @@ def fewer_bits(work: Path, builtin: Path) -> dict[str, float]:
         for way, reduce in WAYS.items():
             model = load_model(folder)
             cast("nn.Module", model).to(dtype)
-            if reduce(model, dtype) is False:
-                continue  # this processor does not multiply bytes
+            reduce(model, dtype)
             name = str(dtype).removeprefix("torch.") + way
             found[name] = model_bits(model, text)
     return found

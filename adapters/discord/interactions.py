@@ -77,7 +77,7 @@ class Interactions:
             told = await self._services.submit(event)
         except StoreUnavailable as error:
             log.error("%s", error.text)
-            told = ReplyView(error.text, is_complete=True, is_error=True)
+            told = ReplyView(error.for_members, is_complete=True, is_error=True)
         await self._acknowledge(interaction, question_id, told)
 
     async def _acknowledge(
@@ -151,7 +151,7 @@ class Interactions:
         except StoreUnavailable as error:
             log.error("%s", error.text)
             with discord_errors("answering a command"):
-                await interaction.edit_original_response(content=error.text)
+                await interaction.edit_original_response(content=error.for_members)
 
     def _from_menu(self, interaction: discord.Interaction, data: Mapping[str, Any]) -> Typed | None:
         """The command that a message's menu stands for; None for "Ask Fireside"."""

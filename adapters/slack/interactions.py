@@ -164,7 +164,7 @@ class Interactions:
             told = await self._services.submit(event)
         except StoreUnavailable as error:
             log.error("%s", error.text)
-            told = ReplyView(error.text, is_complete=True, is_error=True)
+            told = ReplyView(error.for_members, is_complete=True, is_error=True)
         if told is not None:
             await self._respond(body, private(told, question_id, user_id, self._settings))
 
@@ -189,7 +189,7 @@ class Interactions:
             )
         except StoreUnavailable as error:
             log.error("%s", error.text)
-            return error.text
+            return error.for_members
         return None
 
     def _event(

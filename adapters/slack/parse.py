@@ -90,7 +90,7 @@ def post_of(event: Json, team_id: str) -> Post | None:
         return None
     if event["user"] == SLACKBOT:
         return None
-    channel_id = str(event["channel"])
+    channel_id, thread_ts = str(event["channel"]), event.get("thread_ts")
     return Post(
         team_id=team_id,
         channel_id=channel_id,
@@ -98,7 +98,8 @@ def post_of(event: Json, team_id: str) -> Post | None:
         user_id=str(event["user"]),
         user_team_id=str(event.get("user_team") or event.get("team") or team_id),
         text=str(event.get("text") or ""),
-        thread_ts=event.get("thread_ts"),
+        # A message that a thread began with later stands in its channel all the same.
+        thread_ts=None if thread_ts == event["ts"] else thread_ts,
         is_direct=event.get("channel_type") == DIRECT_TYPE or channel_id.startswith("D"),
         files=cast("Sequence[Json]", event.get("files") or ()),
     )

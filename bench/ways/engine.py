@@ -53,7 +53,7 @@ def guess_nothing() -> None:
     """
     from bot.engine.batching import slot_batch
 
-    def one(blueprint: "Blueprint", *, in_bytes: bool) -> int:
+    def one(blueprint: "Blueprint") -> int:
         return 1
 
     slot_batch.pass_tokens = one

@@ -1,7 +1,8 @@
 """How each model ran when it was last loaded on this machine, kept in a folder.
 
 A small file a model. What it says counts for as long as nothing has changed that decides it: the
-model's files, the processor, the versions of Fireside and torch, and what the owner configured.
+model's files, the processor and its cores, the engine's own source, the versions of what it calls,
+and what the owner configured. For so long a model is not tried out again when it is loaded.
 """
 
 import json
@@ -9,6 +10,8 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +28,8 @@ FOLDER = "past-runs"
 DECIDING = frozenset({".safetensors", ".gguf", ".bin", ".json"})
 """The suffixes of a model's files that decide how it runs."""
 
-PACKAGES = ("fireside", "torch", "transformers")
+PACKAGES = ("fireside", "torch", "transformers", "numba", "gguf")
+ENGINE = Path(__file__).parent
 SWITCHES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
 """Variables that make a processor another one."""
 
@@ -69,15 +73,26 @@ class PastRuns:
             "bits": entry.weight_bits,
             "exact": self._exact,
             "processor": processor_name(),
+            "cores": os.cpu_count(),
+            "source": _source_digest(),
             "switches": [os.environ.get(name) for name in SWITCHES],
             "versions": [_version(name) for name in PACKAGES],
         }
 
 
-def _files(folder: Path) -> list[list[object]]:
+@cache
+def _source_digest() -> str:
+    """Changes with any of the engine's modules."""
+    digest = sha256()
+    for file in sorted(ENGINE.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _files(place: Path) -> list[list[object]]:
     """Name, size and time of change of the files that decide how a model runs."""
     found: list[list[object]] = []
-    for file in sorted(folder.iterdir()):
+    for file in [place] if place.is_file() else sorted(place.iterdir()):
         if file.suffix in DECIDING:
             status = file.stat()
             found.append([file.name, status.st_size, status.st_mtime_ns])

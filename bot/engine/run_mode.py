@@ -3,10 +3,13 @@
 Pure: what decides it is in `bot.engine.batching`, and what keeps it in `bot.engine.past_runs`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from bot.translations import gettext as _
+from config.catalogue import ModelEntry
 
 
 class Cause(StrEnum):
@@ -94,7 +97,7 @@ class RunMode:
     @property
     def _numbers(self) -> str:
         precision = _("in {precision}").format(precision=self.precision) if self.precision else ""
-        if self.blocks or self.unpacked:
+        if self.bits is None and (self.blocks or self.unpacked):
             return ", ".join(part for part in (precision, *self._stored) if part)
         if self.bits is None:
             return precision
@@ -111,6 +114,13 @@ class RunMode:
         return (kept if self.blocks else "", unpacked if self.unpacked else "")
 
 
+NoteMode = Callable[[ModelEntry, Path, RunMode], None]
+"""Keeps how a model runs whose files are in a folder, or are one file."""
+
+KnownMode = Callable[[ModelEntry, Path], RunMode | None]
+"""How it ran under the same circumstances, where it did."""
+
+
 def because(reasons: tuple[Reason, ...]) -> str:
     """The reasons as the end of a sentence."""
     joined = _(" and ").join(reason.text for reason in reasons)
@@ -124,7 +134,7 @@ def _clauses() -> dict[Cause, str]:
         Cause.BATCH_REFUSED: _("its batch failed the check ({detail})"),
         Cause.KERNELS_REFUSED: _("its compiled kernels failed the check ({detail})"),
         Cause.LAYERS_UNPACKED: _("its layers could not be packed for this processor"),
-        Cause.STATES_WHOLE: _("8-bit states would change its answers"),
+        Cause.STATES_WHOLE: _("this processor does not multiply its weights as bytes"),
         Cause.NO_KERNELS: _("there are no compiled kernels for {detail} models"),
         Cause.NO_CPU: _("compiled kernels are for the CPU only"),
     }

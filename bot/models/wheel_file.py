@@ -33,7 +33,9 @@ OPTIONS = (
     "--no-input",
     "--quiet",
     "--progress-bar=off",
+    "--retries=1",
 )
+"""With its own five retries pip takes ten seconds to notice that there is no network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ Way = Callable[[], Awaitable[None]]
 MAX_RETRY_PAUSE_S = 60.0
 """The longest pause between two tries to bring the final text to a platform that is away."""
 
-TRIES_IN_PLACE = 5
-"""A message that could not be changed so often is posted as a new one: half a minute later."""
+TRIES_IN_PLACE = 3
+"""A message that could not be changed so often is posted as a new one, some seconds later."""
 
 log = logging.getLogger(__name__)
 

@@ -215,12 +215,15 @@ def _mixed(asked: Sequence[Asked], belongs: Mapping[str, Sequence[_Shown]]) -> I
 def _out_of_order(
     asked: Sequence[Asked], belongs: Mapping[str, Sequence[_Shown]]
 ) -> Iterator[Finding]:
-    """Answers that stand behind one to a later question of the same author in the same place."""
+    """Answers that stand behind one to a later question of the same author in the same place.
+
+    An honest failure may come at once: it waits for nothing.
+    """
     by_lane: dict[tuple[str, str], list[Asked]] = defaultdict(list)
     for question in asked:
         by_lane[question.author, question.place].append(question)
     for lane in by_lane.values():
-        answered = [one for one in lane if belongs.get(one.id)]
+        answered = [one for one in lane if _is_answered(one, belongs.get(one.id, ()))]
         began = {one.id: min(each.first_at for each in belongs[one.id]) for one in answered}
         earliest: Asked | None = None
         for question in reversed(answered):
@@ -229,6 +232,11 @@ def _out_of_order(
                 yield Finding(Verdict.OUT_OF_ORDER, question.nonce, why)
             else:
                 earliest = question
+
+
+def _is_answered(question: Asked, messages: Sequence[_Shown]) -> bool:
+    nonces = {nonce for message in messages for nonce, _number in words_of(message.text)}
+    return question.nonce in nonces
 
 
 def _after_forget(

@@ -44,12 +44,17 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """How often the process is killed, in seconds, and how many calls fail in a second."""
+    """When the process is killed, in seconds after its start, and how many calls fail in a second.
+
+    With `is_patient` those seconds begin when it is connected, and it is killed at least once,
+    however slow the machine is.
+    """
 
     platform: str
     kill_after_s: tuple[float, float]
     faults_per_s: float = 0.0
     is_fresh: bool = False
+    is_patient: bool = False
     longest_s: float = MAX_S
 
 
@@ -111,13 +116,11 @@ class Storm:
             with suppress(asyncio.CancelledError):
                 await task
         await self._calm()
-        process.kill()
-        await process.wait()
+        await self._kill(process)
 
     async def _talk(self, chance: random.Random) -> None:
         people = self._platform.people
-        while not self._platform.has_bot:  # noqa: ASYNC110 - it is on the other side
-            await asyncio.sleep(0.01)  # nobody knows of it before
+        await self._until_connected(is_it=True)  # nobody knows of it before
         while True:
             await asyncio.sleep(chance.expovariate(QUESTIONS_PER_S))
             words = round(MIN_WORDS * (MAX_WORDS / MIN_WORDS) ** chance.random())
@@ -138,19 +141,31 @@ class Storm:
     ) -> asyncio.subprocess.Process:
         """Kill and start the process for so long; gives the one that may live."""
         ending = time.monotonic() + seconds
+        is_patient = self._campaign.is_patient
         process = await self._start(folder)
-        while (left_s := ending - time.monotonic()) > 0:
-            await asyncio.sleep(min(left_s, chance.uniform(*self._campaign.kill_after_s)))
-            if time.monotonic() >= ending:
+        while True:
+            if is_patient:
+                await self._until_connected(is_it=True)
+            await asyncio.sleep(chance.uniform(*self._campaign.kill_after_s))
+            if time.monotonic() >= ending and not (is_patient and self.outcome.kills == 0):
                 break
             assert process.returncode is None, "it ended by itself"
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
+            await self._kill(process)
             self.outcome.kills += 1
             self._platform.people.deaths.append(time.monotonic())
             self._platform.after_death(chance)
             process = await self._start(folder)
         return process
+
+    async def _kill(self, process: asyncio.subprocess.Process) -> None:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        await self._until_connected(is_it=False)
+
+    async def _until_connected(self, *, is_it: bool) -> None:
+        async with asyncio.timeout(LIVENESS_S):
+            while self._platform.has_bot is not is_it:  # noqa: ASYNC110 - on the other side
+                await asyncio.sleep(0.01)
 
     async def _start(self, folder: Path) -> asyncio.subprocess.Process:
         arguments = ("-m", "tests.auditor.process", self._campaign.platform)

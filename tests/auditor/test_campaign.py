@@ -7,7 +7,7 @@ import pytest
 from tests.auditor.audit import Verdict
 from tests.auditor.campaign import Campaign, Storm
 
-STORM_S = 5.0
+STORM_S = 3.0
 ALLOWED = {Verdict.WHOLE, Verdict.RECOVERED, Verdict.TOLD}
 """One that was alone in the forward pass at two deaths is given up, and its author told so."""
 
@@ -17,7 +17,9 @@ async def test_kills_and_faults_lose_double_and_misplace_nothing(
     tmp_path: Path, platform: str
 ) -> None:
     faults_per_s = 0.5 if platform == "slack" else 0.0
-    campaign = Campaign(platform, (1.5, 3.0), faults_per_s=faults_per_s, longest_s=1.5)
+    campaign = Campaign(
+        platform, (1.0, 2.5), faults_per_s=faults_per_s, is_patient=True, longest_s=1.5
+    )
     with (tmp_path / "log").open("w") as log:
         outcome = await Storm(campaign, seed=1, log=log).run(STORM_S)
 

@@ -118,3 +118,22 @@ async def test_a_question_that_takes_longer_to_read_is_not_overtaken(
 
     assert later
     assert platform.people.report().faults == []
+
+
+async def test_what_began_a_thread_before_the_bot_was_called_there_is_no_question_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.slack.missed.OVERLAP", timedelta(minutes=1))
+    async with loopback("slack") as slack:
+        author, thread = slack.authors[0], slack.places[-1]
+        await first_life(slack, tmp_path)
+        async with slack.bot(tmp_path):
+            await slack.people.ask(author, thread, 3)
+            await until(slack.people.is_settled)
+        await slack.people.ask(author, thread, 3, is_heard=False)
+        async with slack.bot(tmp_path):
+            await until(slack.people.is_settled)
+            await slack.people.ask(author, thread, 3)
+            await until(slack.people.is_settled)
+
+        assert slack.people.report().faults == []

@@ -386,9 +386,12 @@ class DiscordServer:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.send_json({"op": 10, "d": {"heartbeat_interval": 41_250}, "s": None})
-        async for received in socket:
-            if received.type is WSMsgType.TEXT:
-                await self._receive(socket, json.loads(received.data))
+        try:
+            async for received in socket:
+                if received.type is WSMsgType.TEXT:
+                    await self._receive(socket, json.loads(received.data))
+        finally:
+            self._sockets = [one for one in self._sockets if one is not socket]
         return socket
 
     async def _receive(self, socket: web.WebSocketResponse, received: Json) -> None:

@@ -59,7 +59,26 @@ def update(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(past_runs, "version", lambda package: f"another {package}")  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
 
 
-@pytest.mark.parametrize("change", [rewrite, take_another_processor, hide_instructions, update])
+def add_a_core(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = os.cpu_count() or 1
+    monkeypatch.setattr(os, "cpu_count", lambda: cores + 1)
+
+
+def change_the_engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_runs, "_source_digest", lambda: "another")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        rewrite,
+        take_another_processor,
+        hide_instructions,
+        update,
+        add_a_core,
+        change_the_engine,
+    ],
+)
 def test_it_counts_until_what_decides_it_changes(
     tmp_path: Path,
     model: ModelEntry,
@@ -103,3 +122,27 @@ def test_a_disk_that_refuses_keeps_no_model_from_running(
     (tmp_path / FOLDER).write_text("a file where the folder should be")
     PastRuns(tmp_path).note(model, folder_of(model), MODE)
     assert "how smollm runs could not be kept" in caplog.text
+
+
+def test_of_two_files_in_a_folder_each_has_its_own_runs(tmp_path: Path) -> None:
+    """An entry that names a file, and later another one, is not taken for what it was."""
+    first, second = (tmp_path / f"{name}.gguf" for name in ("first", "second"))
+    for file in (first, second):
+        file.write_bytes(file.name.encode())
+    entry = TINY["smollm"].entry(first)
+    PastRuns(tmp_path).note(entry, first, MODE)
+    assert PastRuns(tmp_path).of(entry, first) == MODE
+    assert PastRuns(tmp_path).of(entry, second) is None
+
+
+def test_the_engines_source_is_read_down_to_its_rooms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "room").mkdir()
+    module = tmp_path / "room" / "kernel.py"
+    module.write_text("one = 1")
+    monkeypatch.setattr(past_runs, "ENGINE", tmp_path)
+    digest = past_runs._source_digest.__wrapped__  # pyright: ignore[reportPrivateUsage]
+    before = digest()
+    module.write_text("one = 2")
+    assert digest() != before

@@ -215,10 +215,12 @@ class SlackServer:
         waiting, self.waiting = self.waiting, []
         for envelope in waiting:
             await self._send(envelope, 0)
-        async for received in socket:
-            if received.type is WSMsgType.TEXT:
-                self._acknowledged(json.loads(received.data))
-        self._sockets.remove(socket)
+        try:
+            async for received in socket:
+                if received.type is WSMsgType.TEXT:
+                    self._acknowledged(json.loads(received.data))
+        finally:
+            self._sockets.remove(socket)
         return socket
 
     def _acknowledged(self, received: Json) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from gguf import GGMLQuantizationType
 
-from bot.engine.batching.batch_check import examine
+from bot.engine.batching.batch_check import examine, warm_up
 from bot.engine.batching.causal import CausalBatch
 from bot.engine.batching.encoder_decoder import EncoderDecoderBatch
 from bot.engine.batching.one_by_one import OneByOne
@@ -19,7 +19,6 @@ from bot.engine.batching.slot_batch import SlotBatch
 from bot.engine.cache.prefix_cache import Prefix
 from bot.engine.checkpoint.gguf_weights import WHOLE
 from bot.engine.checkpoint.loading import Checkpoint
-from bot.engine.checkpoint.w8a8 import has_bytes, multiplies_bytes
 from bot.engine.forward.padded_causal import PaddedCausal
 from bot.engine.forward.padded_encoder_decoder import PaddedEncoderDecoder
 from bot.engine.kernels.block_format import BlockFormat
@@ -82,11 +81,18 @@ def batch_for(checkpoint: Checkpoint, between_passes: Callable[[], None] = lambd
 
 
 def tried_out(
-    checkpoint: Checkpoint, between_passes: Callable[[], None] = lambda: None
+    checkpoint: Checkpoint,
+    between_passes: Callable[[], None] = lambda: None,
+    known: RunMode | None = None,
 ) -> tuple[Batch, RunMode]:
     """The batch for a model, and how the model runs with it: all rows in one pass where it is known
-    and tested to be right. Between the passes of the test `between_passes` is called.
+    and tested to be right. Between the passes of the test `between_passes` is called. What an
+    earlier test of the same model found, `known`, is not tested again.
     """
+    if known is not None:
+        batch = _as_known(checkpoint, known)
+        if batch is not None:
+            return batch, known
     reasons = _reasons_before(checkpoint)
     if not any(reason.cause in UNBATCHED for reason in reasons):
         for make, cause in _ways(checkpoint):
@@ -97,6 +103,21 @@ def tried_out(
             logger.warning("%s: %s", checkpoint.blueprint.entry.name, reasons[-1].text)
     alone = OneByOne(checkpoint)
     return alone, _mode(checkpoint, reasons, alone, has_kernels=False)
+
+
+def _as_known(checkpoint: Checkpoint, known: RunMode) -> Batch | None:
+    """The batch that a model had under the same circumstances; None where it cannot be made."""
+    if not known.is_batched:
+        return OneByOne(checkpoint)
+    try:
+        batch = (by_kernels if known.has_kernels else by_modules)(checkpoint)
+        warm_up(checkpoint, batch)
+    except (torch.OutOfMemoryError, MemoryError, EngineUnavailable):
+        raise
+    except Exception as error:  # a compiler, and other people's modules, may raise anything
+        logger.warning("%s is tried out again: %s", checkpoint.blueprint.entry.name, error)
+        return None
+    return batch
 
 
 def by_modules(checkpoint: Checkpoint) -> SlotBatch:
@@ -147,7 +168,7 @@ def _reasons_before(checkpoint: Checkpoint) -> list[Reason]:
     reasons: list[Reason] = []
     if _has_plain_layers(checkpoint):
         reasons.append(Reason(Cause.LAYERS_UNPACKED))
-    if blueprint.takes_bytes and multiplies_bytes() and not has_bytes(checkpoint.model):
+    if blueprint.takes_bytes and not _kinds_in_blocks(checkpoint):
         reasons.append(Reason(Cause.STATES_WHOLE))
     if kind not in BATCHED_MODEL_TYPES:
         reasons.append(Reason(Cause.UNKNOWN_ARCHITECTURE, kind))
@@ -170,7 +191,7 @@ def _mode(
         has_kernels=has_kernels,
         precision=blueprint.precision,
         bits=blueprint.entry.weight_bits,
-        has_byte_states=has_bytes(checkpoint.model),
+        has_byte_states=bool(blocks),
         reasons=tuple(reasons),
         blocks=", ".join(sorted(blocks)),
         unpacked=", ".join(sorted(stored - blocks)),

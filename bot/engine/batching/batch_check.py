@@ -108,6 +108,15 @@ def examine(
     )
 
 
+def warm_up(checkpoint: Checkpoint, batch: SlotBatch) -> None:
+    """One token through an empty batch: the first pass of a process is slow."""
+    answer = _Answer.begun(checkpoint, *CHATS[1])
+    batch.join(answer.row)
+    while not batch.step():
+        pass
+    batch.leave(answer.row)
+
+
 @dataclass(slots=True)
 class _Answer:
     """A row, the tokens that it is fed, and the logits that it was given by their place."""

@@ -14,7 +14,6 @@ from bot.engine.cache.kv_cache import LayerContent, SlotCache
 from bot.engine.cache.prefix_cache import Prefix
 from bot.engine.checkpoint.blueprint import Blueprint
 from bot.engine.checkpoint.loading import Checkpoint
-from bot.engine.checkpoint.w8a8 import has_bytes
 from bot.engine.text.speculation import PASS_TOKENS, guesses_a_row
 
 
@@ -27,14 +26,12 @@ class _Suspended:
     is_decoding: bool
 
 
-def pass_tokens(blueprint: Blueprint, *, in_bytes: bool) -> int:
+def pass_tokens(blueprint: Blueprint) -> int:
     """How many tokens a pass may take for what one takes. More only where the kernels are flat, and
     never where rows must be exact: sums of several tokens differ in their last digits.
     """
     is_half = blueprint.dtype is torch.bfloat16 and blueprint.packs
     is_flat = blueprint.device.type != "cpu" or is_half
-    if blueprint.entry.weight_bits is not None:
-        is_flat = is_flat and in_bytes
     is_free = is_flat and not blueprint.is_exact
     return PASS_TOKENS if is_free else 1
 
@@ -49,7 +46,7 @@ class SlotBatch(ABC):
         self._checkpoint = checkpoint
         self._said = said
         self._caches = (said, *others)
-        self.pass_tokens = pass_tokens(checkpoint.blueprint, in_bytes=has_bytes(checkpoint.model))
+        self.pass_tokens = pass_tokens(checkpoint.blueprint)
         self._rows: list[Row] = []
         self._decoding = 0
         self._takes_both = False

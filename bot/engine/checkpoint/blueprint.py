@@ -26,7 +26,7 @@ from bot.engine.checkpoint.files import (
 )
 from bot.engine.checkpoint.gguf_bridge import NoVocabulary, through
 from bot.engine.checkpoint.gguf_weights import is_unpacked
-from bot.engine.checkpoint.quantization import SCRATCH_BYTES, quantized_bytes
+from bot.engine.checkpoint.quantization import SCRATCH_BYTES, block_bytes, quantized_bytes
 from bot.engine.kernels.block_format import BY_NUMBER, BlockFormat
 from bot.engine.kernels.packing import is_packed_faster
 from bot.engine.text.families import (
@@ -109,19 +109,8 @@ class Blueprint:
         if self.entry.weight_bits is None:
             return self.weight_bytes
         if self.weights.is_safetensors:
-            joined = (
-                self._joined_weights * (self.stored_dtype.itemsize + 2) if self.takes_bytes else 0
-            )
-            return self.weight_bytes + max(SCRATCH_BYTES, joined)
+            return self.weight_bytes + SCRATCH_BYTES
         return self.weight_bytes + self.weights.stored_bytes * self.dtype.itemsize // 2
-
-    @property
-    def _joined_weights(self) -> int:
-        """How many weights an MLP's layers have that share their input: those are joined first, and
-        are there as bytes twice."""
-        sizes = [_int_or_none(self.config, name) for name in ("d_ff", "intermediate_size")]
-        inner = max((size for size in sizes if size is not None), default=0)
-        return 2 * inner * (_int_or_none(self.config, "hidden_size") or 0)
 
     @property
     def packs(self) -> bool:
@@ -142,8 +131,9 @@ class Blueprint:
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether its states may become bytes as its weights do."""
-        return self.entry.weight_bits == 8 and self.device.type == "cpu" and not self.is_exact
+        """Whether its states may become bytes where its weights have fewer bits."""
+        has_fewer = self.entry.weight_bits is not None
+        return has_fewer and self.device.type == "cpu" and not self.is_exact
 
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""
@@ -215,7 +205,7 @@ def read_blueprint(
         weight_bytes=(
             _block_bytes(weights.header, dtype.itemsize)
             if weights.header and _keeps_blocks(entry, weights, device, is_exact=exact)
-            else _weight_bytes(entry, config, elements, dtype, device)
+            else _weight_bytes(entry, config, elements, dtype, device, exact=exact)
         ),
         row_bytes_per_token=_row_bytes_per_token(config, dtype),
         is_exact=exact,
@@ -271,10 +261,14 @@ def _weight_bytes(
     elements: int,
     dtype: torch.dtype,
     device: torch.device,
+    *,
+    exact: bool,
 ) -> int:
     """What the weights take once they are loaded: where embeddings are also the output layer, they
     are there as rows to look up and once more as a packed matrix.
     """
+    if entry.weight_bits is not None and device.type == "cpu" and not exact:
+        return block_bytes(config, elements, dtype.itemsize, entry.weight_bits)
     if entry.weight_bits is not None:
         whole = quantized_bytes(config, elements, dtype.itemsize, entry.weight_bits)
     else:

@@ -7,7 +7,7 @@ Only the engine's worker thread imports this module: it imports torch and transf
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -23,13 +23,6 @@ from bot.engine.checkpoint.files import DamagedCheckpoint, template_beside
 from bot.engine.checkpoint.gguf_bridge import Everything, through
 from bot.engine.checkpoint.model_reading import read_model
 from bot.engine.checkpoint.quantization import quantize
-from bot.engine.checkpoint.w8a8 import (
-    bears_bytes,
-    has_bytes,
-    keep_states,
-    multiplies_bytes,
-    reduce_to_bytes,
-)
 from bot.engine.kernels.packing import pack
 from bot.engine.text.families import ModelKind
 from bot.engine.text.tokenizer import ModelTokenizer, TemplateRefused
@@ -40,10 +33,6 @@ logger = logging.getLogger(__name__)
 
 READING_SHARE = 0.2
 """How much of the work reading is where the weights are reduced afterwards."""
-
-TEXT = """The sun is about four and a half billion years old. How old is the moon, and who says so?
-Rocks that were brought back tell: some elements decay at a rate that is known."""
-"""What a model is tried with."""
 
 VOCABULARY_KINDS = "tokenizer.ggml.token_type"
 CONTROL = 3
@@ -95,6 +84,7 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
         model, blueprint.dtype, lambda fraction: on_piece(half + fraction * half)
     ):
         kernel = f"packed {kernel}"
+    on_piece(1.0)
     embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
     if tokenizer.size > embeddings.num_embeddings:
         raise DamagedCheckpoint("its tokenizer belongs to another model")
@@ -107,12 +97,6 @@ def load_checkpoint(blueprint: Blueprint, on_piece: Callable[[float], None]) -> 
         kernel=kernel,
     )
     _warm_up(checkpoint)
-    if not has_bytes(model):
-        return checkpoint
-    if bears_bytes(model, lambda: _logits_of_text(checkpoint), lambda: on_piece(1.0)):
-        return replace(checkpoint, kernel=f"{kernel} and states")
-    logger.warning("%s keeps its states whole: bytes change what it says", blueprint.entry.name)
-    keep_states(model, lambda: on_piece(1.0))
     return checkpoint
 
 
@@ -166,10 +150,14 @@ def _load_model(blueprint: Blueprint, on_piece: Callable[[float], None]) -> PreT
 def _reduce(
     model: PreTrainedModel, blueprint: Blueprint, bits: int, on_piece: Callable[[float], None]
 ) -> None:
-    """Leave fewer bits of the weights, and of the states what the processor multiplies fastest."""
-    takes_bytes = blueprint.takes_bytes and multiplies_bytes()
-    if not takes_bytes or not reduce_to_bytes(model, blueprint.dtype, on_piece):
-        quantize(model, bits, blueprint.dtype, on_piece)
+    """Leave fewer bits of the weights, and of the states where they may become bytes."""
+    if blueprint.takes_bytes:
+        # Imported here: it brings numba.
+        from bot.engine.checkpoint.block_quantization import reduce_to_blocks
+
+        if reduce_to_blocks(model, bits, blueprint.dtype, on_piece):
+            return
+    quantize(model, bits, blueprint.dtype, on_piece)
 
 
 def _rules(
@@ -208,12 +196,3 @@ def _warm_up(checkpoint: Checkpoint) -> None:
         logits = checkpoint.model(input_ids=ids, **extra).logits
     if not bool(torch.isfinite(logits).all()):
         raise DamagedCheckpoint("its weights are not numbers")
-
-
-def _logits_of_text(checkpoint: Checkpoint) -> torch.Tensor:
-    """Logits after each token of a text."""
-    ids = torch.tensor([checkpoint.tokenizer.encode(TEXT)])
-    if checkpoint.start_id is None:
-        return checkpoint.model(input_ids=ids).logits
-    said = torch.cat([torch.tensor([[checkpoint.start_id]]), ids], dim=1)
-    return checkpoint.model(input_ids=ids, decoder_input_ids=said).logits

@@ -1,23 +1,17 @@
-"""Weights of 8 or 4 bits: the linear layers of a loaded model in half or a third of the memory.
+"""Weights of 8 or 4 bits with whole states, for exact engines and other devices than the CPU.
 
-The output layer and the embeddings stay as they are: they choose the words, and mostly share their
-weights. Only the engine's worker imports this module: it imports torch.
+The linear layers of a loaded model take half or a third of the memory; the output layer and the
+embeddings stay as they are. 8 bits: symmetric, one scale an output. 4 bits: groups of 32 inputs,
+each with a scale and a middle. A layer's weights are unpacked whenever it multiplies. On a CPU that
+need not be exact, weights are in blocks instead: `block_quantization`.
 
-8 bits: symmetric, one scale an output. Where the processor multiplies bytes the states become bytes
-as well, with a scale of each row's own, so that an answer does not depend on those beside it; a
-model that this takes too far from its weights alone is left with whole states.
-
-4 bits: groups of 32 inputs, each with a scale and a middle, and whole states. For few rows, and so
-for 8 bits with whole states, torch's own kernels read the packed weights (those that torch.compile
-and torchao use); for many rows, and where there is no kernel, a layer's weights are unpacked and
-multiplied as usual.
+Only the engine's worker imports this module: it imports torch.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# torch's kernels are private and untyped; what leaves this module is typed.
+# torch's modules are only partly typed.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, Self, cast
 
 import torch
 from torch import nn
@@ -25,22 +19,17 @@ from torch.nn.functional import linear
 from transformers import PretrainedConfig, PreTrainedModel
 from typing_extensions import override
 
-from bot.engine.kernels.packing import is_near
+from bot.engine.kernels.block_format import Q4_1, Q8_0
 from bot.engine.machine.memory import trim
 
-INT8_KERNEL_ROWS = 12
-INT4_KERNEL_ROWS = 48
-"""Up to so many rows the kernel on packed weights is faster than unpacking them: measured on a CPU
-with AVX-512, see docs/performance.md."""
+BLOCK_FORMATS = {8: Q8_0, 4: Q4_1}
+"""The blocks that fewer bits are kept in where states may become bytes."""
 
 GROUP = 32
 """Inputs that share a scale and a middle in 4 bits."""
 
 BLOCK = 64
-"""Outputs that lie together in 4 bits, as torch's kernel for AVX-512 wants them."""
-
-TOLERANCE = 0.02
-"""How far a kernel may be from the unpacked weights, as a share of the largest output."""
+"""Outputs that lie together in 4 bits."""
 
 FEW_WEIGHTS = 1 << 20
 """So many weights are reduced at a time: in 32 bits a whole layer of a large model takes what the
@@ -57,88 +46,39 @@ class QuantizedLinear(nn.Module, ABC):
     its dtype.
     """
 
-    kernel_rows: int
-
     def __init__(self, layer: nn.Linear, dtype: torch.dtype | None = None) -> None:
         super().__init__()
-        self._begin(layer.weight, layer.bias, dtype)
-
-    def _begin(
-        self, like: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype | None
-    ) -> None:
         self.weight: torch.Tensor
-        self.register_buffer("weight", like.detach().new_empty(0, dtype=dtype))
-        self.bias = bias
-        self.has_kernel = False
+        self.register_buffer("weight", layer.weight.detach().new_empty(0, dtype=dtype))
+        self.bias: torch.Tensor | None = layer.bias
 
     @override
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """`hidden` is [..., in], the result [..., out]."""
-        rows = hidden.reshape(-1, hidden.shape[-1])
-        is_few = rows.shape[0] <= self.kernel_rows and rows.device.type == "cpu"
-        multiplied = self.by_kernel(rows) if is_few and self.has_kernel else self.unpacked(rows)
+        multiplied = self.unpacked(hidden.reshape(-1, hidden.shape[-1]))
         if self.bias is not None:
             multiplied = multiplied + self.bias
         return multiplied.view(*hidden.shape[:-1], -1)
 
     @abstractmethod
-    def by_kernel(self, rows: torch.Tensor) -> torch.Tensor:
-        """Multiply `rows`, [rows, in], with the packed weights."""
-
-    @abstractmethod
     def unpacked(self, rows: torch.Tensor) -> torch.Tensor:
-        """The same with the weights unpacked."""
+        """Multiply `rows`, [rows, in], with the weights unpacked."""
 
     @abstractmethod
     def weights(self) -> Iterator[torch.Tensor]:
         """The weights [rows, in], unpacked, in 32 bits."""
 
-    def agrees(self, inputs: int) -> bool:
-        """Whether torch's kernel, which is private, is there and gives what it should here."""
-        rows = torch.linspace(-1, 1, 2 * inputs, dtype=self.weight.dtype).view(2, inputs)
-        with torch.inference_mode():
-            expected = self.unpacked(rows)
-            try:
-                found = self.by_kernel(rows)
-            except (AttributeError, RuntimeError):
-                return False
-        return is_near(found, expected, TOLERANCE)
-
 
 class Int8Linear(QuantizedLinear):
     """Weights of 8 bits: `quantized` is [out, in], `scale` [out]."""
 
-    kernel_rows = INT8_KERNEL_ROWS
-
     def __init__(self, layer: nn.Linear, dtype: torch.dtype | None = None) -> None:
         super().__init__(layer, dtype)
-        self._keep(*in_eight_bits(layer.weight))
-
-    @classmethod
-    def of(
-        cls,
-        quantized: torch.Tensor,
-        scale: torch.Tensor,
-        bias: torch.Tensor | None,
-        dtype: torch.dtype,
-    ) -> Self:
-        """A layer of weights that have 8 bits already."""
-        made = cls.__new__(cls)
-        nn.Module.__init__(made)
-        made._begin(scale, bias, dtype)
-        made._keep(quantized, scale)
-        return made
-
-    def _keep(self, quantized: torch.Tensor, scale: torch.Tensor) -> None:
+        quantized, scale = in_eight_bits(layer.weight)
         self.quantized: torch.Tensor
         self.scale: torch.Tensor
         self.register_buffer("quantized", quantized)
         self.register_buffer("scale", scale.to(self.weight.dtype))
-        self.has_kernel = self.agrees(quantized.shape[1])
-
-    @override
-    def by_kernel(self, rows: torch.Tensor) -> torch.Tensor:
-        return cast("Any", torch)._weight_int8pack_mm(rows, self.quantized, self.scale)
 
     @override
     def unpacked(self, rows: torch.Tensor) -> torch.Tensor:
@@ -158,8 +98,6 @@ class Int4Linear(QuantizedLinear):
     times the scale, plus the middle.
     """
 
-    kernel_rows = INT4_KERNEL_ROWS
-
     def __init__(self, layer: nn.Linear, dtype: torch.dtype | None = None) -> None:
         super().__init__(layer, dtype)
         packed, pairs = zip(*map(_four_bits, _few_rows(layer.weight)), strict=True)
@@ -167,14 +105,6 @@ class Int4Linear(QuantizedLinear):
         self.scale_and_middle: torch.Tensor
         self.register_buffer("quantized", torch.cat(packed))
         self.register_buffer("scale_and_middle", torch.cat(pairs, dim=1).to(self.weight.dtype))
-        self.has_kernel = self.agrees(layer.in_features)
-
-    @override
-    def by_kernel(self, rows: torch.Tensor) -> torch.Tensor:
-        kernel = cast("Any", torch)._weight_int4pack_mm_for_cpu
-        blocks, inputs, _half = self.quantized.shape
-        packed = self.quantized.view(blocks * BLOCK, inputs // 2)
-        return kernel(rows, packed, GROUP, self.scale_and_middle)
 
     @override
     def unpacked(self, rows: torch.Tensor) -> torch.Tensor:
@@ -240,6 +170,20 @@ def quantized_bytes(config: PretrainedConfig, elements: int, itemsize: int, bits
     # A scale and a middle for each group; the scale of each output is too little to count.
     bytes_each = 1.0 if bits == 8 else 0.5 + 2 * itemsize / GROUP
     return int(kept * itemsize + (elements - kept) * bytes_each)
+
+
+def block_bytes(config: PretrainedConfig, elements: int, itemsize: int, bits: int) -> int:
+    """The same in blocks. A vocabulary that is looked up alone, and one of an encoder-decoder
+    model, stay whole; an output layer has 8 bits."""
+    vocabulary = int(getattr(config, "vocab_size", 0)) * int(getattr(config, "hidden_size", 0))
+    is_tied = bool(getattr(config, "tie_word_embeddings", False))
+    in_layers = elements - min(elements, vocabulary if is_tied else 2 * vocabulary)
+    rounded = in_layers * BLOCK_FORMATS[bits].bytes_each
+    if config.is_encoder_decoder:
+        # What is tied is there as rows to look up and once more as a packed matrix.
+        return int(rounded + 2 * vocabulary * itemsize)
+    looked_up = 0 if is_tied else vocabulary * itemsize
+    return int(rounded + vocabulary * BLOCK_FORMATS[8].bytes_each + looked_up)
 
 
 def in_eight_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

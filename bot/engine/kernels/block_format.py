@@ -61,6 +61,11 @@ class BlockFormat:
         """Inputs of a super-block."""
         return GROUP * self.groups
 
+    @property
+    def bytes_each(self) -> float:
+        """Bytes of a weight, its share of the scales with it."""
+        return self.raw_bytes / self.inputs
+
     def code_bytes(self, lanes: int) -> int:
         """Bytes of a group's codes for a vector of outputs."""
         return GROUP * self.bits // 8 * lanes

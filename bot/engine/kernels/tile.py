@@ -36,7 +36,6 @@ class Numbers(Enum):
 
     FP32 = "fp32"
     BF16 = "bf16"
-    INT8 = "int8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +88,10 @@ WHOLE = Arithmetic("whole", Numbers.FP32, 16, 1, (1, 2, 4, 8), frozenset({"avx51
 SHORT_WHOLE = Arithmetic("short whole", Numbers.FP32, 8, 1, (1, 2, 4), frozenset({"avx2", "fma"}))
 """Fused products and sums of fp32, sixteen or eight at a time."""
 
-BYTES = Arithmetic("bytes", Numbers.INT8, 16, 4, (1, 2, 4, 8), frozenset({"avx512vnni"}))
-"""VPDPBUSD: sixteen sums of four products of a byte without a sign and one with it."""
-
-SHORT_BYTES = Arithmetic("short bytes", Numbers.INT8, 8, 4, (1, 2, 4), frozenset({"avxvnni"}))
-"""The same in vectors of eight, for processors without AVX-512."""
-
-ARITHMETICS = (PAIRS, WIDENED, WHOLE, SHORT_WHOLE, BYTES, SHORT_BYTES)
+ARITHMETICS = (PAIRS, WIDENED, WHOLE, SHORT_WHOLE)
 """All of them; of those for the same numbers the faster one first."""
 
-_BYTES = {Numbers.FP32: 4, Numbers.BF16: 2, Numbers.INT8: 1}
+_BYTES = {Numbers.FP32: 4, Numbers.BF16: 2}
 
 _STATE_BYTES = 4
 """What a row's states take for a step."""
@@ -143,14 +136,14 @@ def tile(_context, states, stride, last, weights, steps, ahead, pace, sums, numb
 
 
 def _loop(builder, arithmetic, rows, args):
-    """Sums [rows, block] of products, fp32 or int32, to the address `sums`.
+    """Sums [rows, block] of products, fp32, to the address `sums`.
 
     `states` is where the rows' states begin, `stride` bytes from one to the next; a row behind
     `last` is the last one again, and its sums mean nothing. `weights` is where the block lies;
     meanwhile `pace` bytes a step are fetched from memory, beginning at `ahead`.
     """
     states, stride, last, weights, steps, ahead, pace, sums = args
-    vector = ir.VectorType(_I32 if arithmetic.numbers is Numbers.INT8 else _F32, arithmetic.lanes)
+    vector = ir.VectorType(_F32, arithmetic.lanes)
     begins = []
     for row in range(rows):
         is_there = builder.icmp_signed("<", _I64(row), last)
@@ -234,12 +227,8 @@ def _added(builder, arithmetic, sums, weights, states):
     if arithmetic.takes_fp32:
         product = builder.fmul(weights, states, flags=_FUSED)
         return builder.fadd(product, sums, flags=_FUSED)
-    if arithmetic.numbers is Numbers.BF16:
-        given = ir.VectorType(_BFloat(), 2 * lanes)
-        name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}"
-    else:
-        given = ir.VectorType(_I8, 4 * lanes)
-        name = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"
+    given = ir.VectorType(_BFloat(), 2 * lanes)
+    name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}"
     kind = ir.FunctionType(sums.type, [sums.type, given, given])
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
     return builder.call(

@@ -38,7 +38,7 @@ from bot.engine.base import (
     Usage,
 )
 from bot.engine.local.jobs import AnswerJob, LoadJob, UnloadJob
-from bot.engine.run_mode import RunMode
+from bot.engine.run_mode import KnownMode, NoteMode
 from bot.engine.worker import WorkerState, WorkerThread
 from bot.errors import EngineUnavailable, UserFacingError
 from bot.translations import gettext as _
@@ -79,8 +79,9 @@ class TransformersEngine(Engine):
     generate at once and `max_waiting` answers wait; more are told that the engine is busy. With
     `exact` everything computes in fp32. A model that nobody uses is unloaded after a while, unless
     it is among `kept` or `pinned`; the latter make no room for others either. In the worker,
-    `note_mode` hears how each model runs that was loaded. The worker starts
-    with `start`, or with the first request; after its death the next request starts another.
+    `note_mode` hears how each model runs that was loaded, and what `known_mode` gives of that is
+    not found out again. The worker starts with `start`, or with the first request; after its death
+    the next request starts another.
     """
 
     def __init__(
@@ -94,7 +95,8 @@ class TransformersEngine(Engine):
         exact: bool = False,
         kept: Callable[[], Collection[str]] = tuple,
         pinned: Collection[str] = (),
-        note_mode: Callable[[ModelEntry, Path, RunMode], None] | None = None,
+        note_mode: NoteMode = lambda _entry, _folder, _mode: None,
+        known_mode: KnownMode = lambda _entry, _folder: None,
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -107,6 +109,7 @@ class TransformersEngine(Engine):
         self._kept = kept
         self._pinned = pinned
         self._note_mode = note_mode
+        self._known_mode = known_mode
         self._clock = clock
         self._monotonic = monotonic
         self._worker: WorkerThread | None = None
@@ -288,7 +291,8 @@ class TransformersEngine(Engine):
             exact=self._exact,
             kept=self._kept,
             pinned=self._pinned,
-            note_mode=self._note_mode or (lambda _entry, _folder, _mode: None),
+            note_mode=self._note_mode,
+            known_mode=self._known_mode,
             clock=self._clock,
             monotonic=self._monotonic,
             run_submitted=worker.run_submitted,

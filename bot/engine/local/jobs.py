@@ -6,6 +6,7 @@ Values with a way back; they do no work and import no torch.
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from bot.engine.base import EngineEvent, Finished, FinishReason, GenerationRequest, Trace, Usage
 from config.catalogue import ModelEntry
@@ -30,6 +31,16 @@ class AnswerJob:
     keeps_prefix: bool = field(default=True, init=False)
     told_position: int | None = field(default=None, init=False)
     """The place in the queue that was told last."""
+    deadline: datetime | None = field(init=False)
+    """The request's, later by the time that its model took to load meanwhile."""
+
+    def __post_init__(self) -> None:
+        self.deadline = self.request.deadline
+
+    def put_off(self, by_s: float) -> None:
+        """Waiting for a model to load does not count against the answer's time."""
+        if self.deadline is not None:
+            self.deadline += timedelta(seconds=by_s)
 
     def finish(
         self,

@@ -23,7 +23,7 @@ from bot.engine.local.jobs import LoadJob, UnloadJob
 from bot.engine.local.residency import NoRoom, Residency, Resident
 from bot.engine.machine.cores import SpareCores, core_quota
 from bot.engine.machine.memory import available_bytes, return_freed_memory
-from bot.engine.run_mode import RunMode
+from bot.engine.run_mode import KnownMode, NoteMode, RunMode
 from bot.errors import BrokenModel, EngineUnavailable, FiresideError, ModelError, ModelNotInstalled
 from config.catalogue import ModelEntry
 
@@ -34,8 +34,6 @@ IDLE_S = 15 * 60
 
 PREFIX_SHARE = 8
 """One in this many bytes of the budget may hold the caches of past answers."""
-
-NoteMode = Callable[[ModelEntry, Path, RunMode], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,8 @@ class EngineSettings:
     """The models that are neither unloaded for being idle nor to make room for others."""
     note_mode: NoteMode = lambda _entry, _folder, _mode: None
     """Hears how a model runs each time that one is loaded."""
+    known_mode: KnownMode = lambda _entry, _folder: None
+    """What an earlier load of the same files on this machine found."""
     run_submitted: Callable[[], None] = lambda: None
     """Lets in, between two pieces of a load, what was submitted since it began."""
 
@@ -86,7 +86,8 @@ class ModelMemory:
     """What is in memory and what is on its way.
 
     `busy` names the models that answer now. While one loads, `tell_loading` hears its name and
-    which share is done (0 to 1), and `between_pieces` lets the answers of others go on.
+    which share is done (0 to 1), and `between_pieces` lets the answers of others go on. When it is
+    over, well or not, `on_load_over` hears its name and how many seconds it took.
     """
 
     def __init__(
@@ -96,11 +97,13 @@ class ModelMemory:
         busy: Callable[[], set[str]],
         tell_loading: Callable[[str, float], None],
         between_pieces: Callable[[], None],
+        on_load_over: Callable[[str, float], None] = lambda _name, _took_s: None,
     ) -> None:
         self._settings = settings
         self._busy = busy
         self._tell = tell_loading
         self._between_pieces = between_pieces
+        self._on_load_over = on_load_over
         self._device = choose_device()
         threads = torch.get_num_threads()
         self._threads = min(threads, core_quota() or threads)
@@ -123,6 +126,11 @@ class ModelMemory:
     def has_work(self) -> bool:
         """Whether somebody waits for a load or an unload."""
         return bool(self._loads or self._unloads)
+
+    @property
+    def loading(self) -> str | None:
+        """The model that is being loaded."""
+        return self._loading
 
     def request_load(self, job: LoadJob) -> None:
         """Load a model when there is room."""
@@ -255,7 +263,7 @@ class ModelMemory:
             raise failures.too_large(blueprint.entry, need, error.room, smaller) from error
 
     def _load(self, blueprint: Blueprint) -> LoadedModel:
-        name = blueprint.entry.name
+        name, began_s = blueprint.entry.name, self._settings.monotonic()
         self.prefixes.clear()
         self._loading, self._reported = name, -1.0
         self._tell_loading(0.0)
@@ -269,14 +277,18 @@ class ModelMemory:
         try:
             checkpoint = load_checkpoint(blueprint, take_piece)
             # Tried out last: nearly everything is done.
-            batch, mode = tried_out(checkpoint, between_passes=lambda: take_piece(1.0))
+            place = self._settings.locate(blueprint.entry)
+            known = self._settings.known_mode(blueprint.entry, place)
+            batch, mode = tried_out(checkpoint, lambda: take_piece(1.0), known)
             loaded = LoadedModel(checkpoint, batch, mode)
             resident = Resident(loaded, blueprint.weight_bytes, blueprint.full_row_bytes)
             self.residency.admit(name, resident)
             self._tell_loading(1.0)
-            self._settings.note_mode(blueprint.entry, blueprint.folder, mode)
+            if mode != known:
+                self._settings.note_mode(blueprint.entry, place, mode)
         finally:
             self._loading = None
+            self._on_load_over(name, self._settings.monotonic() - began_s)
             self._tell_snapshot()
         return loaded
 

@@ -29,6 +29,7 @@ class StepLoop:
             busy=self._busy,
             tell_loading=self._tell_loading,
             between_pieces=self._advance,
+            on_load_over=self._put_off,
         )
         self._scheduler: Scheduler[AnswerJob] = Scheduler(settings.max_waiting, settings.max_rows)
         self._estimate = WaitEstimate()
@@ -79,7 +80,9 @@ class StepLoop:
         for job in self._scheduler.waiting():
             if job.is_cancelled:
                 self._finish(job, FinishReason.CANCELLED)
-            elif job.request.deadline is not None and now >= job.request.deadline:
+            elif job.entry.name == self.memory.loading:
+                continue
+            elif job.deadline is not None and now >= job.deadline:
                 self._finish(job, FinishReason.TIME)
 
     def shut_down(self) -> None:
@@ -160,7 +163,7 @@ class StepLoop:
         self._stepped_at[name] = self._steps
         jobs = [job for job in active if job.entry.name == name]
         for job in jobs:
-            deadline = job.request.deadline
+            deadline = job.deadline
             if job.is_cancelled:
                 self._finish(job, FinishReason.CANCELLED)
             elif deadline is not None and self._settings.clock() >= deadline:
@@ -227,8 +230,10 @@ class StepLoop:
 
     def _refuse_the_hopeless(self, job: AnswerJob) -> None:
         """Whoever would wait past the deadline is told now, and not when it has passed."""
-        deadline = job.request.deadline
+        deadline = job.deadline
         if deadline is None or self._scheduler.head() is job:
+            return
+        if job.entry.name == self.memory.loading:
             return
         position = 1 + next(i for i, other in enumerate(self._scheduler.order()) if other is job)
         wait_s = self._expected_s(position)
@@ -236,6 +241,13 @@ class StepLoop:
             self._refuse(job)
 
     # What those who wait are told.
+
+    def _put_off(self, model: str, took_s: float) -> None:
+        """A load is over: those who waited for it get the time back that it took of theirs."""
+        now_s = self._settings.monotonic()
+        for job in self._scheduler.waiting():
+            if job.entry.name == model:
+                job.put_off(min(took_s, now_s - job.submitted_at_s))
 
     def _expected_s(self, position: int) -> float | None:
         return self._estimate.expected_s(position, len(self._scheduler.active()))

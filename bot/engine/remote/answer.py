@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from datetime import datetime
 
+from bot.conversation import Role
 from bot.engine import failures
 from bot.engine.base import (
     EngineEvent,
@@ -62,6 +63,8 @@ class RemoteAnswer:
         self._request = RemoteRequest(remote, request)
         self._affinity = request.cache_key
         self._sampling = request.sampling
+        last = request.turns[-1]
+        self._begun = last.text if last.role is Role.ASSISTANT else ""
         self._monotonic = monotonic
         self._asked_at_s = monotonic()
         self._ends_at_s = self._asked_at_s + _allowed_s(remote, request, clock())
@@ -180,7 +183,7 @@ class RemoteAnswer:
         return True
 
     def _new_reading(self) -> Reading:
-        return Reading(self._sampling, self._asked_at_s, self._monotonic)
+        return Reading(self._sampling, self._asked_at_s, self._monotonic, self._begun)
 
     def _last(self, ended: ServerFault | NoEndpoint | OutOfTime | None) -> Finished:
         usage = self._reading.usage(self._request.prompt)

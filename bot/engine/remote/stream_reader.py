@@ -14,6 +14,7 @@ from bot.engine.base import (
 from bot.engine.remote.client import Chunk, TokenCounts
 from bot.engine.text.detokenizer import AnswerSplitter
 from bot.engine.text.prompt import MAX_CHARS_PER_TOKEN, Prompt
+from bot.engine.text.repetition import TextCycleWatch
 
 CHUNKS_PER_TOKEN = 4
 """An endless answer is ended at so many chunks, or at MAX_CHARS_PER_TOKEN characters, for each
@@ -25,14 +26,23 @@ ABORTED = ("abort", "error")
 
 
 class Reading:
-    """Turns chunks into deltas. `is_begun` once there is a delta that cannot be taken back."""
+    """Turns chunks into deltas. `is_begun` once there is a delta that cannot be taken back.
+
+    `begun` is what was written of an answer that is continued.
+    """
 
     def __init__(
-        self, sampling: SamplingParameters, asked_at_s: float, monotonic: Callable[[], float]
+        self,
+        sampling: SamplingParameters,
+        asked_at_s: float,
+        monotonic: Callable[[], float],
+        begun: str = "",
     ) -> None:
         self._max_tokens = sampling.max_tokens
         self._monotonic = monotonic
         self._splitter = AnswerSplitter(sampling.stop, has_reasoning=True)
+        self._cycles = TextCycleWatch(begun) if sampling.stops_repetition else None
+        self._is_repeating = False
         self._asked_at_s = asked_at_s
         self._first_at_s: float | None = None
         self._last_at_s = asked_at_s
@@ -51,12 +61,12 @@ class Reading:
     @property
     def is_whole(self) -> bool:
         """Whether the answer has ended, be it that only its usage is to come."""
-        return self._reason is not None or self._splitter.is_stopped or self._is_endless
+        return self._reason is not None or self.is_ended
 
     @property
     def is_ended(self) -> bool:
         """Whether nothing more is to be read: what the server still sends is not wanted."""
-        return self._splitter.is_stopped or self._is_endless
+        return self._splitter.is_stopped or self._is_repeating or self._is_endless
 
     @property
     def _is_endless(self) -> bool:
@@ -74,6 +84,8 @@ class Reading:
                 deltas.append(ReasoningDelta(chunk.reasoning))
             if chunk.text:
                 deltas += self._splitter.push(chunk.text)
+            if self._cycles is not None:
+                self._is_repeating = self._cycles.push(chunk.reasoning + chunk.text)
             self._reason = chunk.finish_reason
             self._counts = chunk.counts if chunk.finish_reason else None
             return self._noted(deltas)
@@ -93,6 +105,8 @@ class Reading:
             return Finished(FinishReason.ERROR, usage, failures.gave_up())
         if self._has_reasoning and not self._has_text:
             return Finished(FinishReason.ERROR, usage, failures.only_reasoning())
+        if self._is_repeating:
+            return Finished(FinishReason.REPETITION, usage)
         is_cut = self._reason == "length" or (self._is_endless and not self._splitter.is_stopped)
         return Finished(FinishReason.LENGTH if is_cut else FinishReason.STOP, usage)
 

@@ -1,9 +1,11 @@
 """Noticing that a text has begun to repeat itself and will not stop by itself.
 
 Small models, and others at a low temperature, fall into cycles that end at the length limit only.
-It knows tokens and neither models nor torch.
+It knows tokens and neither models nor torch. Servers send text without its tokens: there words and
+marks stand for them.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -71,3 +73,44 @@ class CycleWatch:
             return True
         tokens = [token for token in list(self._latest)[:cycle] if token is not None]
         return any(character.isalpha() for character in self._decode(tokens[::-1]))
+
+
+PIECE = re.compile(r"[^\S\n]?[^\W\u0e00-\U0010ffff]{1,8}|.", re.DOTALL)
+"""About what a token is: up to eight letters with the space before them, or one character of
+anything else. The scripts from Thai on, which include those that are written without spaces, go by
+the character."""
+
+UNFINISHED = 9
+"""Characters at the end of a text that more of it may still make another piece of."""
+
+
+class TextCycleWatch:
+    """Follows one text whose tokens nobody knows, in parts of any length."""
+
+    def __init__(self, begun: str = "") -> None:
+        self._ids: dict[str, int] = {}
+        self._pieces: list[str] = []
+        self._rest = ""
+        self._watch = CycleWatch(self._decode)
+        self.push(begun)
+
+    def push(self, text: str) -> bool:
+        """Take more of the text; whether it is to be stopped after it."""
+        self._rest += text
+        is_repeating, at = False, 0
+        for found in PIECE.finditer(self._rest):
+            if found.start() > len(self._rest) - UNFINISHED:
+                break
+            is_repeating |= self._watch.push(self._id(found.group()))
+            at = found.end()
+        self._rest = self._rest[at:]
+        return is_repeating
+
+    def _id(self, piece: str) -> int:
+        if piece not in self._ids:
+            self._ids[piece] = len(self._pieces)
+            self._pieces.append(piece)
+        return self._ids[piece]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return "".join(self._pieces[id_] for id_ in ids)

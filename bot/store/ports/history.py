@@ -22,7 +22,8 @@ class History(Protocol):
         heard before it. At most `limit` of both, the newest. Failed, withdrawn, undone and empty
         answers are left out, commands that asked no model, and private answers that another
         member got; with `only_own` all that its own author did not say. What went on with an
-        answer is part of its turn.
+        answer is part of its turn. Of an answer that was stopped for repeating itself, what it
+        repeated is there once.
         """
         ...
 

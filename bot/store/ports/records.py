@@ -58,6 +58,10 @@ class ReplyPart:
     key: str
 
 
+REPEATED_ITSELF = "repetition"
+"""The finish reason of an answer that was stopped because it only repeated itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A finished answer and how it came about, before it is wholly delivered.

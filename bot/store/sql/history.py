@@ -24,7 +24,7 @@ from bot.conversation import Role, Turn
 from bot.messages import ConversationRef
 from bot.question import whole_question
 from bot.store.ports.history import History
-from bot.store.ports.records import MessageState, ReplyState, StoredMessage
+from bot.store.ports.records import REPEATED_ITSELF, MessageState, ReplyState, StoredMessage
 from bot.store.sql.database import Database
 from bot.store.sql.events import (
     HEARD,
@@ -39,6 +39,7 @@ from bot.store.sql.schema import comparison, feedback, removal, reply
 from bot.store.sql.schema import conversation as conversations
 from bot.store.sql.schema import message as messages
 from bot.store.sql.sqlite import put
+from bot.text import without_repeated_end
 
 
 class SqlHistory(History):
@@ -141,7 +142,7 @@ def said_before(message: StoredMessage) -> Select[*tuple[Any, ...]]:
         func.trim(reply.c.text, " \t\r\n") != "",
     )
     return (
-        select(messages, reply.c.text.label("answer"), reply.c.asked)
+        select(messages, reply.c.text.label("answer"), reply.c.asked, reply.c.finish_reason)
         .outerjoin(reply, reply.c.message_id == messages.c.id)
         .where(
             is_at(messages, place),
@@ -164,10 +165,16 @@ def joined_turns(rows: Iterable[RowMapping]) -> list[Turn]:
             turns.append(question)
         elif question is not None:
             answers[row["author_id"]] = len(turns) + 1
-            turns += [question, Turn(Role.ASSISTANT, row["answer"])]
+            turns += [question, Turn(Role.ASSISTANT, _said(row))]
         elif (begun := answers.get(row["author_id"])) is not None:
-            turns[begun] = replace(turns[begun], text=f"{turns[begun].text} {row['answer']}")
+            turns[begun] = replace(turns[begun], text=f"{turns[begun].text} {_said(row)}")
     return turns
+
+
+def _said(row: RowMapping) -> str:
+    """What was answered, without the end of an answer that was stopped for repeating itself."""
+    is_repeating = row["finish_reason"] == REPEATED_ITSELF
+    return without_repeated_end(row["answer"]) if is_repeating else row["answer"]
 
 
 def _question(row: RowMapping) -> Turn | None:

@@ -161,3 +161,16 @@ async def test_a_direct_conversation_that_is_gone_stops_nothing() -> None:
         services = await restart(double)
 
     assert texts(services) == ["missed"]
+
+
+async def test_many_other_messages_hide_no_mention() -> None:
+    async with simulated() as double:
+        await double.say("heard")
+        mark = await go_down(double)
+        await double.say("the first of many")
+        for number in range(120):
+            await double.ben.send(double.channel, f"not for the bot {number}")
+        double.services.kept.values.update(mark)
+        services = await restart(double)
+
+    assert texts(services) == ["the first of many"]

@@ -97,11 +97,12 @@ async def test_a_list_that_is_none_of_ours_offers_nothing() -> None:
 
 async def test_a_command_that_the_store_does_not_take_is_told_to_its_caller() -> None:
     services = WorkspaceServices()
-    services.refusals = [StoreUnavailable("The disk is full.")]
+    services.refusals = [StoreUnavailable("/srv/fireside.db is locked.")]
     async with started(services) as slack:
         answer = await answer_of(await slack.ann.slash("/ask", "why?"))
 
-    assert answer == {"response_type": "ephemeral", "text": "The disk is full."}
+    text = "I cannot reach my database just now. Please try again in a few minutes."
+    assert answer == {"response_type": "ephemeral", "text": text}
 
 
 async def test_a_slash_command_is_acknowledged_while_the_model_is_still_silent(

@@ -54,7 +54,8 @@ async def test_what_was_missed_is_answered_and_a_back_fill_does_not_answer_one_m
             async with bot(server.address, tmp_path, engine) as adapter:
                 for _ in range(8):
                     await adapter.client.missed.catch_up(adapter.client.own)
-                await until(lambda: len(engine.requests) >= 4)
+                await until(lambda: len(server.answers()) + len(server.answers(DIRECT)) == 4)
+                await until(lambda: "fireside:do:stop" not in str(server.workspace.messages))
                 await settled()
 
         assert len(engine.requests) == 4
@@ -145,3 +146,13 @@ async def test_after_a_gap_it_looks_again(monkeypatch: pytest.MonkeyPatch) -> No
             await until(lambda: services.submitted != [])
 
     assert texts(services) == ["in the gap"]
+
+
+async def test_many_other_messages_hide_no_mention() -> None:
+    services = WorkspaceServices()
+    await seen(services)
+    async with running() as server:
+        await Member(server).say(f"{MENTION} the first of many", is_heard=False)
+        for number in range(250):
+            await Member(server, "U0BEN").say(f"not for the bot {number}", is_heard=False)
+        assert await found(server, services) == ["the first of many"]

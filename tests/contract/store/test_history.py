@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.engine.base import FinishReason
 from bot.messages import Attachment, CommandInvoked, ConversationRef, IncomingMessage
 from bot.store.ports.records import Answer, ReplyPart, ReplyState
 from tests.contract.store.conftest import OpenStore
@@ -127,6 +128,15 @@ async def test_a_stopped_answer_stays_as_far_as_it_got(scene: Scene) -> None:
     message = await scene.admit(question("q1"))
     await scene.answer(message, "half an", state=ReplyState.CANCELLED)
     assert await scene.turns() == [user("why?"), said("half an")]
+
+
+async def test_what_a_stopped_answer_repeated_is_in_the_context_once(scene: Scene) -> None:
+    text = "I am a no-nonsense, " + "no-nonsense, " * 20
+    repeated = Answer(text, finish_reason=FinishReason.REPETITION)
+    await scene.exchange(question("q1"), repeated, 1)
+    await scene.exchange(question("q2"), Answer(text, finish_reason=FinishReason.STOP), 2)
+    answers = [turn.text for turn in (await scene.turns())[1::2]]
+    assert answers == ["I am a no-nonsense,", text]
 
 
 async def test_an_answer_counts_once_however_many_attempts_it_took(scene: Scene) -> None:

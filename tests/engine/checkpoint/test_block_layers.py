@@ -78,7 +78,7 @@ def test_a_model_in_blocks_runs_batched_with_kernels(smollm2: Checkpoint) -> Non
     assert (mode.blocks, mode.unpacked) == ("Q4_1, Q8_0", "")
 
 
-def test_a_texts_perplexity_is_within_a_hundredth_of_that_of_unpacked_weights(
+def test_a_texts_perplexity_is_a_hundredth_above_that_of_unpacked_weights_at_most(
     smollm2: Checkpoint,
 ) -> None:
     ids = torch.tensor(smollm2.tokenizer.encode(TEXT.read_text("utf-8"))[:TOKENS])
@@ -89,9 +89,8 @@ def test_a_texts_perplexity_is_within_a_hundredth_of_that_of_unpacked_weights(
         chosen = logits.log_softmax(-1)[:-1].gather(1, ids[1:, None])
         return math.exp(-float(chosen.mean()))
 
-    assert perplexity(smollm2) == pytest.approx(
-        perplexity(loaded(blueprint_of_smollm2(exact=True))), rel=0.01
-    )
+    whole = perplexity(loaded(blueprint_of_smollm2(exact=True)))
+    assert perplexity(smollm2) <= 1.01 * whole
 
 
 @pytest.fixture(scope="module")

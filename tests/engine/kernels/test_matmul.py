@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bot.engine.kernels.matmul import FloatProduct, Int8Product
-from bot.engine.kernels.tile import ARITHMETICS, BYTES, Arithmetic, Numbers, arithmetic_for
+from bot.engine.kernels.matmul import FloatProduct
+from bot.engine.kernels.tile import ARITHMETICS, PAIRS, Arithmetic, Numbers, arithmetic_for
 
 FP32 = [each for each in ARITHMETICS if each.numbers is Numbers.FP32 and each.is_here]
 BF16 = [each for each in ARITHMETICS if each.numbers is Numbers.BF16 and each.is_here]
-INT8 = [each for each in ARITHMETICS if each.numbers is Numbers.INT8 and each.is_here]
 INPUTS = 40
 
 
@@ -69,59 +68,6 @@ def test_a_row_is_what_it_is_alone(arithmetic: Arithmetic) -> None:
             assert torch.equal(product(states[:count]), alone[:count])
 
 
-@pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("arithmetic", INT8, ids=name)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("outputs", [1, 32, 50, 300])
-@pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 9, 21])
-@pytest.mark.parametrize("has_bias", [False, True])
-def test_int8(
-    arithmetic: Arithmetic, dtype: torch.dtype, outputs: int, rows: int, has_bias: bool
-) -> None:
-    whole = (40 * drawn(outputs, INPUTS)).round().clamp(-127, 127).to(torch.int8)
-    scale, bias = drawn(outputs).abs(), drawn(outputs) if has_bias else None
-    states = drawn(rows, INPUTS).to(dtype)
-    as_bytes, unit = whole_states(states)
-    expected = (as_bytes @ whole.double().T) * unit * scale
-    if bias is not None:
-        expected = expected + bias
-    with torch.inference_mode():
-        found = Int8Product(whole, scale, bias, arithmetic)(states)
-    assert found.dtype == dtype
-    tolerance = 1e-5 if dtype is torch.float32 else 0.01
-    scale_of_all = float(expected.abs().max())
-    torch.testing.assert_close(
-        found.double(), expected, rtol=tolerance, atol=tolerance * scale_of_all
-    )
-
-
-def whole_states(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """States as whole numbers from -127 to 127, and each row's unit."""
-    unit = states.double().abs().amax(dim=1, keepdim=True) / 127
-    ratio = states.double() / unit
-    # A half is rounded away from zero.
-    return ratio.sign() * (ratio.abs() + 0.5).floor(), unit
-
-
-@pytest.mark.parametrize("arithmetic", INT8, ids=name)
-def test_a_row_of_bytes_is_what_it_is_alone(arithmetic: Arithmetic) -> None:
-    product = Int8Product(
-        torch.full((32, INPUTS), 3, dtype=torch.int8), torch.ones(32), None, arithmetic
-    )
-    states = torch.cat([drawn(5, INPUTS), 1000 * drawn(8, INPUTS), torch.zeros(1, INPUTS)])
-    with torch.inference_mode():
-        together = product(states)
-        alone = [product(row[None]) for row in states]
-    assert torch.equal(together, torch.cat(alone))
-    assert not together[-1].any()
-
-
-@pytest.mark.parametrize("arithmetic", INT8, ids=name)
-def test_whole_weights_can_be_had_back(arithmetic: Arithmetic) -> None:
-    whole = torch.arange(-100, 100, dtype=torch.int8).repeat(10).view(50, INPUTS)
-    assert torch.equal(Int8Product(whole, torch.ones(50), None, arithmetic).whole, whole)
-
-
 @pytest.mark.parametrize("arithmetic", BF16, ids=name)
 def test_states_of_any_form_are_taken(arithmetic: Arithmetic) -> None:
     weight = drawn(32, INPUTS).to(torch.bfloat16)
@@ -135,7 +81,7 @@ def test_states_of_any_form_are_taken(arithmetic: Arithmetic) -> None:
 
 def test_inputs_that_do_not_divide_are_refused() -> None:
     with pytest.raises(NotImplementedError, match="7 inputs"):
-        Int8Product(torch.ones(32, 7, dtype=torch.int8), torch.ones(32), None, BYTES)
+        FloatProduct(torch.ones(32, 7, dtype=torch.bfloat16), None, PAIRS)
 
 
 def test_a_processor_is_not_asked_for_what_it_has_not(monkeypatch: pytest.MonkeyPatch) -> None:

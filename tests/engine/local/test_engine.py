@@ -13,6 +13,7 @@ from bot.engine.base import (
     Finished,
     FinishReason,
     GenerationRequest,
+    Loading,
     Priority,
     SamplingParameters,
     TextDelta,
@@ -29,12 +30,14 @@ from tests.engine.engines import (
     GREEDY,
     LONG,
     MakeEngine,
+    Read,
     in_worker,
     passes,
     read,
     request_for,
     settled,
 )
+from tests.engine.held_loads import HeldLoads
 
 CHATTY = SamplingParameters(temperature=1.0, max_tokens=24, seed=3)
 
@@ -130,6 +133,42 @@ async def test_a_deadline_that_passed_while_waiting_is_told(make_engine: MakeEng
     engine = make_engine(clock=clock)
     late = await read(engine, request_for("smollm", PROMPTS[0], deadline=clock.now))
     assert late.finished.reason is FinishReason.TIME
+
+
+async def test_the_time_that_a_model_takes_to_load_is_not_the_answers(
+    make_engine: MakeEngine, held_loads: HeldLoads
+) -> None:
+    """Two ask at once, for a minute each; the load takes an hour. Afterwards time counts again."""
+    clock, seconds = Clock(), Seconds()
+    engine = make_engine(clock=clock, monotonic=seconds)
+    deadline = clock.now + timedelta(seconds=60)
+
+    async def ask(prompt: str) -> Read:
+        return await read(engine, request_for("smollm", prompt, deadline=deadline))
+
+    first = asyncio.create_task(ask(PROMPTS[0]))
+    async with engine.stream(request_for("smollm", PROMPTS[1], deadline=deadline)) as stream:
+        assert isinstance(await anext(stream), Loading)
+        clock.now += timedelta(hours=1)
+        seconds.now += 3600
+        held_loads.may_go.set()
+        *_, last = [event async for event in stream]
+    assert isinstance(last, Finished)
+    assert last.error is None
+    assert last.reason is not FinishReason.TIME
+    assert (await first).finished.error is None
+    late = await read(engine, request_for("smollm", PROMPTS[0], deadline=deadline))
+    assert late.finished.reason is FinishReason.TIME
+
+
+class Seconds:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 async def test_an_answer_ends_before_a_stop_string(engine: TransformersEngine) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -23,6 +23,8 @@ from bot.engine.base import (
     FinishReason,
     Loading,
 )
+from bot.engine.batching import batch
+from bot.engine.batching.batch_check import Agreement
 from bot.engine.batching.causal import CausalBatch
 from bot.engine.batching.row import Row
 from bot.engine.batching.slot_batch import SlotBatch
@@ -31,6 +33,8 @@ from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
 from bot.engine.local import models_in_memory
 from bot.engine.local.engine import TransformersEngine
 from bot.engine.local.step_loop import StepLoop
+from bot.engine.past_runs import PastRuns
+from bot.engine.run_mode import Cause, RunMode
 from bot.errors import (
     ModelNotInstalled,
     ModelTooLarge,
@@ -331,3 +335,75 @@ async def test_small_models_compute_in_one_thread_and_large_ones_in_all_that_oth
     await read(engine, request_for("smollm", "hello"))
     third = len(used) // 3
     assert (set(used[:third]), set(used[third:-third]), set(used[-third:])) == ({1}, {2}, {1})
+
+
+@pytest.mark.parametrize("name", ["llama", "t5"])
+async def test_what_a_load_found_is_not_found_out_again_in_another_process(
+    make_engine: MakeEngine,
+    entries: Mapping[str, ModelEntry],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """An engine of its own stands for the other process: only the files are shared."""
+    examined: list[str] = []
+    examine = batch.examine
+
+    def counted(checkpoint: Checkpoint, *rest: Any) -> Agreement:
+        examined.append(checkpoint.blueprint.entry.name)
+        return examine(checkpoint, *rest)
+
+    monkeypatch.setattr(batch, "examine", counted)
+    past = PastRuns(tmp_path, exact=True)
+    answers: list[str] = []
+    for _process in range(2):
+        engine = make_engine(note_mode=past.note, known_mode=past.of)
+        answers.append((await read(engine, request_for(name, PROMPTS[0]))).text)
+        (resident,) = engine.resident()
+        assert resident.mode == past.of(entries[name], folder_of(entries[name]))
+    assert examined == [name]
+    assert answers[0] == answers[1] != ""
+
+
+async def test_a_fallback_is_remembered_with_its_reason(
+    make_engine: MakeEngine,
+    entries: Mapping[str, ModelEntry],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_given: object) -> Agreement:
+        return Agreement(error=4.0, own_error=1.0, sure=3, changed=2)
+
+    past = PastRuns(tmp_path, exact=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "examine", refuse)
+        await read(make_engine(note_mode=past.note), request_for("llama", PROMPTS[0]))
+    engine = make_engine(note_mode=past.note, known_mode=past.of)
+    await read(engine, request_for("llama", PROMPTS[0]))
+    (resident,) = engine.resident()
+    assert resident.mode is not None
+    assert not resident.mode.is_batched
+    assert "2 of 3 sure choices differ" in resident.mode.text
+    assert resident.mode == past.of(entries["llama"], folder_of(entries["llama"]))
+
+
+async def test_what_cannot_be_made_as_it_was_is_tried_out_again(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kept kernels are gone, for example, and the compiler with them."""
+
+    def broken(_checkpoint: Checkpoint) -> NoReturn:
+        raise OSError("no compiler")
+
+    monkeypatch.setattr(batch, "by_kernels", broken)
+    known = RunMode(is_batched=True, has_kernels=True, precision="fp32")
+
+    def kept(_entry: ModelEntry, _folder: Path) -> RunMode:
+        return known
+
+    engine = make_engine(known_mode=kept)
+    answer = await read(engine, request_for("llama", PROMPTS[0]))
+    assert answer.finished.error is None
+    (resident,) = engine.resident()
+    assert resident.mode is not None
+    assert [reason.cause for reason in resident.mode.reasons] == [Cause.KERNELS_REFUSED]

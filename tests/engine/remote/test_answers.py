@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.conversation import Role, Turn
 from bot.engine.base import (
     Finished,
     FinishReason,
+    GenerationRequest,
     ReasoningDelta,
     TextDelta,
 )
@@ -163,3 +165,32 @@ async def test_a_model_that_runs_here_is_unknown_to_this_engine(server: ModelSer
     engine = OpenAIEngine({"far": here})
     with pytest.raises(UnknownModel):
         await engine.load("far")
+
+
+async def test_an_answer_that_only_repeats_itself_is_stopped_and_the_server_with_it(
+    engine: OpenAIEngine, server: ModelServer
+) -> None:
+    server.plan.append(Stream(words=("Sure. ", "I ", "am ", "a ", "no-nonsense ") * 300))
+    got = await answer(engine, max_tokens=4000)
+    assert got.finished.reason is FinishReason.REPETITION
+    # A cycle of seven pieces: it is said 64 times seven tokens at the most before it is noticed.
+    assert got.text.count("Sure. ") < 20
+    assert await server.stopped.get() < 100
+
+
+async def test_an_answer_may_repeat_itself_where_nothing_watches(
+    engine: OpenAIEngine, server: ModelServer
+) -> None:
+    server.plan.append(Stream(words=("no ",) * 300))
+    got = await answer(engine, max_tokens=4000, stops_repetition=False)
+    assert got.finished.reason is FinishReason.STOP
+
+
+async def test_what_was_written_of_a_continued_answer_counts_as_repeated(
+    engine: OpenAIEngine, server: ModelServer
+) -> None:
+    written = "I am a no-nonsense person. " * 9
+    server.plan.append(Stream(words=(written,) * 2))
+    turns = (Turn(Role.USER, "why?"), Turn(Role.ASSISTANT, written))
+    request = GenerationRequest("far", turns)
+    assert (await read(engine, request)).finished.reason is FinishReason.REPETITION

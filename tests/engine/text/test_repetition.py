@@ -21,6 +21,7 @@ from bot.engine.text.repetition import (
     REPETITIONS,
     WORDLESS_REPETITIONS,
     CycleWatch,
+    TextCycleWatch,
 )
 from bot.models.library import BUILTIN_FOLDER
 from config.catalogue import ModelEntry
@@ -101,7 +102,7 @@ def test_a_cycle_without_a_letter_may_be_longer() -> None:
     assert at == 3 * WORDLESS_REPETITIONS
 
 
-@pytest.mark.parametrize(
+LOOPS = pytest.mark.parametrize(
     "text",
     [
         "I am a no-nonsense, " + "no-nonsense, " * 40,
@@ -110,11 +111,8 @@ def test_a_cycle_without_a_letter_may_be_longer() -> None:
         "haha" * 200,
     ],
 )
-def test_loops_of_words_are_stopped(text: str, tokenizer: Tokenizer) -> None:
-    assert is_stopped(text, tokenizer)
 
-
-@pytest.mark.parametrize(
+NO_LOOPS = pytest.mark.parametrize(
     "text",
     [
         "\n".join(f"{number}. Wash the dishes" for number in range(1, 80)),
@@ -132,6 +130,14 @@ def test_loops_of_words_are_stopped(text: str, tokenizer: Tokenizer) -> None:
         "row, row, row your boat, gently down the stream; merrily, merrily, merrily, merrily, " * 3,
     ],
 )
+
+
+@LOOPS
+def test_loops_of_words_are_stopped(text: str, tokenizer: Tokenizer) -> None:
+    assert is_stopped(text, tokenizer)
+
+
+@NO_LOOPS
 def test_lists_tables_and_what_is_wanted_twenty_times_are_not(
     text: str, tokenizer: Tokenizer
 ) -> None:
@@ -147,6 +153,57 @@ def test_neither_code_nor_pages_of_this_project_are_stopped(
     files = [file for file in ROOT.glob(pattern) if file.is_file()]
     assert files
     assert not [file.name for file in files if is_stopped(file.read_text("utf-8"), tokenizer)]
+
+
+def is_stopped_by_its_text(text: str, chunk_chars: int = 5) -> bool:
+    watch = TextCycleWatch()
+    chunks = [text[at : at + chunk_chars] for at in range(0, len(text), chunk_chars)]
+    return any(watch.push(chunk) for chunk in chunks)
+
+
+@LOOPS
+def test_loops_of_words_are_stopped_without_their_tokens(text: str) -> None:
+    assert is_stopped_by_its_text(text)
+
+
+@pytest.mark.parametrize("cycle", ["好的", "สวัสดี", "Fünf Äpfel. ", "x" * 40 + " ", "\n\nYes."])
+def test_loops_in_any_script_are_stopped_without_their_tokens(cycle: str) -> None:
+    assert is_stopped_by_its_text("Well: " + cycle * 80)
+
+
+@NO_LOOPS
+def test_lists_and_tables_are_not_stopped_by_their_text(text: str) -> None:
+    assert not is_stopped_by_its_text(text)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["bot/engine/*.py", "config/*", "docs/*.md", "bot/builtin/*.md"]
+)
+def test_neither_code_nor_pages_of_this_project_are_stopped_by_their_text(pattern: str) -> None:
+    files = [file for file in ROOT.glob(pattern) if file.is_file()]
+    assert not [file.name for file in files if is_stopped_by_its_text(file.read_text("utf-8"), 99)]
+
+
+@given(
+    st.lists(st.sampled_from(["no ", "well-", "x", "\n", "好", " a"]), max_size=6),
+    st.lists(st.integers(1, 9), min_size=1, max_size=9),
+)
+def test_how_a_text_is_cut_into_chunks_makes_no_difference(
+    cycle: list[str], sizes: list[int]
+) -> None:
+    text = "Once upon a time. " + "".join(cycle) * 70
+    whole, cut, at = TextCycleWatch(), TextCycleWatch(), 0
+    expected, found = whole.push(text), False
+    for size in sizes * len(text):
+        found |= cut.push(text[at : at + size])
+        at += size
+    assert found == expected
+
+
+def test_text_that_was_written_before_counts_where_an_answer_is_continued() -> None:
+    cycle = "Row, row, row your boat, gently down the stream. "
+    assert not TextCycleWatch().push(cycle * 3)
+    assert TextCycleWatch(cycle * 5).push(cycle * 3)
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_rows_that_must_be_exact_or_pay_for_each_token_guess_nothing(
     def tokens(*, exact: bool, bits: int | None = None, device: str = "cpu") -> int:
         changed = entry.model_copy(update={"weight_bits": bits})
         blueprint = read_blueprint(changed, folder_of(entry), torch.device(device), exact=exact)
-        return pass_tokens(blueprint, in_bytes=blueprint.takes_bytes)
+        return pass_tokens(blueprint)
 
     for is_flat in (True, False):
         monkeypatch.setattr(
@@ -223,6 +223,7 @@ def test_rows_that_must_be_exact_or_pay_for_each_token_guess_nothing(
         assert tokens(exact=True) == 1
         assert tokens(exact=False, bits=8) == (PASS_TOKENS if is_flat else 1)
         assert tokens(exact=True, bits=8) == 1
-        assert tokens(exact=False, bits=4) == 1
+        assert tokens(exact=False, bits=4) == (PASS_TOKENS if is_flat else 1)
+        assert tokens(exact=True, bits=4) == 1
     assert tokens(exact=False, device="cuda") == PASS_TOKENS
     assert tokens(exact=True, device="cuda") == 1
