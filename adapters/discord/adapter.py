@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing_extensions import override
 from adapters.discord.buttons import buttons
 from adapters.discord.client import FiresideClient, use_addresses
 from adapters.discord.errors import connection_errors, discord_errors
-from adapters.discord.handle import Handle, channel_target, fallback_of, handle_of
+from adapters.discord.handle import HANDLES, Handle, channel_target
 from adapters.discord.history import ChannelHistory
 from adapters.discord.indicator import TypingSigns
 from adapters.discord.own_messages import find, part_index, replies_to
@@ -27,14 +26,13 @@ from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndica
 from bot.concurrency import beside
 from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
 from bot.messages import Buttons, ReplyTarget, ReplyView
+from bot.platforms.recent_posts import RecentPosts
 from bot.platforms.write_budget import Pace
 
 EDIT_INTERVAL_S = 1.2
-ONLINE_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 180.0
 START_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
 """Between tries to reach Discord at the start; later the library reconnects by itself."""
-MAX_RECENT = 2000
 
 NO_PINGS = discord.AllowedMentions.none()
 
@@ -64,7 +62,7 @@ class DiscordAdapter(Adapter):
         self.client = FiresideClient(settings, services, self._pace)
         self._typing = TypingSigns(self._type, time.monotonic)
         self._history = ChannelHistory(self.client)
-        self._recent: OrderedDict[str, str] = OrderedDict()
+        self._recent = RecentPosts()
 
     @property
     @override
@@ -127,13 +125,13 @@ class DiscordAdapter(Adapter):
     @override
     async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
         """Post one message: the first of a command's answer takes the place of "thinking"."""
-        handle = handle_of(target, self._now())
+        handle = HANDLES.current(target, self._now())
         async with self._turn(handle):
             try:
                 message_id = await self._post(handle, view, key)
             except TargetExpired:
-                message_id = await self._post(fallback_of(target), view, key)
-        self._remember(key, message_id)
+                message_id = await self._post(HANDLES.fallback(target), view, key)
+        self._recent.remember(key, message_id)
         return message_id
 
     @override
@@ -141,11 +139,11 @@ class DiscordAdapter(Adapter):
         """Show a message anew. What will change again is left out where the channel is busy."""
         if not message_id.isdecimal():
             raise PlatformError("that is no message of Discord")
-        handle = handle_of(target, self._now())
+        handle = HANDLES.current(target, self._now())
         if view is not None and not view.is_complete:
             with self._pace.passing(handle.channel_id, message_id) as may_show:
                 if may_show:
-                    await self._wait_until_online()
+                    await self.client.is_online.passed()
                     await self._edit_or_fall_back(target, handle, int(message_id), view)
             return
         self._pace.end(handle.channel_id, message_id)
@@ -155,12 +153,12 @@ class DiscordAdapter(Adapter):
     @override
     async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
         """The message posted with `key`: by its nonce, or as this part of the answer there."""
-        if key in self._recent:
-            return self._recent[key]
+        if (known := self._recent.id_of(key)) is not None:
+            return known
         if part_index(key) is None:
             return None
-        await self._wait_until_online()
-        handle = handle_of(target, self._now())
+        await self.client.is_online.passed()
+        handle = HANDLES.current(target, self._now())
         with discord_errors("looking for an answer"):
             if handle.token is not None and part_index(key) == 0:
                 return await self._original_if_answered(handle)
@@ -172,7 +170,7 @@ class DiscordAdapter(Adapter):
     @asynccontextmanager
     async def working(self, target: ReplyTarget) -> AsyncGenerator[WorkingIndicator]:
         """Typing; a command's own "thinking" says the same."""
-        handle = handle_of(target, self._now())
+        handle = HANDLES.current(target, self._now())
         if handle.token is not None:
             yield _Silent()
             return
@@ -246,7 +244,7 @@ class DiscordAdapter(Adapter):
         try:
             await self._edit(handle, message_id, view)
         except TargetExpired:
-            await self._edit(fallback_of(target), message_id, view)
+            await self._edit(HANDLES.fallback(target), message_id, view)
 
     async def _edit(self, handle: Handle, message_id: int, view: ReplyView | None) -> None:
         with discord_errors("editing an answer"):
@@ -287,19 +285,12 @@ class DiscordAdapter(Adapter):
     @asynccontextmanager
     async def _turn(self, handle: Handle) -> AsyncGenerator[None]:
         """Wait for the connection and for the channel's turn; the block is the write."""
-        await self._wait_until_online()
+        await self.client.is_online.passed()
         async with self._pace.turn(handle.channel_id):
             yield
 
-    async def _wait_until_online(self) -> None:
-        try:
-            async with asyncio.timeout(ONLINE_TIMEOUT_S):
-                await self.client.is_online.wait()
-        except TimeoutError as error:
-            raise PlatformUnavailable("not yet connected to Discord") from error
-
     async def _type(self, channel_id: int) -> None:
-        await self._wait_until_online()
+        await self.client.is_online.passed()
         with discord_errors("showing that work goes on"):
             await self.client.http.send_typing(channel_id)
 
@@ -323,11 +314,6 @@ class DiscordAdapter(Adapter):
     def _own_id(self) -> int:
         assert self.client.user is not None, "known since the login"
         return self.client.user.id
-
-    def _remember(self, key: str, message_id: str) -> None:
-        self._recent[key] = message_id
-        if len(self._recent) > MAX_RECENT:
-            self._recent.popitem(last=False)
 
 
 class _Silent:

@@ -3,7 +3,6 @@
 What an event means is decided in `arrivals.py` and `interactions.py`.
 """
 
-import asyncio
 import logging
 import re
 import sys
@@ -29,6 +28,7 @@ from bot.adapter import Services
 from bot.errors import PlatformError, StoreUnavailable, without_text
 from bot.messages import Action
 from bot.platforms.arrival_order import ArrivalOrder
+from bot.platforms.online_gate import OnlineGate
 from bot.platforms.write_budget import Pace
 
 COMMANDS_KEY = "commands"
@@ -58,7 +58,7 @@ class FiresideClient(discord.AutoShardedClient):
         self._settings = settings
         self._services = services
         self._session: aiohttp.ClientSession | None = None
-        self.is_online = asyncio.Event()
+        self.is_online = OnlineGate("Discord")
         self._order = ArrivalOrder()
         reader = Reader(settings, self._file_session)
         self.arrivals = Arrivals(self, services, settings, reader)

@@ -1,11 +1,11 @@
 """Where an answer goes on Discord, as a text that outlives the process."""
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.errors import PlatformError, TargetExpired
 from bot.messages import ReplyTarget, ReplyView
+from bot.platforms.handles import Handles, handle_text
 
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
 """An interaction's token lives 15 minutes; what is begun before this ends in time."""
@@ -35,7 +35,7 @@ class Handle:
 
     def text(self) -> str:
         """The handle as it is kept."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return handle_text(self)
 
     def refuse_private(self, view: ReplyView) -> None:
         """Raises `TargetExpired` rather than show in a channel what is for one person alone."""
@@ -51,18 +51,4 @@ def channel_target(channel_id: str) -> ReplyTarget:
     return ReplyTarget(handle.text())
 
 
-def handle_of(target: ReplyTarget, now: datetime) -> Handle:
-    """The handle to use now: the fallback once the target has expired."""
-    is_over = target.expires_at is not None and now >= target.expires_at
-    return fallback_of(target) if is_over else _parse(target.handle)
-
-
-def fallback_of(target: ReplyTarget) -> Handle:
-    """The handle to use after the target's own. Raises `TargetExpired` where there is none."""
-    if target.fallback is None:
-        raise TargetExpired("an answer came after its interaction had ended")
-    return _parse(target.fallback)
-
-
-def _parse(text: str) -> Handle:
-    return Handle(**json.loads(text))
+HANDLES = Handles(Handle)

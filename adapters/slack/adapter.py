@@ -4,7 +4,6 @@ import asyncio
 import logging
 import re
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing_extensions import override
 from adapters.slack.client import SlackClient
 from adapters.slack.errors import EXPLAINED, IS_STREAMING, NOT_THERE, SlackRefusalError
 from adapters.slack.files import Files
-from adapters.slack.handle import Handle, channel_target, fallback_of, handle_of
+from adapters.slack.handle import HANDLES, Handle, channel_target
 from adapters.slack.home import is_home
 from adapters.slack.indicator import Signs
 from adapters.slack.own_messages import after, find, notice_metadata, reply_metadata
@@ -29,13 +28,12 @@ from adapters.slack.web_api import WebApi
 from bot.adapter import Adapter, Capabilities, Progress, Services, WorkingIndicator
 from bot.errors import PlatformError, PlatformUnavailable, TargetExpired
 from bot.messages import Buttons, ReplyTarget, ReplyView
+from bot.platforms.recent_posts import RecentPosts
 from bot.translations import gettext as _
 
 EDIT_INTERVAL_S = 1.2
-ONLINE_TIMEOUT_S = 30.0
 START_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
 """Between tries to reach Slack at the start; later the library reconnects by itself."""
-MAX_RECENT = 2000
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ class SlackAdapter(Adapter):
         self._signs = Signs(self._api)
         self._responses = Responses(self._api, settings)
         self._files = Files(self._api)
-        self._recent: OrderedDict[str, str] = OrderedDict()
+        self._recent = RecentPosts()
         self._told: set[str] = set()
 
     @property
@@ -107,14 +105,14 @@ class SlackAdapter(Adapter):
     @override
     async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
         """Post one message; the first one takes the place of the sign of work."""
-        await self._wait_until_online()
-        handle = handle_of(target, self._now())
+        await self.client.is_online.passed()
+        handle = HANDLES.current(target, self._now())
         view = await self._files.with_file(handle, view)
         try:
             message_id = await self._post(handle, view, key)
         except TargetExpired:
-            message_id = await self._post(fallback_of(target), view, key)
-        self._remember(key, message_id)
+            message_id = await self._post(HANDLES.fallback(target), view, key)
+        self._recent.remember(key, message_id)
         if _is_message(message_id):
             await self._files.share_picture(handle, message_id, view)
         return message_id
@@ -122,15 +120,15 @@ class SlackAdapter(Adapter):
     @override
     async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
         """Show a message anew. What will change again is left out where Slack is busy."""
-        handle = handle_of(target, self._now())
+        handle = HANDLES.current(target, self._now())
         if is_home(message_id):
-            await self._wait_until_online()
+            await self.client.is_online.passed()
             if view is not None:
                 await self.client.home.post(handle, view, "", self.client.own)
             return
         if not is_response(message_id) and not _is_message(message_id):
             raise PlatformError("that is no message of Slack")
-        await self._wait_until_online()
+        await self.client.is_online.passed()
         if view is not None:
             view = await self._files.with_file(handle, view)
         if is_response(message_id):
@@ -150,10 +148,10 @@ class SlackAdapter(Adapter):
     @override
     async def find_reply(self, target: ReplyTarget, key: str) -> str | None:
         """The message posted with `key`, by its metadata."""
-        if key in self._recent:
-            return self._recent[key]
-        await self._wait_until_online()
-        handle = handle_of(target, self._now())
+        if (known := self._recent.id_of(key)) is not None:
+            return known
+        await self.client.is_online.passed()
+        handle = HANDLES.current(target, self._now())
         if handle.is_home:
             return None
         return find(await after(self._api, handle, self.client.own), key, handle)
@@ -161,7 +159,7 @@ class SlackAdapter(Adapter):
     @override
     def working(self, target: ReplyTarget) -> AbstractAsyncContextManager[WorkingIndicator]:
         """The status line of a thread, or a placeholder; a command shows nothing of its own."""
-        handle = handle_of(target, self._now())
+        handle = HANDLES.current(target, self._now())
         if handle.response_url is not None or handle.is_home:
             return _silent()
         return self._signs.show(handle)
@@ -254,10 +252,10 @@ class SlackAdapter(Adapter):
         try:
             await self._responses.edit(handle, message_id, view)
         except TargetExpired:
-            await self._responses.edit(fallback_of(target), message_id, view)
+            await self._responses.edit(HANDLES.fallback(target), message_id, view)
 
     def _update_arguments(self, handle: Handle, ts: str, view: ReplyView) -> dict[str, Any]:
-        key = next((key for key, known in self._recent.items() if known == ts), None)
+        key = self._recent.key_of(ts)
         return {
             "channel": handle.channel_id,
             "ts": ts,
@@ -269,18 +267,6 @@ class SlackAdapter(Adapter):
         if view.is_plain:
             return {"text": plain(view), "blocks": []}
         return {"text": notification(view), "blocks": blocks(view, handle, self._settings)}
-
-    async def _wait_until_online(self) -> None:
-        try:
-            async with asyncio.timeout(ONLINE_TIMEOUT_S):
-                await self.client.is_online.wait()
-        except TimeoutError as error:
-            raise PlatformUnavailable("not yet connected to Slack") from error
-
-    def _remember(self, key: str, message_id: str) -> None:
-        self._recent[key] = message_id
-        if len(self._recent) > MAX_RECENT:
-            self._recent.popitem(last=False)
 
 
 def _is_message(message_id: str) -> bool:

@@ -37,6 +37,7 @@ from adapters.slack.web_api import WebApi, sdk_logger
 from bot.adapter import Services
 from bot.errors import PlatformError, StoreUnavailable, without_text
 from bot.platforms.arrival_order import ArrivalOrder
+from bot.platforms.online_gate import OnlineGate
 
 PING_INTERVAL_S = 5.0
 """A connection that drops without a word is noticed within four of these."""
@@ -64,7 +65,7 @@ class SlackClient:
         self._services = services
         self._api = api
         self._own: Own | None = None
-        self.is_online = asyncio.Event()
+        self.is_online = OnlineGate("Slack")
         self.is_serving = asyncio.Event()
         self._order = ArrivalOrder()
         people = People(api, settings, clock)

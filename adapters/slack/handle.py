@@ -1,12 +1,12 @@
 """Where an answer goes on Slack, as a text that outlives the process."""
 
-import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.errors import PlatformError, TargetExpired
+from bot.errors import PlatformError
 from bot.messages import ReplyTarget
+from bot.platforms.handles import Handles, handle_text
 
 RESPONSE_LIFE = timedelta(minutes=29)
 """A `response_url` lives 30 minutes; what is begun before this ends in time."""
@@ -40,7 +40,7 @@ class Handle:
 
     def text(self) -> str:
         """The handle as it is kept."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return handle_text(self)
 
 
 def channel_target(channel_id: str) -> ReplyTarget:
@@ -50,18 +50,4 @@ def channel_target(channel_id: str) -> ReplyTarget:
     return ReplyTarget(Handle(channel_id, "", "", "", "").text())
 
 
-def handle_of(target: ReplyTarget, now: datetime) -> Handle:
-    """The handle to use now: the fallback once the target has expired."""
-    is_over = target.expires_at is not None and now >= target.expires_at
-    return fallback_of(target) if is_over else _parse(target.handle)
-
-
-def fallback_of(target: ReplyTarget) -> Handle:
-    """The handle to use after the target's own. Raises `TargetExpired` where there is none."""
-    if target.fallback is None:
-        raise TargetExpired("an answer came after its command had ended")
-    return _parse(target.fallback)
-
-
-def _parse(text: str) -> Handle:
-    return Handle(**json.loads(text))
+HANDLES = Handles(Handle)

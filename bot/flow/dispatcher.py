@@ -6,8 +6,8 @@ from here (queues, attempts, answers) never calls back.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from bot.adapter import Adapter
@@ -15,7 +15,6 @@ from bot.errors import Busy, StoreUnavailable, without_text
 from bot.flow.attempts import Attempts
 from bot.flow.conversation_memory import ConversationMemory
 from bot.flow.earlier_replies import EarlierReplies
-from bot.flow.forward_pass import ForwardPass
 from bot.flow.message_life import MessageLife
 from bot.flow.queues import QueueKey, Queues, key_of
 from bot.flow.services import AnswerServices
@@ -25,6 +24,38 @@ from bot.store.ports.recovery import Recovery
 from bot.translations import gettext as _
 
 log = logging.getLogger(__name__)
+
+
+class ForwardPass:
+    """Who may be in the engine's forward pass together: everybody, or one suspect alone.
+
+    A message that was being answered when a process died may be what killed it. Answered alone, it
+    can be told; beside others it could bring them down again and again. They enter in the order of
+    arrival.
+    """
+
+    def __init__(self) -> None:
+        self._entrance = asyncio.Lock()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._inside = 0
+
+    @asynccontextmanager
+    async def entered(self, *, alone: bool) -> AsyncGenerator[None]:
+        """Be in it for as long as the block lasts; `alone` with nobody else."""
+        async with self._entrance:
+            if alone:
+                await self._empty.wait()
+                yield
+                return
+            self._inside += 1
+            self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
 
 
 class Dispatcher:

@@ -451,5 +451,5 @@ async def test_nothing_is_posted_before_the_login() -> None:
 async def post_at_once(adapter: DiscordAdapter, target: ReplyTarget) -> None:
     """Post without patience."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adapters.discord.adapter.ONLINE_TIMEOUT_S", 0.0)
+        patch.setattr("bot.platforms.online_gate.TIMEOUT_S", 0.0)
         await adapter.post(target, whole("a"), "k.0")
