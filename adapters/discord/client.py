@@ -60,6 +60,7 @@ class FiresideClient(discord.AutoShardedClient):
         self._session: aiohttp.ClientSession | None = None
         self.is_online = OnlineGate("Discord")
         self._order = ArrivalOrder()
+        self._known_shards: set[int] = set()
         reader = Reader(settings, self._file_session)
         self.arrivals = Arrivals(self, services, settings, reader)
         self.interactions = Interactions(self, services, settings, reader)
@@ -96,10 +97,10 @@ class FiresideClient(discord.AutoShardedClient):
         await super().close()
 
     async def on_shard_connect(self, shard_id: int) -> None:
-        """A session begins that is not the one before, resumed."""
-        del shard_id
-        if self.is_ready():  # else it is the first one of this process
+        """A session begins: the shard's first one, or one that does not resume the one before."""
+        if shard_id in self._known_shards:
             self.missed.interrupted()
+        self._known_shards.add(shard_id)
 
     async def on_ready(self) -> None:
         """Look for what was missed; also after a session that could not be resumed."""
