@@ -87,9 +87,17 @@ class Storm:
         self._seed = seed
         self._log = log
         self.outcome = Outcome()
+        self._living: asyncio.subprocess.Process | None = None
 
     async def run(self, seconds: float) -> Outcome:
         """Let it blow for so long, let everything be answered, and judge."""
+        try:
+            return await self._run(seconds)
+        finally:
+            if self._living is not None and self._living.returncode is None:
+                self._living.kill()
+
+    async def _run(self, seconds: float) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
             async with loopback(self._campaign.platform, self._seed) as platform:
                 self._platform = platform
@@ -169,9 +177,10 @@ class Storm:
 
     async def _start(self, folder: Path) -> asyncio.subprocess.Process:
         arguments = ("-m", "tests.auditor.process", self._campaign.platform)
-        return await asyncio.create_subprocess_exec(
+        self._living = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, str(folder), self._platform.address, stderr=self._log
         )
+        return self._living
 
     async def _calm(self) -> None:
         """Wait until all is answered, and a moment more for what should not come."""

@@ -216,7 +216,9 @@ def _words(body: dict[str, Any], planned: Stream) -> Any:
         return _forever()
     if planned.words is not None:
         return planned.words
-    said = f"You said: {body['messages'][-1]['content']} " + "and so on " * 30
+    said = f"You said: {body['messages'][-1]['content']} " + " ".join(
+        f"and {number} more" for number in range(30)
+    )
     return [f"{word} " for word in said.split()][: _limit(body)]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,25 @@ async def test_a_lease_is_renewed_for_as_long_as_the_answer_takes(tmp_path: Path
             patch.setattr(flow.store.inbox, "renew", watch)
             await until(lambda: len(renewed) >= 3)
         assert renewed == sorted(renewed)
+        engine.gate.set()
+        await flow.settle("q1")
+
+
+async def test_a_lease_is_renewed_when_a_third_of_it_is_over(tmp_path: Path) -> None:
+    """So that two renewals may fail before another process takes the message over."""
+    engine, pauses_s = ScriptedEngine(), list[float]()
+    engine.gate.clear()
+
+    async def sleep(pause_s: float) -> None:
+        pauses_s.append(pause_s)
+        await asyncio.sleep(3600)
+
+    async with running_flow(tmp_path, engine=engine, limits=Limits(lease_s=90)) as flow:
+        attempts: Any = flow.orchestrator._dispatcher._attempts  # pyright: ignore[reportPrivateUsage]
+        attempts._sleep = sleep
+        await flow.submit(question("hello"))
+        await until(lambda: bool(pauses_s))
+        assert pauses_s == [30]
         engine.gate.set()
         await flow.settle("q1")
 

@@ -319,7 +319,7 @@ def make_loop(entries: Mapping[str, ModelEntry], *, exact: bool) -> StepLoop:
     )
 
 
-def as_many_as_pay(_blueprint: Blueprint, *, in_bytes: bool) -> int:
+def as_many_as_pay(_blueprint: Blueprint) -> int:
     """As many tokens a pass as where the kernels are flat."""
     return PASS_TOKENS
 

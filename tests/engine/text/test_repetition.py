@@ -144,13 +144,18 @@ def test_lists_tables_and_what_is_wanted_twenty_times_are_not(
     assert not is_stopped(text, tokenizer)
 
 
+def project_files(pattern: str) -> list[Path]:
+    """Files of this project, but for the page that quotes what models say in a loop."""
+    return [file for file in ROOT.glob(pattern) if file.is_file() and file.name != "models.md"]
+
+
 @pytest.mark.parametrize(
     "pattern", ["bot/engine/*.py", "config/*", "docs/*.md", "bot/builtin/*.md"]
 )
 def test_neither_code_nor_pages_of_this_project_are_stopped(
     pattern: str, tokenizer: Tokenizer
 ) -> None:
-    files = [file for file in ROOT.glob(pattern) if file.is_file()]
+    files = project_files(pattern)
     assert files
     assert not [file.name for file in files if is_stopped(file.read_text("utf-8"), tokenizer)]
 
@@ -180,7 +185,7 @@ def test_lists_and_tables_are_not_stopped_by_their_text(text: str) -> None:
     "pattern", ["bot/engine/*.py", "config/*", "docs/*.md", "bot/builtin/*.md"]
 )
 def test_neither_code_nor_pages_of_this_project_are_stopped_by_their_text(pattern: str) -> None:
-    files = [file for file in ROOT.glob(pattern) if file.is_file()]
+    files = project_files(pattern)
     assert not [file.name for file in files if is_stopped_by_its_text(file.read_text("utf-8"), 99)]
 
 

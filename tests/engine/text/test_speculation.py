@@ -174,7 +174,7 @@ def test_what_was_guessed_wrongly_leaves_no_trace_in_a_row_that_rests(
 
 
 def set_pass_tokens(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    def given(_blueprint: Blueprint, *, in_bytes: bool) -> int:
+    def given(_blueprint: Blueprint) -> int:
         return tokens
 
     monkeypatch.setattr("bot.engine.batching.slot_batch.pass_tokens", given)
