@@ -37,10 +37,12 @@ def denied(entries: str) -> Effective:
 
 
 async def heard(slack: LoopbackSlack, user_id: str = "U0ANN") -> IncomingMessage:
-    """What the core is told of a member's message."""
+    """What the core is told of a member's message: twice, for Slack tells of a mention twice, and
+    the second time comes after the first one's handling.
+    """
     count = len(slack.submitted)
     await Member(slack.server, user_id).say(f"{MENTION} hello")
-    await until(lambda: len(slack.submitted) > count)
+    await until(lambda: len(slack.submitted) == count + 2)
     event = slack.submitted[-1]
     assert isinstance(event, IncomingMessage)
     return event
