@@ -145,6 +145,7 @@ def _writer(kind: BlockFormat, lanes: int) -> Any:
     bits, heads_count, version = kind.bits, 1 + kind.has_minimum, VERSION
     width = 4 * lanes
 
+    @_exact
     def write(raw, order, first, out):
         is_finite = version != 0  # named, so that it tells kept kernels apart
         codes = np.empty(inputs, np.uint8)
@@ -187,7 +188,7 @@ def _writer(kind: BlockFormat, lanes: int) -> Any:
                             record[at + per_group * PARTS * lanes] = minima[group]
         return is_finite
 
-    return _exact(write)
+    return write
 
 
 @cache
@@ -198,6 +199,7 @@ def _unpacker(kind: BlockFormat, lanes: int) -> Any:
     bits, has_minimum, offset, version = kind.bits, kind.has_minimum, kind.offset, VERSION
     width, shared = 4 * lanes, GROUP // kind.scales_in_group
 
+    @_exact
     def unpack(laid, rows, halves, out):
         if version == 0:  # named, so that it tells kept kernels apart
             return
@@ -240,4 +242,4 @@ def _unpacker(kind: BlockFormat, lanes: int) -> Any:
                             value += minimum
                         out[row, (own * groups + group) * GROUP + i] = value
 
-    return _exact(unpack)
+    return unpack
