@@ -2,12 +2,14 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 from typing_extensions import override
 
+from bot.clock import utc_now
 from tests.adapters.discord import process as discord_process
 from tests.adapters.slack import process as slack_process
 from tests.auditor.people import DiscordPeople, People, SlackPeople
@@ -37,7 +39,9 @@ class Loopback(ABC):
         """Break the bot's connection, for good: what is said meanwhile is not told later."""
 
     @abstractmethod
-    def bot(self, folder: Path) -> AbstractAsyncContextManager[object]:
+    def bot(
+        self, folder: Path, now: Callable[[], datetime] = utc_now
+    ) -> AbstractAsyncContextManager[object]:
         """The bot in this process, for as long as the block lasts."""
 
     @abstractmethod
@@ -69,8 +73,10 @@ class LoopbackDiscord(Loopback):
         await self._server.drop()
 
     @override
-    def bot(self, folder: Path) -> AbstractAsyncContextManager[object]:
-        return discord_process.bot(self.address, folder, TalkingEngine())
+    def bot(
+        self, folder: Path, now: Callable[[], datetime] = utc_now
+    ) -> AbstractAsyncContextManager[object]:
+        return discord_process.bot(self.address, folder, TalkingEngine(), now=now)
 
     @override
     def after_death(self, chance: random.Random) -> None:
@@ -114,8 +120,10 @@ class LoopbackSlack(Loopback):
         await self._server.drop()
 
     @override
-    def bot(self, folder: Path) -> AbstractAsyncContextManager[object]:
-        return slack_process.bot(self.address, folder, TalkingEngine())
+    def bot(
+        self, folder: Path, now: Callable[[], datetime] = utc_now
+    ) -> AbstractAsyncContextManager[object]:
+        return slack_process.bot(self.address, folder, TalkingEngine(), now=now)
 
     @override
     def fail(self, chance: random.Random) -> None:

@@ -1,0 +1,110 @@
+"""Simulations: `python -m tests.simulator [--seed FIRST] [--count N] [--platform NAME] [--trace]`.
+
+One line for each in which something is found, and a summary. Each runs in a process of its own,
+since it replaces the clocks of the whole process.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import pickle
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bot.store.sql.store import SqlStore
+from tests.auditor.audit import FINE, Verdict
+from tests.simulator.memory_network import NetworkedLoop
+from tests.simulator.one_source import take_over
+from tests.simulator.storm import Outcome, Storm
+
+PLATFORMS = ("discord", "slack")
+MEMORY_DISK = Path("/dev/shm")
+"""Where there is one no write waits for a disk."""
+
+
+def simulate(seed: int, platform: str, folder: Path, trace: Callable[[str], None]) -> Outcome:
+    """One simulation, in a process that does nothing else afterwards."""
+    chance = random.Random(seed)
+    loop = NetworkedLoop(chance)
+    asyncio.set_event_loop(loop)
+    take_over(loop, chance)
+    storm = Storm(loop, chance, Outcome(seed, platform), trace)
+    return loop.run_until_complete(storm.run(folder))
+
+
+def in_child(work: Callable[[], Outcome]) -> Outcome:
+    """Run it in a copy of this process, which ends without tidying up: much in it is dead."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.write(writing, pickle.dumps(work()))
+            code = 0
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return pickle.loads(told)
+
+
+def main() -> int:
+    """Run the simulations that were asked for; 1 where something was found."""
+    parser = argparse.ArgumentParser(description="Simulate storms on a virtual clock.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--platform", choices=PLATFORMS)
+    parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--log", action="store_true")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO if given.log else logging.CRITICAL + 1)
+    with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as folder:
+        return _run(given, Path(folder))
+
+
+def _run(given: argparse.Namespace, folder: Path) -> int:
+    empty = folder / "empty"
+    asyncio.run(_prepare(empty))
+    found, began = 0, time.process_time()
+    totals: dict[Verdict, int] = {}
+    trace: Callable[[str], None] = print if given.trace else lambda _line: None
+    for seed in range(given.seed, given.seed + given.count):
+        platform = given.platform or PLATFORMS[seed % 2]
+        place = Path(shutil.copytree(empty, folder / str(seed)))
+        outcome = in_child(lambda: simulate(seed, platform, place, trace))  # noqa: B023
+        shutil.rmtree(place)
+        for verdict, number in outcome.report.counts.items():
+            totals[verdict] = totals.get(verdict, 0) + number
+        found += bool(outcome.findings)
+        for one in outcome.findings:
+            print(f"seed {seed} {platform}: {one.about} {one.verdict}: {one.why[:150]}")
+        if given.count == 1:
+            print(outcome)
+    print(f"{given.count} simulations, {found} with findings: {dict(totals)}")
+    print(f"{os.times().children_user + os.times().children_system:.1f} s of CPU")
+    return 1 if found else 0
+
+
+async def _prepare(folder: Path) -> None:
+    """An empty database, which every simulation begins with."""
+    folder.mkdir()
+    store = await SqlStore.open(folder)
+    await store.close()
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # Sets of texts are in an order of their own in each process otherwise.
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulator", *sys.argv[1:]])
+    sys.exit(main())

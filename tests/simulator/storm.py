@@ -1,0 +1,185 @@
+"""One simulated storm: people talk, calls fail, the process dies, and then it is calm."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from zlib import crc32
+
+from tests.auditor.audit import Finding, Report, Verdict
+from tests.auditor.loopback import Loopback, loopback
+from tests.auditor.people import People
+from tests.simulator.memory_network import NetworkedLoop
+from tests.simulator.one_source import close_connections, utc_now
+
+STORM_S = (10.0, 40.0)
+QUESTIONS_PER_S = 0.5
+MIN_WORDS, MAX_WORDS = 5, 440
+MIN_S, MAX_S = 0.3, 8.0
+MAX_RATE = 0.5
+"""The most of each kind of fault in a second; how much of it there is the seed decides."""
+
+LIVENESS_S = 900.0
+"""After the last fault everything is answered within this: Slack delivers again after 5 minutes."""
+
+AT_ANY_TIME = frozenset({Verdict.DUPLICATED, Verdict.MISPLACED, Verdict.AFTER_FORGET})
+"""Verdicts that may at no moment be given."""
+
+Trace = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a simulation did, and what came of it."""
+
+    seed: int
+    platform: str
+    sent: int = 0
+    deaths: int = 0
+    faults: int = 0
+    seconds: float = 0.0
+    settled_s: float = 0.0
+    report: Report = field(default_factory=Report)
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+
+class Storm:
+    """One simulation. `trace` gets one line for each event."""
+
+    def __init__(
+        self, loop: NetworkedLoop, chance: random.Random, outcome: Outcome, trace: Trace
+    ) -> None:
+        self._loop = loop
+        self._chance = chance
+        self._trace_line = trace
+        self.outcome = outcome
+        self._platform: Loopback
+        self._folder: Path
+        self._process = 0
+        self._living: asyncio.Task[None] | None = None
+        self._is_calm = False
+
+    async def run(self, folder: Path) -> Outcome:
+        """Let it blow, let everything be answered, and judge."""
+        self._folder = folder
+        async with loopback(self.outcome.platform, self.outcome.seed) as self._platform:
+            people = self._platform.people
+            self._start()
+            watching = asyncio.create_task(self._watch())
+            await self._blow()
+            self._trace("it is calm")
+            await self._calm()
+            watching.cancel()
+            self._kill()
+            self._judge(people)
+        self.outcome.seconds = self._loop.time()
+        return self.outcome
+
+    def _trace(self, what: str) -> None:
+        self._trace_line(f"{self._loop.time():.6f} {what}")
+
+    async def _blow(self) -> None:
+        """Everything at its own rate, for as long as the storm lasts."""
+        ending = self._loop.time() + self._chance.uniform(*STORM_S)
+        kinds = {
+            self._ask: QUESTIONS_PER_S,
+            self._fail: self._rate(),
+            self._die: self._rate() / 3,
+            self._drop: self._rate() / 3,
+        }
+        while True:
+            pause_s = self._chance.expovariate(sum(kinds.values()))
+            if self._loop.time() + pause_s > ending:
+                break
+            await asyncio.sleep(pause_s)
+            await self._chance.choices([*kinds], [*kinds.values()])[0]()
+
+    def _rate(self) -> float:
+        """How often a kind of fault comes: in many storms never."""
+        return self._chance.choice((0.0, self._chance.uniform(0.0, MAX_RATE)))
+
+    async def _ask(self) -> None:
+        chance = self._chance
+        words = round(MIN_WORDS * (MAX_WORDS / MIN_WORDS) ** chance.random())
+        author = chance.choice(self._platform.authors)
+        place = chance.choice(self._platform.places)
+        people = self._platform.people
+        asked = await people.ask(author, place, words, chance.uniform(MIN_S, MAX_S))
+        self._trace(f"asked {asked.nonce} {author} {place} {words}")
+
+    async def _fail(self) -> None:
+        self._platform.fail(self._chance)
+        self.outcome.faults += 1
+        self._trace("a call is to fail")
+
+    async def _drop(self) -> None:
+        self.outcome.faults += 1
+        self._trace("the connection breaks")
+        await self._platform.drop()
+
+    async def _die(self) -> None:
+        """Die, and live again after a moment."""
+        if self._living is None:
+            return
+        self._kill()
+        self.outcome.deaths += 1
+        self._platform.people.deaths.append(self._loop.time())
+        self._platform.after_death(self._chance)
+        self._loop.call_later(self._chance.uniform(0.5, 10.0), self._start)
+
+    def _start(self) -> None:
+        if self._living is None:
+            self._process += 1
+            self._trace(f"process {self._process} begins")
+            self._living = self._loop.begin(self._process, self._live())
+
+    async def _live(self) -> None:
+        async with self._platform.bot(self._folder, utc_now):
+            self._trace("connected")
+            await asyncio.Event().wait()
+
+    def _kill(self) -> None:
+        if self._living is not None:
+            self._trace(f"process {self._process} dies")
+            self._loop.kill(self._process)
+            close_connections(self._process)
+            self._living = None
+
+    async def _watch(self) -> None:
+        """Trace what is written, and look at each step for what may never be seen."""
+        people, seen = self._platform.people, 0
+        while True:
+            for one in people.journal[seen:]:
+                self._trace(
+                    f"{one.change} {one.message_id} in {one.place} for {one.answers}"
+                    f" {len(one.text)} {crc32(one.text.encode()):08x}"
+                )
+            if len(people.journal) > seen:
+                seen = len(people.journal)
+                self._find(one for one in people.report().faults if one.verdict in AT_ANY_TIME)
+            if self._living is not None and self._living.done():
+                raise AssertionError("the process ended by itself") from self._living.exception()
+            await asyncio.sleep(0.05)
+
+    def _find(self, findings: object) -> None:
+        for one in findings:  # type: ignore[attr-defined]
+            if one not in self.outcome.findings:
+                self.outcome.findings.append(one)
+                self._trace(f"FOUND {one}")
+
+    async def _calm(self) -> None:
+        """Until all is answered, and a moment more for what should not come."""
+        people, began = self._platform.people, self._loop.time()
+        if self._living is None:
+            self._start()
+        while not people.is_settled() and self._loop.time() < began + LIVENESS_S:
+            await asyncio.sleep(0.5)
+        self.outcome.settled_s = self._loop.time() - began
+        await asyncio.sleep(30.0)
+
+    def _judge(self, people: People) -> None:
+        report = people.report()
+        self.outcome.sent = len(people.asked)
+        self.outcome.report = report
+        self._find(report.faults)
