@@ -1,6 +1,7 @@
 """A loopback platform with its people, ready for a bot: the same for Discord and for Slack."""
 
 import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -123,7 +124,8 @@ class LoopbackSlack(Loopback):
     def bot(
         self, folder: Path, now: Callable[[], datetime] = utc_now
     ) -> AbstractAsyncContextManager[object]:
-        return slack_process.bot(self.address, folder, TalkingEngine(), now=now)
+        # Read here: a simulation gives the process another clock.
+        return slack_process.bot(self.address, folder, TalkingEngine(), time.monotonic, now)
 
     @override
     def fail(self, chance: random.Random) -> None:

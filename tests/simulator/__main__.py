@@ -6,6 +6,7 @@ since it replaces the clocks of the whole process.
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import pickle
@@ -30,6 +31,7 @@ MEMORY_DISK = Path("/dev/shm")
 
 def simulate(seed: int, platform: str, folder: Path, trace: Callable[[str], None]) -> Outcome:
     """One simulation, in a process that does nothing else afterwards."""
+    gc.disable()  # when it runs would decide when a coroutine is closed
     chance = random.Random(seed)
     loop = NetworkedLoop(chance)
     asyncio.set_event_loop(loop)

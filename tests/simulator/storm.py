@@ -58,7 +58,7 @@ class Storm:
         self._folder: Path
         self._process = 0
         self._living: asyncio.Task[None] | None = None
-        self._is_calm = False
+        self._connected = asyncio.Event()
 
     async def run(self, folder: Path) -> Outcome:
         """Let it blow, let everything be answered, and judge."""
@@ -67,6 +67,7 @@ class Storm:
             people = self._platform.people
             self._start()
             watching = asyncio.create_task(self._watch())
+            await self._connected.wait()  # nobody knows of the bot before
             await self._blow()
             self._trace("it is calm")
             await self._calm()
@@ -137,6 +138,7 @@ class Storm:
     async def _live(self) -> None:
         async with self._platform.bot(self._folder, utc_now):
             self._trace("connected")
+            self._connected.set()
             await asyncio.Event().wait()
 
     def _kill(self) -> None:
