@@ -50,6 +50,18 @@ class Loopback(ABC):
         """Let a call that comes next fail: lost on its way back, refused, or asked for patience."""
 
     @abstractmethod
+    def limit_writes(self, chance: random.Random) -> None:
+        """Let only so much be written in so long from now on."""
+
+    @property
+    def unacknowledged(self) -> Sequence[slack_server.Envelope]:
+        """What the platform has sent, and delivers again until the bot takes it."""
+        return ()
+
+    async def deliver_again(self, envelope: slack_server.Envelope, attempt: int) -> None:
+        """Send something again."""
+
+    @abstractmethod
     def after_death(self, chance: random.Random) -> None:
         """What the platform itself does about a bot that went away."""
 
@@ -78,6 +90,10 @@ class LoopbackDiscord(Loopback):
         self, folder: Path, now: Callable[[], datetime] = utc_now
     ) -> AbstractAsyncContextManager[object]:
         return discord_process.bot(self.address, folder, TalkingEngine(), now=now)
+
+    @override
+    def limit_writes(self, chance: random.Random) -> None:
+        self._server.writes_per_window = chance.choice((3, 5, 10))
 
     @override
     def after_death(self, chance: random.Random) -> None:
@@ -140,6 +156,21 @@ class LoopbackSlack(Loopback):
                 "429": slack_server.Fault(method, "ratelimited", 429, retry_after=1),
             }[kind]
         )
+
+    @override
+    def limit_writes(self, chance: random.Random) -> None:
+        methods = ("chat.postMessage", "chat.update", "chat.startStream", "chat.appendStream")
+        self._server.limits[chance.choice(methods)] = (chance.choice((1, 3, 10)), 5.0)
+
+    @property
+    @override
+    def unacknowledged(self) -> Sequence[slack_server.Envelope]:
+        return [one for one in self._server.envelopes if not one.answered.is_set()]
+
+    @override
+    async def deliver_again(self, envelope: slack_server.Envelope, attempt: int) -> None:
+        if self.has_bot:
+            await self._server.redeliver(envelope, attempt)
 
     @override
     def after_death(self, chance: random.Random) -> None:

@@ -43,6 +43,7 @@ class MemoryTransport(asyncio.Transport):
     @override
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._is_closed:
+            self._loop.step(self.process)
             self._later(self.peer.receive, bytes(data))
 
     @override
@@ -141,11 +142,24 @@ class NetworkedLoop(VirtualLoop):
         self._chance = chance
         self._servers: dict[int, tuple[Factory, Context]] = {}
         self._transports: list[MemoryTransport] = []
+        self._steps_left = 0
+        self._after_steps: Callable[[], object] = int
 
     def delay_s(self) -> float:
         """How long something is on its way."""
         is_slow = self._chance.random() < SLOW
         return self._chance.uniform(MIN_DELAY_S, MAX_SLOW_DELAY_S if is_slow else MAX_DELAY_S)
+
+    def after_steps(self, number: int, call: Callable[[], object]) -> None:
+        """Call something right after so many more writes, and statements, of a process."""
+        self._steps_left, self._after_steps = number, call
+
+    def step(self, process: int | None) -> None:
+        """A process has written something. What it goes on to do at once, it still does."""
+        if process is not None and self._steps_left:
+            self._steps_left -= 1
+            if self._steps_left == 0:
+                self.call_soon(self._after_steps, context=Context())
 
     @override
     async def create_server(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -96,6 +96,7 @@ def _without_threads(loop: NetworkedLoop, chance: random.Random) -> None:
         except Exception as error:
             outcome, tell = error, _set_error
         loop.call_later(late_s, tell, told, outcome)
+        loop.step(PROCESS.get())
         return await told
 
     async def connect(self: Any) -> Any:
