@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
-from tests.auditor.audit import Asked, Finding, Report, Verdict
+from tests.auditor.audit import FINE, Asked, Finding, Report, Verdict
 from tests.auditor.loopback import Loopback, loopback
 from tests.auditor.people import People
 from tests.simulator.memory_network import NetworkedLoop
@@ -67,6 +67,7 @@ class Storm:
         self._process = 0
         self._living: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
+        self._was_answered: set[str] = set()
 
     async def run(self, folder: Path) -> Outcome:
         """Let it blow, let everything be answered, and judge."""
@@ -140,7 +141,10 @@ class Storm:
     async def _delete(self) -> None:
         if asked := self._recent():
             self._trace(f"deleted {asked.nonce}")
-            await self._platform.people.delete(asked)
+            people = self._platform.people
+            fine = {one.about for one in people.report().findings if one.verdict in FINE}
+            self._was_answered |= {asked.id} & {one.id for one in people.asked if one.nonce in fine}
+            await people.delete(asked)
 
     def _recent(self) -> Asked | None:
         """One of the latest questions."""
@@ -244,12 +248,15 @@ class Storm:
         self._find(report.faults)
 
     def _is_excused(self, finding: Finding) -> bool:
-        """Whether it is by design, or about a question that was deleted amid faults."""
+        """Whether it is by design.
+
+        The answer to a deleted question goes, unless it was there before or there were faults.
+        """
         if finding.verdict is Verdict.TOLD and GIVEN_UP in finding.why:
             return self.outcome.deaths > 1
-        deleted = self._platform.people.deleted
-        journal = self._platform.people.journal
-        ids = {one.id for one in deleted}
-        theirs = {one.message_id for one in journal if one.answers in ids}
-        is_theirs = finding.about in theirs or any(one.nonce in finding.why for one in deleted)
-        return is_theirs and bool(self.outcome.deaths or self.outcome.faults)
+        has_faults = bool(self.outcome.deaths or self.outcome.faults)
+        people = self._platform.people
+        left = [one for one in people.deleted if has_faults or one.id in self._was_answered]
+        ids = {one.id for one in left}
+        messages = {one.message_id for one in people.journal if one.answers in ids}
+        return finding.about in messages or any(one.nonce in finding.why for one in left)
