@@ -40,6 +40,13 @@ class Loopback(ABC):
         """Break the bot's connection, for good: what is said meanwhile is not told later."""
 
     @abstractmethod
+    async def cut(self, chance: random.Random) -> None:
+        """Break the bot's connection; a platform that has sessions may let it resume."""
+
+    async def forget(self, author: str) -> None:
+        """Let somebody ask the bot to forget them; where that is not shown, nothing happens."""
+
+    @abstractmethod
     def bot(
         self, folder: Path, now: Callable[[], datetime] = utc_now
     ) -> AbstractAsyncContextManager[object]:
@@ -84,6 +91,16 @@ class LoopbackDiscord(Loopback):
     async def drop(self) -> None:
         self._server.accepts_resume = False
         await self._server.drop()
+
+    @override
+    async def cut(self, chance: random.Random) -> None:
+        self._server.accepts_resume = chance.random() < 0.7
+        self._server.repeats_at_resume = chance.choice((0, 5, 20))
+        await self._server.drop()
+
+    @override
+    async def forget(self, author: str) -> None:
+        await self._server.command("forget me", {}, author)
 
     @override
     def bot(
@@ -135,6 +152,10 @@ class LoopbackSlack(Loopback):
     @override
     async def drop(self) -> None:
         await self._server.drop()
+
+    @override
+    async def cut(self, chance: random.Random) -> None:
+        await (self._server.drop() if chance.random() < 0.7 else self._server.refresh())
 
     @override
     def bot(

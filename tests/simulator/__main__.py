@@ -18,8 +18,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pytest import MonkeyPatch
+
 from bot.store.sql.store import SqlStore
 from tests.auditor.audit import FINE, Verdict
+from tests.auditor.planted_faults import PLANTS
 from tests.simulator.memory_network import NetworkedLoop
 from tests.simulator.one_source import take_over
 from tests.simulator.storm import Outcome, Storm
@@ -29,13 +32,21 @@ MEMORY_DISK = Path("/dev/shm")
 """Where there is one no write waits for a disk."""
 
 
-def simulate(seed: int, platform: str, folder: Path, trace: Callable[[str], None]) -> Outcome:
+def simulate(
+    seed: int,
+    platform: str,
+    folder: Path,
+    trace: Callable[[str], None] = lambda _line: None,
+    plant: str | None = None,
+) -> Outcome:
     """One simulation, in a process that does nothing else afterwards."""
     gc.disable()  # when it runs would decide when a coroutine is closed
     chance = random.Random(seed)
     loop = NetworkedLoop(chance)
     asyncio.set_event_loop(loop)
     take_over(loop, chance)
+    if plant is not None:
+        PLANTS[plant].into(MonkeyPatch())
     storm = Storm(loop, chance, Outcome(seed, platform), trace)
     return loop.run_until_complete(storm.run(folder))
 
@@ -66,6 +77,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--platform", choices=PLATFORMS)
+    parser.add_argument("--plant", choices=PLANTS, help="plant a fault, stop where it is found")
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--log", action="store_true")
     given = parser.parse_args()
@@ -83,18 +95,28 @@ def _run(given: argparse.Namespace, folder: Path) -> int:
     for seed in range(given.seed, given.seed + given.count):
         platform = given.platform or PLATFORMS[seed % 2]
         place = Path(shutil.copytree(empty, folder / str(seed)))
-        outcome = in_child(lambda: simulate(seed, platform, place, trace))  # noqa: B023
+        outcome = in_child(lambda: simulate(seed, platform, place, trace, given.plant))  # noqa: B023
         shutil.rmtree(place)
         for verdict, number in outcome.report.counts.items():
             totals[verdict] = totals.get(verdict, 0) + number
         found += bool(outcome.findings)
         for one in outcome.findings:
             print(f"seed {seed} {platform}: {one.about} {one.verdict}: {one.why[:150]}")
+        if given.plant is not None and outcome.findings:
+            return _found_plant(given.plant, outcome)
         if given.count == 1:
             print(outcome)
     print(f"{given.count} simulations, {found} with findings: {dict(totals)}")
     print(f"{os.times().children_user + os.times().children_system:.1f} s of CPU")
     return 1 if found else 0
+
+
+def _found_plant(name: str, outcome: Outcome) -> int:
+    """0 where the verdict is the one that the plant asks for."""
+    verdicts = {one.verdict for one in outcome.findings}
+    is_named = PLANTS[name].verdict in verdicts
+    print(f"{name}: seed {outcome.seed} {'' if is_named else 'NOT '}as {PLANTS[name].verdict}")
+    return 0 if is_named else 1
 
 
 async def _prepare(folder: Path) -> None:

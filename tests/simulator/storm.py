@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
-from tests.auditor.audit import FINE, Asked, Finding, Report, Verdict
+from tests.auditor.audit import FINE, Asked, Finding, Forgotten, Report, Verdict
 from tests.auditor.loopback import Loopback, loopback
 from tests.auditor.people import People
 from tests.simulator.memory_network import NetworkedLoop
@@ -17,16 +17,19 @@ STORM_S = (8.0, 25.0)
 QUESTIONS_PER_S = 0.5
 MIN_WORDS, MAX_WORDS = 5, 440
 MIN_S, MAX_S = 0.3, 8.0
+RECALLS = 0.2
 MAX_RATE = 0.5
 """The most of each kind of fault in a second; how much of it there is the seed decides."""
 
 ACKNOWLEDGED_WITHIN_S, RETRIES_S = 3.0, (0.0, 60.0, 300.0)
 """What Slack was not acknowledged in time it delivers again, so long after."""
 
-WATCH_S, AFTERWARDS_S = 0.2, 20.0
+WATCH_S, AFTERWARDS_S, FORGETS_WITHIN_S = 0.2, 20.0, 3.0
 
 LIVENESS_S = 900.0
 """After the last fault everything is answered within this: Slack delivers again after 5 minutes."""
+
+UNSETTLED = frozenset({Verdict.LOST, Verdict.INCOMPLETE})
 
 AT_ANY_TIME = frozenset({Verdict.DUPLICATED, Verdict.MISPLACED, Verdict.AFTER_FORGET})
 """Verdicts that may at no moment be given."""
@@ -68,6 +71,7 @@ class Storm:
         self._living: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
         self._was_answered: set[str] = set()
+        self._leaving: list[tuple[str, float]] = []
 
     async def run(self, folder: Path) -> Outcome:
         """Let it blow, let everything be answered, and judge."""
@@ -102,6 +106,7 @@ class Storm:
             self._edit: self._rate() / 3,
             self._delete: self._rate() / 5,
             self._limit: self._rate() / 10,
+            self._forget: self._rate() / 10,
         }
         while True:
             pause_s = self._chance.expovariate(sum(kinds.values()))
@@ -120,7 +125,9 @@ class Storm:
         author = chance.choice(self._platform.authors)
         place = chance.choice(self._platform.places)
         people = self._platform.people
-        asked = await people.ask(author, place, words, chance.uniform(MIN_S, MAX_S))
+        recalls = chance.random() < RECALLS
+        seconds = chance.uniform(MIN_S, MAX_S)
+        asked = await people.ask(author, place, words, seconds, recalls=recalls)
         self._trace(f"asked {asked.nonce} {author} {place} {words}")
 
     async def _fail(self) -> None:
@@ -131,7 +138,7 @@ class Storm:
     async def _drop(self) -> None:
         self.outcome.faults += 1
         self._trace("the connection breaks")
-        await self._platform.drop()
+        await self._platform.cut(self._chance)
 
     async def _edit(self) -> None:
         if asked := self._recent():
@@ -150,6 +157,22 @@ class Storm:
         """One of the latest questions."""
         latest = self._platform.people.asked[-5:]
         return self._chance.choice(latest) if latest else None
+
+    async def _forget(self) -> None:
+        """Somebody wants to be forgotten; it holds from the moment that the bot says so."""
+        people, author = self._platform.people, self._chance.choice(self._platform.authors)
+        told, asked_before = self._told_in_private(), self._loop.time()
+        self._trace(f"{author} wants to be forgotten")
+        await self._platform.forget(author)
+        ending = asked_before + FORGETS_WITHIN_S
+        while self._told_in_private() == told and self._loop.time() < ending:
+            await asyncio.sleep(WATCH_S)
+        self._leaving.append((author, asked_before))
+        if self._told_in_private() > told:
+            people.forgotten.append(Forgotten(author, self._loop.time(), asked_before))
+
+    def _told_in_private(self) -> int:
+        return sum(one.is_private for one in self._platform.people.journal)
 
     async def _limit(self) -> None:
         self.outcome.faults += 1
@@ -236,10 +259,14 @@ class Storm:
         people, began = self._platform.people, self._loop.time()
         if self._living is None:
             self._start()
-        while not people.is_settled() and self._loop.time() < began + LIVENESS_S:
+        while not self._is_settled() and self._loop.time() < began + LIVENESS_S:
             await asyncio.sleep(0.5)
         self.outcome.settled_s = self._loop.time() - began
         await asyncio.sleep(AFTERWARDS_S)
+
+    def _is_settled(self) -> bool:
+        faults = self._platform.people.report().faults
+        return not any(one.verdict in UNSETTLED and not self._is_excused(one) for one in faults)
 
     def _judge(self, people: People) -> None:
         report = people.report()
@@ -248,15 +275,25 @@ class Storm:
         self._find(report.faults)
 
     def _is_excused(self, finding: Finding) -> bool:
-        """Whether it is by design.
-
-        The answer to a deleted question goes, unless it was there before or there were faults.
-        """
+        """Whether it is by design."""
         if finding.verdict is Verdict.TOLD and GIVEN_UP in finding.why:
             return self.outcome.deaths > 1
-        has_faults = bool(self.outcome.deaths or self.outcome.faults)
+        return self._is_of_deleted(finding) or self._is_of_forgotten(finding)
+
+    def _is_of_deleted(self, finding: Finding) -> bool:
+        """The answer to a deleted question goes, unless it was there before or amid faults."""
         people = self._platform.people
+        if finding.verdict is Verdict.MISPLACED:
+            return any(one.nonce in finding.why for one in people.deleted)
+        has_faults = bool(self.outcome.deaths or self.outcome.faults)
         left = [one for one in people.deleted if has_faults or one.id in self._was_answered]
         ids = {one.id for one in left}
         messages = {one.message_id for one in people.journal if one.answers in ids}
         return finding.about in messages or any(one.nonce in finding.why for one in left)
+
+    def _is_of_forgotten(self, finding: Finding) -> bool:
+        """What somebody asked before they wanted to be forgotten may stay unanswered."""
+        if finding.verdict not in UNSETTLED:
+            return False
+        asked = next(one for one in self._platform.people.asked if one.nonce == finding.about)
+        return any(asked.author == who and asked.at < before for who, before in self._leaving)
