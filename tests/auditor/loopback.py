@@ -57,6 +57,14 @@ class Loopback(ABC):
         """Let a call that comes next fail: lost on its way back, refused, or asked for patience."""
 
     @abstractmethod
+    def fail_any(self, chance: random.Random) -> str:
+        """Let a call of whatever kind that comes next fail; gives which."""
+
+    @abstractmethod
+    def clear_faults(self) -> None:
+        """No call fails any more."""
+
+    @abstractmethod
     def limit_writes(self, chance: random.Random) -> None:
         """Let only so much be written in so long from now on."""
 
@@ -107,6 +115,29 @@ class LoopbackDiscord(Loopback):
         self, folder: Path, now: Callable[[], datetime] = utc_now
     ) -> AbstractAsyncContextManager[object]:
         return discord_process.bot(self.address, folder, TalkingEngine(), now=now)
+
+    @override
+    def fail_any(self, chance: random.Random) -> str:
+        method, path = chance.choice(
+            (
+                ("GET", r"^/channels/\d+/messages"),
+                ("POST", r"^/channels/\d+/typing"),
+                ("GET", r"^/(users|oauth2|gateway|applications)"),
+                ("POST", r"^/channels/\d+/messages"),
+                ("PATCH", r"^/channels/\d+/messages"),
+                ("DELETE", r"^/channels/\d+/messages"),
+            )
+        )
+        status = chance.choice((0, 500, 502, 429))
+        body = {"message": "slow", "retry_after": 2.0, "global": False} if status == 429 else None
+        is_after = status != 429 and chance.random() < 0.5
+        fault = discord_server.Fault(method, path, status, body, is_after)
+        self._server.faults.append(fault)
+        return f"{method} {path} {status} {is_after}"
+
+    @override
+    def clear_faults(self) -> None:
+        self._server.faults.clear()
 
     @override
     def limit_writes(self, chance: random.Random) -> None:
@@ -177,6 +208,20 @@ class LoopbackSlack(Loopback):
                 "429": slack_server.Fault(method, "ratelimited", 429, retry_after=1),
             }[kind]
         )
+
+    @override
+    def fail_any(self, chance: random.Random) -> str:
+        method = chance.choice([*slack_server.SPECS])
+        status = chance.choice((0, 500, 503, 429))
+        after_s = 2 if status == 429 else None
+        is_after = status != 429 and chance.random() < 0.5
+        error = "ratelimited" if status == 429 else "internal_error"
+        self._server.faults.append(slack_server.Fault(method, error, status, after_s, is_after))
+        return f"{method} {status} {is_after}"
+
+    @override
+    def clear_faults(self) -> None:
+        self._server.faults.clear()
 
     @override
     def limit_writes(self, chance: random.Random) -> None:

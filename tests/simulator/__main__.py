@@ -77,7 +77,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--platform", choices=PLATFORMS)
-    parser.add_argument("--plant", choices=PLANTS, help="plant a fault, stop where it is found")
+    parser.add_argument(
+        "--plant", choices=PLANTS, help="plant a fault, and stop at the seed that finds it"
+    )
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--log", action="store_true")
     given = parser.parse_args()
@@ -100,10 +102,11 @@ def _run(given: argparse.Namespace, folder: Path) -> int:
         for verdict, number in outcome.report.counts.items():
             totals[verdict] = totals.get(verdict, 0) + number
         found += bool(outcome.findings)
-        for one in outcome.findings:
+        for one in () if given.plant else outcome.findings:
             print(f"seed {seed} {platform}: {one.about} {one.verdict}: {one.why[:150]}")
-        if given.plant is not None and outcome.findings:
-            return _found_plant(given.plant, outcome)
+        if given.plant is not None and _is_named(given.plant, outcome):
+            print(f"{given.plant}: seed {seed}, {PLANTS[given.plant].verdict}")
+            return 0
         if given.count == 1:
             print(outcome)
     print(f"{given.count} simulations, {found} with findings: {dict(totals)}")
@@ -111,12 +114,9 @@ def _run(given: argparse.Namespace, folder: Path) -> int:
     return 1 if found else 0
 
 
-def _found_plant(name: str, outcome: Outcome) -> int:
-    """0 where the verdict is the one that the plant asks for."""
-    verdicts = {one.verdict for one in outcome.findings}
-    is_named = PLANTS[name].verdict in verdicts
-    print(f"{name}: seed {outcome.seed} {'' if is_named else 'NOT '}as {PLANTS[name].verdict}")
-    return 0 if is_named else 1
+def _is_named(plant: str, outcome: Outcome) -> bool:
+    """Whether the plant was found for what it is."""
+    return PLANTS[plant].verdict in {one.verdict for one in outcome.findings}
 
 
 async def _prepare(folder: Path) -> None:

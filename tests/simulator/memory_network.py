@@ -66,6 +66,10 @@ class MemoryTransport(asyncio.Transport):
             self._is_closed = True
             self._later(self.peer.end, None)
 
+    def hold_back(self, seconds: float) -> None:
+        """What is written from now on arrives so much later."""
+        self._last_due = max(self._last_due, self._loop.time()) + seconds
+
     def receive(self, data: bytes) -> None:
         """Something arrives."""
         if self._is_paused:
@@ -149,6 +153,11 @@ class NetworkedLoop(VirtualLoop):
         """How long something is on its way."""
         is_slow = self._chance.random() < SLOW
         return self._chance.uniform(MIN_DELAY_S, MAX_SLOW_DELAY_S if is_slow else MAX_DELAY_S)
+
+    def stall(self, seconds: float) -> None:
+        """Hold back, for so long, what is written to one of the connections."""
+        if living := [one for one in self._transports if not one.is_closing()]:
+            self._chance.choice(living).hold_back(seconds)
 
     def after_steps(self, number: int, call: Callable[[], object]) -> None:
         """Call something right after so many more writes, and statements, of a process."""

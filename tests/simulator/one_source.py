@@ -72,6 +72,32 @@ def _beat(keep_alive: KeepAliveHandler) -> None:
     keep_alive.beating = asyncio.get_running_loop().create_task(beat())  # type: ignore[attr-defined]
 
 
+class StoreFaults:
+    """What goes wrong with the database: another program has it, or one statement fails."""
+
+    def __init__(self) -> None:
+        self.locked_until = 0.0
+        self.fails_in = 0
+
+    def check(self, now: float, given: tuple[Any, ...]) -> None:
+        """Raises for a statement that is to fail."""
+        text = given[0] if given and isinstance(given[0], str) else ""
+        if text == "BEGIN IMMEDIATE" and now < self.locked_until:
+            raise _error("database is locked", sqlite3.SQLITE_BUSY)
+        if text and self.fails_in:
+            self.fails_in -= 1
+            if self.fails_in == 0:
+                raise _error("database or disk is full", sqlite3.SQLITE_FULL)
+
+
+def _error(text: str, code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return error
+
+
+STORE_FAULTS = StoreFaults()
+
 OPEN: list[tuple[int | None, sqlite3.Connection]] = []
 """The connections to databases, each with its process."""
 
@@ -108,7 +134,12 @@ def _without_threads(loop: NetworkedLoop, chance: random.Random) -> None:
     async def execute(self: Any, work: Callable[..., Any], *given: Any, **named: Any) -> Any:
         if not self._running or not self._connection:
             raise ValueError("Connection closed")
-        return await later(lambda: work(*given, **named))
+
+        def run() -> Any:
+            STORE_FAULTS.check(loop.time(), given)
+            return work(*given, **named)
+
+        return await later(run)
 
     def stop(self: Any) -> Any:
         self._running = False

@@ -11,7 +11,7 @@ from tests.auditor.audit import FINE, Asked, Finding, Forgotten, Report, Verdict
 from tests.auditor.loopback import Loopback, loopback
 from tests.auditor.people import People
 from tests.simulator.memory_network import NetworkedLoop
-from tests.simulator.one_source import close_connections, utc_now
+from tests.simulator.one_source import STORE_FAULTS, close_connections, utc_now
 
 STORM_S = (8.0, 25.0)
 QUESTIONS_PER_S = 0.5
@@ -100,6 +100,10 @@ class Storm:
         kinds = {
             self._ask: QUESTIONS_PER_S,
             self._fail: self._rate(),
+            self._fail_any: self._rate(),
+            self._stall: self._rate() / 5,
+            self._lock_store: self._rate() / 5,
+            self._fill_disk: self._rate() / 5,
             self._die: self._rate() / 3,
             self._die_soon: self._rate() / 3,
             self._drop: self._rate() / 3,
@@ -134,6 +138,27 @@ class Storm:
         self._platform.fail(self._chance)
         self.outcome.faults += 1
         self._trace("a call is to fail")
+
+    async def _fail_any(self) -> None:
+        self.outcome.faults += 1
+        self._trace(f"is to fail: {self._platform.fail_any(self._chance)}")
+
+    async def _stall(self) -> None:
+        self.outcome.faults += 1
+        seconds = self._chance.choice((2.0, 15.0, 90.0))
+        self._trace(f"a connection stands still for {seconds:.0f} s")
+        self._loop.stall(seconds)
+
+    async def _lock_store(self) -> None:
+        self.outcome.faults += 1
+        seconds = self._chance.choice((0.5, 4.0, 20.0))
+        self._trace(f"another program has the database for {seconds} s")
+        STORE_FAULTS.locked_until = self._loop.time() + seconds
+
+    async def _fill_disk(self) -> None:
+        self.outcome.faults += 1
+        STORE_FAULTS.fails_in = self._chance.randint(1, 40)
+        self._trace(f"statement {STORE_FAULTS.fails_in} is to fail")
 
     async def _drop(self) -> None:
         self.outcome.faults += 1
@@ -256,11 +281,13 @@ class Storm:
         """Until all is answered, and a moment more for what should not come."""
         self._trace("it is calm")
         self._loop.after_steps(0, int)
+        STORE_FAULTS.locked_until = STORE_FAULTS.fails_in = 0
+        self._platform.clear_faults()
         people, began = self._platform.people, self._loop.time()
         if self._living is None:
             self._start()
         while not self._is_settled() and self._loop.time() < began + LIVENESS_S:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.0)
         self.outcome.settled_s = self._loop.time() - began
         await asyncio.sleep(AFTERWARDS_S)
 
