@@ -101,6 +101,35 @@ async def test_a_database_that_fails_for_a_moment_is_no_crash(
         assert failures == []
 
 
+async def test_a_question_that_waits_for_the_database_keeps_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        claim, failures = flow.store.inbox.claim, [1]
+        claimed: list[int] = []
+        has_failed = asyncio.Event()
+
+        async def fail_at_first(message_id: int, *given: Any) -> Claim | None:
+            if failures:
+                failures.pop()
+                has_failed.set()
+                raise StoreUnavailable("the disk is full")
+            claimed.append(message_id)
+            return await claim(message_id, *given)
+
+        monkeypatch.setattr(flow.store.inbox, "claim", fail_at_first)
+        await flow.submit(question("first", "q1"))
+        await has_failed.wait()
+        await flow.submit(question("second", "q2"))
+        await flow.settle("q2")
+
+        assert claimed == sorted(claimed)
+        assert [one.text for one in flow.platform.messages()] == [
+            "You said: first",
+            "You said: second",
+        ]
+
+
 async def test_graceful_restarts_are_no_crashes(tmp_path: Path) -> None:
     for number in range(3):
         engine = ScriptedEngine()
