@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,15 +52,18 @@ def simulate(
     return loop.run_until_complete(storm.run(folder))
 
 
-def in_child(work: Callable[[], Outcome]) -> Outcome:
-    """Run it in a copy of this process, which ends without tidying up: much in it is dead."""
+def in_child(work: Callable[[], Outcome]) -> Outcome | None:
+    """Run it in a copy of this process, which ends without tidying up; None where it failed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            os.write(writing, pickle.dumps(work()))
+            with os.fdopen(writing, "wb") as pipe:
+                pickle.dump(work(), pipe)
             code = 0
+        except BaseException:  # the top of a process
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -68,7 +72,7 @@ def in_child(work: Callable[[], Outcome]) -> Outcome:
     with os.fdopen(reading, "rb") as pipe:
         told = pipe.read()
     os.waitpid(child, 0)
-    return pickle.loads(told)
+    return pickle.loads(told) if told else None
 
 
 def main() -> int:
@@ -99,6 +103,10 @@ def _run(given: argparse.Namespace, folder: Path) -> int:
         place = Path(shutil.copytree(empty, folder / str(seed)))
         outcome = in_child(lambda: simulate(seed, platform, place, trace, given.plant))  # noqa: B023
         shutil.rmtree(place)
+        if outcome is None:
+            print(f"seed {seed} {platform}: the simulation failed")
+            found += 1
+            continue
         for verdict, number in outcome.report.counts.items():
             totals[verdict] = totals.get(verdict, 0) + number
         found += bool(outcome.findings)

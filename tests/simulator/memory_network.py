@@ -34,6 +34,7 @@ class MemoryTransport(asyncio.Transport):
         self._is_paused = False
         self._held: list[bytes] = []
         self._last_due = 0.0
+        self._on_way: list[asyncio.TimerHandle] = []
 
     @property
     def process(self) -> int | None:
@@ -64,6 +65,10 @@ class MemoryTransport(asyncio.Transport):
         """The process is gone: nobody here learns of it, and the other end does."""
         if not self._is_closed:
             self._is_closed = True
+            # What stands still on its way is lost with it.
+            if self._last_due > self._loop.time() + MAX_SLOW_DELAY_S:
+                for one in self._on_way:
+                    one.cancel()
             self._later(self.peer.end, None)
 
     def hold_back(self, seconds: float) -> None:
@@ -89,7 +94,8 @@ class MemoryTransport(asyncio.Transport):
     def _later(self, arrive: Callable[[Any], None], what: object) -> None:
         due = max(self._last_due + 1e-6, self._loop.time() + self._loop.delay_s())
         self._last_due = due
-        self._loop.call_at(due, arrive, what, context=self.peer.context)
+        self._on_way = [one for one in self._on_way if one.when() > self._loop.time()]
+        self._on_way.append(self._loop.call_at(due, arrive, what, context=self.peer.context))
 
     @override
     def pause_reading(self) -> None:
