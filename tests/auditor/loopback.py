@@ -43,8 +43,10 @@ class Loopback(ABC):
     async def cut(self, chance: random.Random) -> None:
         """Break the bot's connection; a platform that has sessions may let it resume."""
 
-    async def forget(self, author: str) -> None:
-        """Let somebody ask the bot to forget them; where that is not shown, nothing happens."""
+    async def forget(self, author: str) -> bool:
+        """Let somebody ask the bot to forget them; False where the journal would not show it."""
+        del author
+        return False
 
     @abstractmethod
     def bot(
@@ -75,6 +77,7 @@ class Loopback(ABC):
 
     async def deliver_again(self, envelope: slack_server.Envelope, attempt: int) -> None:
         """Send something again."""
+        raise NotImplementedError
 
     @abstractmethod
     def after_death(self, chance: random.Random) -> None:
@@ -107,8 +110,9 @@ class LoopbackDiscord(Loopback):
         await self._server.drop()
 
     @override
-    async def forget(self, author: str) -> None:
+    async def forget(self, author: str) -> bool:
         await self._server.command("forget me", {}, author)
+        return True
 
     @override
     def bot(

@@ -1,6 +1,6 @@
 """Simulations: `python -m tests.simulator [--seed FIRST] [--count N] [--platform NAME] [--trace]`.
 
-One line for each in which something is found, and a summary. Each runs in a process of its own,
+One line for each thing that is found, and a summary. Each runs in a process of its own,
 since it replaces the clocks of the whole process.
 """
 
@@ -14,15 +14,14 @@ import random
 import shutil
 import sys
 import tempfile
-import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest import MonkeyPatch
+import pytest
 
 from bot.store.sql.store import SqlStore
-from tests.auditor.audit import FINE, Verdict
 from tests.auditor.planted_faults import PLANTS
 from tests.simulator.memory_network import NetworkedLoop
 from tests.simulator.one_source import take_over
@@ -47,7 +46,7 @@ def simulate(
     asyncio.set_event_loop(loop)
     take_over(loop, chance)
     if plant is not None:
-        PLANTS[plant].into(MonkeyPatch())
+        PLANTS[plant].into(pytest.MonkeyPatch())
     storm = Storm(loop, chance, Outcome(seed, platform), trace)
     return loop.run_until_complete(storm.run(folder))
 
@@ -95,31 +94,39 @@ def main() -> int:
 def _run(given: argparse.Namespace, folder: Path) -> int:
     empty = folder / "empty"
     asyncio.run(_prepare(empty))
-    found, began = 0, time.process_time()
-    totals: dict[Verdict, int] = {}
-    trace: Callable[[str], None] = print if given.trace else lambda _line: None
+    found, totals = 0, Counter[str]()
     for seed in range(given.seed, given.seed + given.count):
-        platform = given.platform or PLATFORMS[seed % 2]
-        place = Path(shutil.copytree(empty, folder / str(seed)))
-        outcome = in_child(lambda: simulate(seed, platform, place, trace, given.plant))  # noqa: B023
-        shutil.rmtree(place)
-        if outcome is None:
-            print(f"seed {seed} {platform}: the simulation failed")
-            found += 1
-            continue
-        for verdict, number in outcome.report.counts.items():
-            totals[verdict] = totals.get(verdict, 0) + number
-        found += bool(outcome.findings)
-        for one in () if given.plant else outcome.findings:
-            print(f"seed {seed} {platform}: {one.about} {one.verdict}: {one.why[:150]}")
-        if given.plant is not None and _is_named(given.plant, outcome):
-            print(f"{given.plant}: seed {seed}, {PLANTS[given.plant].verdict}")
-            return 0
-        if given.count == 1:
-            print(outcome)
-    print(f"{given.count} simulations, {found} with findings: {dict(totals)}")
-    print(f"{os.times().children_user + os.times().children_system:.1f} s of CPU")
+        outcome = _simulated(given, seed, empty, folder / str(seed))
+        found += outcome is None or bool(outcome.findings)
+        if outcome is not None:
+            totals.update({str(one): number for one, number in outcome.report.counts.items()})
+            if given.plant is not None and _is_named(given.plant, outcome):
+                _say(f"{given.plant}: seed {seed}, {PLANTS[given.plant].verdict}")
+                return 0
+    _say(f"{given.count} simulations, {found} with findings: {dict(totals)}")
+    used = os.times()
+    sys.stderr.write(f"{used.children_user + used.children_system:.1f} s of CPU\n")
     return 1 if found else 0
+
+
+def _simulated(given: argparse.Namespace, seed: int, empty: Path, place: Path) -> Outcome | None:
+    """One simulation, with a line for each thing that is found; None where it failed."""
+    platform: str = given.platform or PLATFORMS[seed % 2]
+    trace: Callable[[str], None] = _say if given.trace else lambda _line: None
+    shutil.copytree(empty, place)
+    outcome = in_child(lambda: simulate(seed, platform, place, trace, given.plant))
+    shutil.rmtree(place)
+    if outcome is None:
+        _say(f"seed {seed} {platform}: the simulation failed")
+    elif given.plant is None:
+        for one in outcome.findings:
+            _say(f"seed {seed} {platform}: {one.about} {one.verdict}: {one.why[:150]}")
+    return outcome
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _is_named(plant: str, outcome: Outcome) -> bool:
@@ -129,7 +136,6 @@ def _is_named(plant: str, outcome: Outcome) -> bool:
 
 async def _prepare(folder: Path) -> None:
     """An empty database, which every simulation begins with."""
-    folder.mkdir()
     store = await SqlStore.open(folder)
     await store.close()
 

@@ -106,8 +106,9 @@ def close_connections(process: int) -> None:
     """What the system does for a process that died: its transactions are undone."""
     for owner, connection in OPEN:
         if owner == process:
-            connection.rollback()  # while a cursor lives, closing does not
-            connection.close()
+            with contextlib.suppress(sqlite3.ProgrammingError):  # the pool has closed it
+                connection.rollback()  # while a cursor lives, closing does not
+                connection.close()
     OPEN[:] = [one for one in OPEN if one[0] != process]
 
 

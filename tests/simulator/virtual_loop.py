@@ -19,7 +19,7 @@ PROCESS: ContextVar[int | None] = ContextVar("process", default=None)
 STARTS_AT_S = 1000.0
 
 
-class EverythingWaits(Exception):
+class EverythingWaitsError(Exception):
     """Nothing will ever happen again: no timer is set."""
 
 
@@ -33,7 +33,7 @@ class _Clock(selectors.SelectSelector):
     @override
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
-            raise EverythingWaits
+            raise EverythingWaitsError
         self.now += max(timeout, 0.0)
         return []
 
