@@ -218,4 +218,4 @@ async def _port(addr_infos: Sequence[Any], **named: object) -> int:
 
 def use_memory() -> None:
     """Let aiohttp's clients connect through the loop alone."""
-    aiohappyeyeballs.start_connection = _port  # pyright: ignore[reportAttributeAccessIssue]
+    aiohappyeyeballs.start_connection = _port

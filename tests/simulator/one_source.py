@@ -15,9 +15,9 @@ from typing import Any
 
 import aiosqlite
 import discord.backoff
-import discord.gateway
 import discord.utils
 from discord.gateway import KeepAliveHandler
+from typing_extensions import override
 
 from tests.simulator.memory_network import NetworkedLoop, use_memory
 from tests.simulator.virtual_loop import PROCESS
@@ -36,8 +36,10 @@ def take_over(loop: NetworkedLoop, chance: random.Random) -> None:
     time.time = lambda: EPOCH_S + loop.time()
     time.monotonic = time.perf_counter = loop.time
     discord.utils.utcnow = utc_now
-    discord.backoff.random = _Chance(chance)  # pyright: ignore[reportAttributeAccessIssue]
-    KeepAliveHandler.start = _beat
+    backoff: Any = discord.backoff
+    backoff.random = _Chance(chance)
+    keep_alive: Any = KeepAliveHandler
+    keep_alive.start = _beat
     use_memory()
     _without_threads(loop, chance)
 
@@ -54,9 +56,16 @@ class _Chance:
         self._chance = chance
 
     def Random(self) -> random.Random:  # noqa: N802 - the name of what it replaces
-        made = random.Random(self._chance.random())
-        made.seed = lambda *_given, **_named: None
-        return made
+        return _Seeded(self._chance.random())
+
+
+class _Seeded(random.Random):
+    """Keeps its seed."""
+
+    @override
+    def seed(self, a: Any = None, version: int = 2) -> None:
+        if a is not None:
+            super().seed(a, version)
 
 
 def _beat(keep_alive: KeepAliveHandler) -> None:
@@ -66,10 +75,11 @@ def _beat(keep_alive: KeepAliveHandler) -> None:
         stopped: Any = keep_alive
         with contextlib.suppress(ConnectionError):
             while not stopped._stop_ev.is_set():
-                await asyncio.sleep(keep_alive.interval)
+                await asyncio.sleep(keep_alive.interval or 0.0)
                 await keep_alive.ws.send_heartbeat(keep_alive.beat())
 
-    keep_alive.beating = asyncio.get_running_loop().create_task(beat())  # type: ignore[attr-defined]
+    handler: Any = keep_alive
+    handler.beating = asyncio.get_running_loop().create_task(beat())
 
 
 class StoreFaults:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from zlib import crc32
 
 from bot.errors import StoreUnavailable
@@ -274,10 +275,11 @@ class Storm:
 
     def _ended(self, process: asyncio.Task[None]) -> None:
         """A process that ended by itself begins again; only a database may make it end."""
-        self._living, error = None, process.exception()
+        self._living = None
+        error: BaseException | None = process.exception()
         self._trace(f"process {self._process} ended: {type(error).__name__}")
         while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+            error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
         if not isinstance(error, StoreUnavailable):
             why = f"it ended by itself: {error!r}"
             self._find([Finding(Verdict.UNEXPECTED, f"process {self._process}", why)])

@@ -7,7 +7,7 @@ callbacks inherit: when that process dies none of them runs again, not even its 
 import asyncio
 import itertools
 import selectors
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
@@ -110,7 +110,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return handle
 
 
-def _task(
-    loop: asyncio.AbstractEventLoop, work: Generator[Any] | Coroutine[Any, Any, Any], **named: Any
-) -> asyncio.Task[Any]:
+def _task(loop: asyncio.AbstractEventLoop, work: Any, **named: Any) -> asyncio.Task[Any]:
     return _Task(work, loop=loop, **named)
