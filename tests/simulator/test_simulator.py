@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-SEEDS = 15
+SEEDS = 12
 LIMIT_S = 300
 
 
@@ -26,18 +26,18 @@ def test_simulations_find_nothing() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("seed", ["2", "5"], ids=["discord", "slack"])
-def test_the_same_seed_gives_the_same_trace_byte_for_byte(seed: str) -> None:
-    first, second = (simulated("--seed", seed, "--trace").stdout for _ in range(2))
+def test_the_same_seeds_give_the_same_traces_byte_for_byte() -> None:
+    """One seed for Discord and one for Slack."""
+    first, second = (simulated("--seed", "2", "--count", "2", "--trace").stdout for _ in range(2))
 
     assert "posted" in first
     assert first == second
 
 
 def test_a_planted_fault_is_found_with_its_name() -> None:
-    plant = "an event is acknowledged and dropped"
+    plant = "an answer is posted twice"
     done = simulated("--platform", "discord", "--count", "40", "--plant", plant)
 
     assert done.returncode == 0
     assert done.stdout.startswith(f"{plant}: seed ")
-    assert "lost" in done.stdout
+    assert "duplicated" in done.stdout
