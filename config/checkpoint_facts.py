@@ -33,6 +33,7 @@ GGUF_SAMPLING: Mapping[str, str] = {
 
 SAMPLING_NAMES = (
     "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
 )  # fmt: skip
 """What is taken of transformers' generation settings; the length of answers is ours to choose."""
 

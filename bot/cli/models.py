@@ -322,11 +322,19 @@ def _sampling(entry: "ModelEntry", origins: Mapping[str, str]) -> str:
         "min_p",
         "repetition_penalty",
         "no_repeat_ngram_size",
+        "exponential_decay_length_penalty",
         "max_tokens",
         "best_of",
     )
     groups: dict[str, list[str]] = {}
     for name in names:
+        if (value := getattr(chosen, name)) is None:
+            continue
         origin = origins.get(name, _("default"))
-        groups.setdefault(origin, []).append(f"{name} {getattr(chosen, name):g}")
+        groups.setdefault(origin, []).append(f"{name} {_figures(value)}")
     return "; ".join(f"{', '.join(group)} ({origin})" for origin, group in groups.items())
+
+
+def _figures(value: float | tuple[float, ...]) -> str:
+    values = value if isinstance(value, tuple) else (value,)
+    return ", ".join(f"{one:g}" for one in values)
