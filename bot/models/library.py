@@ -72,8 +72,8 @@ class ModelLibrary:
         Raises `ModelNotInstalled`, which says what to do. A remote model has none.
         """
         folder = self._folder(entry)
-        is_file = folder.suffix == ".gguf" and folder.is_file()
-        has_files = is_file or (folder / "config.json").is_file() or any(folder.glob("*.gguf"))
+        has_config = (folder / "config.json").is_file()
+        has_files = folder.is_file() or has_config or any(folder.glob("*.gguf"))
         if entry.is_remote or not has_files:
             raise ModelNotInstalled(_absent(entry))
         return folder
