@@ -51,6 +51,7 @@ def _examine(run: Invocation) -> Iterator[Finding]:
     yield _disk(settings.models_dir)
     yield from _model(run)
     yield _memory(run)
+    yield from _other_programs(run)
     yield from _platforms(run)
 
 
@@ -140,6 +141,16 @@ def _memory(run: Invocation) -> Finding:
         return Finding(_("memory"), detail)
     fix = _("Choose a smaller model with FIRESIDE_MODEL, or close other programs.")
     return Finding(_("memory"), detail, fix)
+
+
+def _other_programs(run: Invocation) -> Iterator[Finding]:
+    """The models that other programs have here and the catalogue does not."""
+    # Imported here: --help does without the client.
+    from bot.cli.found_models import look
+
+    found = look().without(run.catalogue)
+    if found.usable:
+        yield Finding(_("other models"), found.summary)
 
 
 def _platforms(run: Invocation) -> Iterator[Finding]:
