@@ -35,7 +35,8 @@ setup-dev: ## Create .venv with what the tests need as well
 # On a terminal, models of Ollama, LM Studio and others are offered first. Else the starter model is
 # fetched where it is missing; where that fails the embedded model answers.
 chat: setup ## Talk in the terminal (ARGS="--model blenderbot")
-	@$(BIN)/fireside models starter || true
+	@if [ -t 0 ]; then $(BIN)/fireside models starter; \
+	else $(BIN)/fireside models starter </dev/null; fi || true
 	@$(BIN)/fireside chat $(ARGS)
 
 run: setup ## Serve whatever platforms are configured

@@ -1,4 +1,4 @@
-"""The first model of a fresh installation: one that is on this machine already, if its owner wants."""
+"""The first model of a fresh installation: one that is here already, if the owner wants it."""
 
 import sys
 

@@ -25,7 +25,6 @@ OLLAMA_CONTEXT_TOKENS = 4096
 """Ollama's default (OLLAMA_CONTEXT_LENGTH) on a machine without a large GPU: it cuts longer prompts
 without a word."""
 
-LM_STUDIO_OWNER = "organization_owner"
 LM_STUDIO_MODELS = "/api/v0/models"
 
 LM_STUDIO_CONTEXT_TOKENS = 4096
@@ -45,10 +44,15 @@ class Dialect(Enum):
     OPENAI = auto()
     LLAMA_CPP = auto()
     OLLAMA = auto()
+    LM_STUDIO = auto()
 
 
-DIALECTS = {"llamacpp": Dialect.LLAMA_CPP, "library": Dialect.OLLAMA}
-"""By the owner that stands in a server's list."""
+DIALECTS = {
+    "llamacpp": Dialect.LLAMA_CPP,
+    "library": Dialect.OLLAMA,
+    "organization_owner": Dialect.LM_STUDIO,
+}
+"""By the owner that a server's list names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ async def ask_served_model(server: ChatServer, name: str) -> ServedModel:
         guessed = window or OLLAMA_CONTEXT_TOKENS
         unknown = ServedModel(guessed, dialect=Dialect.OLLAMA, is_guess=True)
         return await _ollama(server, name) or unknown
-    if owner == LM_STUDIO_OWNER:
+    if DIALECTS.get(owner) is Dialect.LM_STUDIO:
         return await _lm_studio(server, name)
     if window is None:
         # Ollama under another owner's name? Whatever others say to the question means no.
@@ -160,11 +164,12 @@ async def _ollama(server: ChatServer, name: str) -> ServedModel | None:
 
 async def _lm_studio(server: ChatServer, name: str) -> ServedModel:
     """The window that a model is loaded with; older versions have no such page."""
-    page = await _page(server, f"{LM_STUDIO_MODELS}/{quote(name)}") or {}
-    loaded = _number(page.get("loaded_context_length"))
-    longest = _number(page.get("max_context_length"))
+    models = map(table, items((await _page(server, LM_STUDIO_MODELS) or {}).get("data")))
+    model = next((one for one in models if one.get("id") == name), {})
+    loaded = _number(model.get("loaded_context_length"))
+    longest = _number(model.get("max_context_length"))
     likely = min(LM_STUDIO_CONTEXT_TOKENS, longest or LM_STUDIO_CONTEXT_TOKENS)
-    return ServedModel(loaded or likely, is_guess=loaded is None)
+    return ServedModel(loaded or likely, dialect=Dialect.LM_STUDIO, is_guess=loaded is None)
 
 
 async def _ollama_window(server: ChatServer, name: str) -> int | None:

@@ -33,7 +33,7 @@ def test_one_part_of_a_model_is_refused_with_what_joins_the_parts(tmp_path: Path
     def add(writer: gguf.GGUFWriter) -> None:
         writer.add_uint16("split.count", 3)
 
-    with pytest.raises(DamagedCheckpoint, match="one of 3 parts .* llama-gguf-split --merge"):
+    with pytest.raises(DamagedCheckpoint, match=r"one of 3 parts .* llama-gguf-split --merge"):
         chat_model_bytes(write_header(tmp_path / "big-00001-of-00003.gguf", add))
 
 
