@@ -165,7 +165,7 @@ async def _ollama(server: ChatServer, name: str) -> ServedModel | None:
 async def _lm_studio(server: ChatServer, name: str) -> ServedModel:
     """The window that a model is loaded with; older versions have no such page."""
     models = map(table, items((await _page(server, LM_STUDIO_MODELS) or {}).get("data")))
-    model = next((one for one in models if one.get("id") == name), {})
+    model = next((one for one in models if one.get("id") == name), table(None))
     loaded = _number(model.get("loaded_context_length"))
     longest = _number(model.get("max_context_length"))
     likely = min(LM_STUDIO_CONTEXT_TOKENS, longest or LM_STUDIO_CONTEXT_TOKENS)
