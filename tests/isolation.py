@@ -38,7 +38,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
     monkeypatch.setattr("config.sources.SECRETS_DIR", tmp_path / "secrets")
     monkeypatch.setattr("bot.models.gguf_stores.OLLAMA_SERVICE", ())
-    monkeypatch.setattr("bot.engine.remote.local_servers.usual_places", lambda: ())
+    monkeypatch.setattr("bot.engine.remote.local_servers.USUAL", ())
     monkeypatch.chdir(folder)
     return folder
 

@@ -19,6 +19,10 @@ and 600 million parameters, 42 % with one of 135 million (docs/performance.md)."
 BYTES_PER_PARAMETER: Mapping[int | None, float] = {None: 2.0, 8: 34 / 32, 4: 20 / 32}
 """By the bits of the weights: bf16, and the blocks that fewer bits are kept in."""
 
+BUDGET_PER_WEIGHTS: Mapping[int | None, float] = {None: 1.3, 8: 2.0, 4: 2.5}
+"""The budget that models of the catalogue need for one full window and for loading, to what their
+weights take: vocabularies keep more bits, and are there twice where they are the output layer."""
+
 PROPOSALS = 3
 
 ROUNDING = 0.9
@@ -37,10 +41,6 @@ class Machine:
         """The speed to expect of a model whose weights take so much."""
         return SHARE_OF_BANDWIDTH * self.bytes_per_s / max(1, weight_bytes)
 
-    def holds(self, weight_bytes: int) -> bool:
-        """Whether weights of this size may be loaded."""
-        return weight_bytes <= self.budget_bytes
-
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -58,8 +58,8 @@ def fits(fits_gb: int, memory_bytes: int) -> bool:
 def proposals(
     catalogue: Catalogue, machine: Machine, speeds: Mapping[str, float]
 ) -> Sequence[Proposal]:
-    """The best model for chats that fits and is fast enough, and two alternatives; where none is
-    fast enough, the fastest that fit. Of a model in several sizes of weights one is named.
+    """The best model for chats that fits and is fast enough, and two alternatives; those that are
+    slower go last, the fastest of them first. Of a model in several sizes of weights one is named.
 
     `speeds` are tokens a second that models had here, which count more than an estimate.
     """
@@ -68,11 +68,15 @@ def proposals(
         for entry in catalogue
         if _is_for_chats(entry) and _fits(entry, machine)
     ]
-    fast = [one for one in fitting if one.tokens_per_s >= FAST_ENOUGH]
-    if not fast:
-        return _distinct(sorted(fitting, key=lambda one: -one.tokens_per_s))
-    # The best is the one that knows most; with as many parameters, the one that lost least.
-    return _distinct(sorted(fast, key=lambda one: (-_parameters(one), -read_bytes(one.entry))))
+    return _distinct(sorted(fitting, key=_rank))
+
+
+def _rank(proposal: Proposal) -> tuple[bool, float, float]:
+    """Of the fast ones that which knows most goes first; of several sizes of weights the one that
+    lost least."""
+    if proposal.tokens_per_s < FAST_ENOUGH:
+        return True, -proposal.tokens_per_s, 0
+    return False, -_parameters(proposal), -read_bytes(proposal.entry)
 
 
 def read_bytes(entry: ModelEntry) -> int:
@@ -88,7 +92,8 @@ def _is_for_chats(entry: ModelEntry) -> bool:
 
 def _fits(entry: ModelEntry, machine: Machine) -> bool:
     is_of_class = entry.fits_gb is None or fits(entry.fits_gb, machine.memory_bytes)
-    return is_of_class and machine.holds(read_bytes(entry))
+    needed = read_bytes(entry) * BUDGET_PER_WEIGHTS[entry.weight_bits]
+    return is_of_class and needed <= machine.budget_bytes
 
 
 def _parameters(proposal: Proposal) -> int:

@@ -42,17 +42,8 @@ class ServedHere:
 
 
 Listing = Callable[[ChatServer], Awaitable[Iterable[ServedHere]]]
-
-
-async def served_here(wait_s: float = WAIT_S) -> list[ServedHere]:
-    """What the servers at their usual ports serve, all asked at the same time."""
-    found = await asyncio.gather(*(_listed(port, call, wait_s) for port, call in usual_places()))
-    return [model for models in found for model in models]
-
-
-def usual_places() -> Sequence[tuple[int, Listing]]:
-    """The ports, and how what should be there is asked."""
-    return (11434, _ollama), (1234, _lm_studio), (8080, _by_owner), (8000, _by_owner)
+Place = tuple[int, Listing]
+"""A port, and how what should be there is asked."""
 
 
 async def _listed(port: int, call: Listing, wait_s: float) -> Sequence[ServedHere]:
@@ -116,3 +107,22 @@ async def _asks_for_a_key(server: ChatServer) -> bool:
 def _size(model: Mapping[str, Any]) -> int | None:
     size = model.get("size")
     return size if isinstance(size, int) and size > 0 else None
+
+
+USUAL: Sequence[Place] = (
+    (11434, _ollama),
+    (1234, _lm_studio),
+    (8080, _by_owner),
+    (8000, _by_owner),
+)
+"""The usual ports of Ollama, LM Studio, llama-server and vLLM, and how each is asked."""
+
+
+async def served_here(
+    places: Sequence[Place] | None = None, wait_s: float = WAIT_S
+) -> list[ServedHere]:
+    """What the servers at these places, or the usual ones, serve; all are asked at the same time,
+    and each is left alone after `wait_s`."""
+    asked = USUAL if places is None else places
+    found = await asyncio.gather(*(_listed(port, call, wait_s) for port, call in asked))
+    return [model for models in found for model in models]

@@ -1,17 +1,17 @@
 """Finding the model servers of this machine, with doubles at their ports."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
 
-from bot.engine.remote import local_servers
 from bot.engine.remote.client import ChatServer
 from bot.engine.remote.discovery import ask_served_model
-from bot.engine.remote.local_servers import ServedHere, served_here, usual_places
+from bot.engine.remote.local_servers import USUAL, Place, ServedHere, served_here
 from tests.doubles.dialects import LLAMA_CPP, LM_STUDIO, OLLAMA, VLLM, lm_studio_model
 from tests.doubles.model_server import ModelServer, Refusal
 from tests.real_servers.server_process import free_port
@@ -20,20 +20,14 @@ OLLAMA_PORT, LM_STUDIO_PORT, LLAMA_PORT, VLLM_PORT = 11434, 1234, 8080, 8000
 LONG_S = 20.0
 """For what is not about waiting: a busy machine takes its time."""
 
-At = Callable[..., None]
+
+def places(urls: Mapping[int, str]) -> list[Place]:
+    """The usual places with the test's servers at some; nobody listens at the others."""
+    return [(port_of(urls[port]) if port in urls else free_port(), call) for port, call in USUAL]
 
 
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> At:
-    """Servers of the test at usual ports; nobody listens at the others."""
-    usual = usual_places()
-
-    def put(servers: dict[int, str]) -> None:
-        ports = {port: int(url.split(":")[2].split("/")[0]) for port, url in servers.items()}
-        places = [(ports.get(port) or free_port(), call) for port, call in usual]
-        monkeypatch.setattr(local_servers, "usual_places", lambda: places)
-
-    return put
+def port_of(url: str) -> int:
+    return urlsplit(url).port or 0
 
 
 @asynccontextmanager
@@ -52,7 +46,7 @@ async def another_program(
         await runner.cleanup()
 
 
-async def test_each_server_is_known_by_its_own_list_and_chat_models_alone_are_named(at: At) -> None:
+async def test_each_server_is_known_by_its_own_list_and_chat_models_alone_are_named() -> None:
     dialects = {
         OLLAMA_PORT: OLLAMA,
         LM_STUDIO_PORT: LM_STUDIO,
@@ -64,8 +58,7 @@ async def test_each_server_is_known_by_its_own_list_and_chat_models_alone_are_na
             port: (await stack.enter_async_context(ModelServer(dialect).serving())).url
             for port, dialect in dialects.items()
         }
-        at(urls)
-        found = await served_here(LONG_S)
+        found = await served_here(places(urls), LONG_S)
     assert found == [
         ServedHere("Ollama", urls[OLLAMA_PORT], "tiny:latest", 2_497_293_931),
         ServedHere("LM Studio", urls[LM_STUDIO_PORT], "tiny-instruct"),
@@ -76,15 +69,14 @@ async def test_each_server_is_known_by_its_own_list_and_chat_models_alone_are_na
     assert [one.short_name for one in found][3:] == ["tiny-Q4_K_M", "served/model"]
 
 
-async def test_llama_server_and_vllm_are_told_apart_at_each_others_ports(at: At) -> None:
+async def test_llama_server_and_vllm_are_told_apart_at_each_others_ports() -> None:
     async with ModelServer(LLAMA_CPP).serving() as llama, ModelServer(VLLM).serving() as vllm:
-        at({VLLM_PORT: llama.url, LLAMA_PORT: vllm.url})
-        assert [one.server for one in await served_here(LONG_S)] == ["vLLM", "llama-server"]
+        found = await served_here(places({VLLM_PORT: llama.url, LLAMA_PORT: vllm.url}), LONG_S)
+    assert [one.server for one in found] == ["vLLM", "llama-server"]
 
 
-async def test_where_nothing_runs_nothing_is_found(at: At) -> None:
-    at({})
-    assert await served_here(LONG_S) == []
+async def test_where_nothing_runs_nothing_is_found() -> None:
+    assert await served_here(places({})) == []
 
 
 @pytest.mark.parametrize(
@@ -93,16 +85,21 @@ async def test_where_nothing_runs_nothing_is_found(at: At) -> None:
      '{"data": [7, {"id": 1}], "models": [null, {"size": 3}]}',
      '{"data": [{"id": "gpt", "owned_by": "somebody"}], "error": "Unexpected endpoint"}'],
 )  # fmt: skip
-async def test_another_program_is_skipped_without_a_word(at: At, body: str) -> None:
+async def test_another_program_is_skipped_without_a_word(body: str) -> None:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text=body)
 
     async with another_program(answer) as url:
-        at(dict.fromkeys((OLLAMA_PORT, LM_STUDIO_PORT, LLAMA_PORT, VLLM_PORT), url))
-        assert await served_here(LONG_S) == []
+        assert (
+            await served_here(
+                places(dict.fromkeys((OLLAMA_PORT, LM_STUDIO_PORT, LLAMA_PORT, VLLM_PORT), url)),
+                LONG_S,
+            )
+            == []
+        )
 
 
-async def test_a_program_that_never_answers_is_left_alone_after_the_wait(at: At) -> None:
+async def test_a_program_that_never_answers_is_left_alone_after_the_wait() -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def answer(_request: web.Request) -> web.Response:
@@ -114,19 +111,17 @@ async def test_a_program_that_never_answers_is_left_alone_after_the_wait(at: At)
         raise AssertionError
 
     async with another_program(answer) as url, ModelServer(VLLM).serving() as vllm:
-        at({OLLAMA_PORT: url, VLLM_PORT: vllm.url})
-        found = await served_here(2)
+        found = await served_here(places({OLLAMA_PORT: url, VLLM_PORT: vllm.url}), 2)
         await asyncio.wait_for(left.wait(), LONG_S)
     assert asked.is_set()
     assert [one.server for one in found] == ["vLLM"]
 
 
-async def test_a_server_that_asks_for_a_key_is_not_offered(at: At) -> None:
+async def test_a_server_that_asks_for_a_key_is_not_offered() -> None:
     async with ModelServer(LLAMA_CPP).serving() as llama, ModelServer(VLLM).serving() as vllm:
         llama.refuses_pages = Refusal(401, "Invalid API Key", "authentication_error")
         vllm.needs_key = True
-        at({LLAMA_PORT: llama.url, VLLM_PORT: vllm.url})
-        assert await served_here(LONG_S) == []
+        assert await served_here(places({LLAMA_PORT: llama.url, VLLM_PORT: vllm.url}), LONG_S) == []
 
 
 @pytest.mark.parametrize(
