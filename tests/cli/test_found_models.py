@@ -16,6 +16,7 @@ from bot.models.proposals import Machine
 from bot.platforms.configuration import load_settings
 from config.catalogue import STARTER
 from config.owner_models import catalogue_with
+from tests.cli.machines import run_on
 from tests.cli.running import Outcome, run
 from tests.config.gguf_files import chatting
 from tests.doubles.dialects import OLLAMA, ollama_tag
@@ -31,9 +32,7 @@ LLAMA = "registry.ollama.ai/library/small/1b"
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 16 GB, and time for a server's answer on a busy one."""
-    here = Machine(16 * GIB, 8 * GIB, 20e9)
-    for module in ("init", "first_model"):
-        monkeypatch.setattr(f"bot.cli.{module}.this_machine", lambda _settings: here)
+    run_on(Machine(16 * GIB, 8 * GIB, 20e9), monkeypatch)
     monkeypatch.setattr(local_servers.served_here, "__defaults__", (None, 20.0))
     monkeypatch.setenv("FIRESIDE_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("FIRESIDE_HUB__OFFLINE", "true")
@@ -150,8 +149,7 @@ def test_a_file_that_needs_too_much_memory_is_not_offered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put_in_lm_studio(home / ".lmstudio", "a/b/large.gguf", gguf_bytes(home))
-    small = Machine(16 * GIB, 100, 20e9)
-    monkeypatch.setattr("bot.cli.init.this_machine", lambda _settings: small)
+    run_on(Machine(16 * GIB, 100, 20e9), monkeypatch)
     answers += ["n", "n"]
     said = run(capsys, "init").out
     assert "large (LM Studio) cannot be used: it needs 0 MiB of memory; models may take" in said

@@ -10,6 +10,7 @@ from bot.models.library import ModelLibrary
 from bot.models.proposals import Machine
 from config.catalogue import ModelEntry
 from tests.adapters.discord.doubles import BOT_ID, TOKEN
+from tests.cli.machines import run_on
 from tests.cli.running import run
 from tests.isolation import answers, workplace
 
@@ -19,8 +20,7 @@ __all__ = ["answers", "workplace"]
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 16 GB that reads 20 GB a second, whatever this one is."""
-    here = Machine(16 * GIB, 8 * GIB, 20e9)
-    monkeypatch.setattr("bot.cli.init.this_machine", lambda _settings: here)
+    run_on(Machine(16 * GIB, 8 * GIB, 20e9), monkeypatch)
 
 
 @pytest.fixture
@@ -150,8 +150,7 @@ def test_who_has_chosen_a_model_keeps_it_with_enter(
 def test_a_machine_without_room_gets_no_proposal(
     answers: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = Machine(GIB, GIB // 2, 20e9)
-    monkeypatch.setattr("bot.cli.init.this_machine", lambda _settings: small)
+    run_on(Machine(GIB, GIB // 2, 20e9), monkeypatch)
     answers += ["n", "n"]
     said = run(capsys, "init")
     assert said.code == 0
