@@ -38,5 +38,5 @@ def takes_found(run: Invocation, starter: ModelEntry) -> bool:
 
 def _otherwise(run: Invocation, starter: ModelEntry) -> str:
     if run.loaded.settings.hub.offline:
-        return _("none of them: the small built-in model answers")
-    return _("none of them: download {title}").format(title=starter.title)
+        return _("none of these: the small built-in model answers")
+    return _("none of these: download {title}").format(title=starter.title)

@@ -5,8 +5,9 @@ Looking changes nothing; what is taken is written to fireside.toml.
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import assert_never
 
@@ -24,8 +25,8 @@ FoundModel = ServedHere | StoredModel
 
 MAX_NAMES = 5
 
-MAX_NAME_CHARS = 60
-"""What a name here may have, with room for a number behind it."""
+MAX_NAME_CHARS = 40
+"""What a name here is cut to, so that there is room for its owner's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,8 @@ class FoundModels:
     def summary(self) -> str:
         """Who has which of them, and how to use one; on one line."""
         names: dict[str, list[str]] = {}
-        for one in self.served:
-            names.setdefault(one.server, []).append(title(one))
-        for one in self.files:
-            names.setdefault(one.owner, []).append(title(one))
+        for one in self.usable:
+            names.setdefault(owner_of(one), []).append(title(one))
         listed = "; ".join(f"{owner}: {_some(some)}" for owner, some in names.items())
         return _("{listed}. To use one of them: fireside init").format(listed=listed)
 
@@ -63,7 +62,7 @@ class FoundModels:
     def within(self, budget_bytes: int) -> "FoundModels":
         """The same, with files whose weights need more memory among those that cannot be used."""
         large = [one for one in self.files if one.weight_bytes > budget_bytes]
-        problem = _("it needs {need} of memory; models may take {budget} here")
+        problem = _("it needs {need} of memory, and {budget} is free for models")
         too_large = [
             replace(one, problem=problem.format(
                 need=size_text(one.weight_bytes), budget=size_text(budget_bytes)
@@ -103,6 +102,11 @@ def title(found: FoundModel) -> str:
     return found.short_name if isinstance(found, ServedHere) else found.name
 
 
+def owner_of(found: FoundModel) -> str:
+    """The program that serves or keeps it."""
+    return found.server if isinstance(found, ServedHere) else found.owner
+
+
 def entry_of(catalogue: Catalogue, found: FoundModel) -> ModelEntry | None:
     """The entry that the catalogue has of it already."""
     return next((entry for entry in catalogue if _is(entry, found)), None)
@@ -114,7 +118,7 @@ def take(run: Invocation, found: FoundModel) -> tuple[str, Path]:
     entry = entry_of(run.catalogue, found)
     if entry is not None:
         return entry.name, write_model(entry.name)
-    name, table = _free_name(run.catalogue, title(found)), _table(found)
+    name, table = _free_name(run.catalogue, found), _table(found)
     # Nothing is written that could not be read again.
     owners = {**run.loaded.settings.models, name: OwnerModel.model_validate(table)}
     catalogue_with(owners, run.loaded.settings.models_dir)
@@ -135,28 +139,23 @@ def _is(entry: ModelEntry, found: FoundModel) -> bool:
 def _table(found: FoundModel) -> Table:
     match found:
         case ServedHere(url=url, name=name):
-            shown = {"title": found.short_name} if found.is_file else {"title": name}
-            return {"engine": "openai", "endpoints": [url], "remote_model": name, **shown}
+            place = {"engine": "openai", "endpoints": [url], "remote_model": name}
+            return {**place, "title": found.short_name}
         case StoredModel(file=file):
             return {"folder": str(file), "title": found.name}
         case _:
             assert_never(found)
 
 
-def _free_name(catalogue: Catalogue, wanted: str) -> str:
-    """A name for the catalogue, as near to the one wanted as its rules allow, that nothing has."""
-    words = re.sub(r"[^a-z0-9._-]+", "-", wanted.lower().removesuffix(":latest"))
-    name = words.lstrip("._-")[:MAX_NAME_CHARS].rstrip("._-") or "model"
-    return next(one for one in _numbered(name) if one not in _taken(catalogue))
+def _free_name(catalogue: Catalogue, found: FoundModel) -> str:
+    """A name for the catalogue, as near to its own as the rules allow, that nothing has yet: with
+    its owner where the name alone is taken, and with a number behind."""
+    taken = {*catalogue.entries, *catalogue.presets}
+    name, owner = _as_name(title(found).removesuffix(":latest")), _as_name(owner_of(found))
+    numbered = (f"{name}-{owner}-{number}" for number in count(2))
+    return next(one for one in chain((name, f"{name}-{owner}"), numbered) if one not in taken)
 
 
-def _taken(catalogue: Catalogue) -> set[str]:
-    return {*catalogue.entries, *catalogue.presets}
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    number = 2
-    while True:
-        yield f"{name}-{number}"
-        number += 1
+def _as_name(text: str) -> str:
+    words = re.sub(r"[^a-z0-9._-]+", "-", text.lower())
+    return words.lstrip("._-")[:MAX_NAME_CHARS].rstrip("._-") or "model"

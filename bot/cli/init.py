@@ -83,7 +83,7 @@ def _ask_model(run: Invocation, console: Console) -> None:
     here = [one for one in proposed if run.library.installed(one.entry)]
     groups: dict[str, Sequence[Choice]] = {
         _("On this machine:"): [*found.usable, *here],
-        _("To download, the best for this machine first:"): [
+        _("To download, best for this machine first:"): [
             one for one in proposed if one not in here
         ],
     }
@@ -95,7 +95,7 @@ def _ask_model(run: Invocation, console: Console) -> None:
         console,
         groups,
         lambda one: description(one, machine, known),
-        otherwise=_("none of them: {name} stays").format(name=settings.model),
+        otherwise=_("none of these: keep {name}").format(name=settings.model),
         default=0 if is_chosen and unfinished.model is None else 1,
     )
     if isinstance(choice, Proposal):
@@ -122,7 +122,7 @@ def _take_proposed(
     """Download a model where it is not here; one that fails to arrive is remembered."""
     if run.library.installed(entry) is None:
         console.print(
-            _("Until it is here {name} answers: `fireside chat` works already.").format(
+            _("Meanwhile {name} answers: `fireside chat` works already.").format(
                 name=run.loaded.settings.model
             )
         )
@@ -132,7 +132,7 @@ def _take_proposed(
                 run.library.pull(entry, progress)
         except ModelError as error:
             console.print(error.text, markup=False)
-            text = _("{name} is remembered: `fireside init` proposes it again.")
+            text = _("Run `fireside init` again to continue: it remembers {name}.")
             console.print(text.format(name=entry.name), markup=False)
             return
     unfinished.forget()

@@ -92,7 +92,7 @@ def description(choice: Choice, machine: Machine, speeds: Mapping[str, float]) -
             return text + (f" ({size_text(size)})" if size else "")
         case StoredModel(name=name, owner=owner, weight_bytes=size):
             speed = _speed(machine.tokens_per_s(size), is_measured=False)
-            text = _("{name}: a file of {owner} ({size}, {speed})")
+            text = _("{name}: a file in {owner} ({size}, {speed})")
             return text.format(name=name, owner=owner, size=size_text(size), speed=speed)
         case Proposal(entry=entry, tokens_per_s=tokens_per_s):
             text = _("{title} ({size}, {licence}, {speed})")
@@ -124,9 +124,9 @@ def take_entry(run: Invocation, console: Console, name: str) -> None:
 
 
 def _say_chosen(run: Invocation, console: Console, name: str, file: str) -> None:
-    text = _("{name} is the default model now; {file} says so.")
+    text = _("{name} is now the default model (in {file}).")
     console.print(text.format(name=name, file=file), markup=False)
     origin = run.loaded.origins["model"]
     if origin != DEFAULT and not origin.startswith(CONFIG_NAME):
-        text = _("But FIRESIDE_MODEL is set ({origin}) and takes precedence: remove it there.")
-        console.print(text.format(origin=origin), markup=False)
+        text = _("FIRESIDE_MODEL is set ({origin}) and takes precedence: remove it to use {name}.")
+        console.print(text.format(origin=origin, name=name), markup=False)

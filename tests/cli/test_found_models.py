@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import gguf
 import pytest
 
 from bot.engine.failures import GIB
@@ -18,7 +19,7 @@ from config.catalogue import STARTER
 from config.owner_models import catalogue_with
 from tests.cli.machines import run_on
 from tests.cli.running import Outcome, run
-from tests.config.gguf_files import chatting
+from tests.config.gguf_files import chatting, described
 from tests.doubles.dialects import OLLAMA, ollama_tag
 from tests.doubles.model_server import ModelServer
 from tests.isolation import answers, workplace
@@ -67,7 +68,7 @@ async def test_init_offers_what_is_served_first_and_one_answer_makes_it_the_mode
     answers += ["n", "n", "1"]
     said = await said_by(capsys, "init")
     assert "On this machine:\n  1  tiny:latest: Ollama serves it (2.3 GiB)\nTo download" in said.out
-    assert "tiny is the default model now; fireside.toml says so." in said.out
+    assert "tiny is now the default model (in fireside.toml)." in said.out
     table = {
         "engine": "openai",
         "endpoints": [ollama.url],
@@ -91,13 +92,13 @@ async def test_a_model_that_was_taken_before_is_not_added_again(
     assert written(workplace) == before
 
 
-async def test_a_name_that_the_catalogue_has_gets_a_number(
+async def test_a_name_that_the_catalogue_has_gets_its_owners(
     ollama: ModelServer, workplace: Path, answers: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ollama.pages["/api/tags"] = lambda _body: {"models": [ollama_tag("Qwen3-4B")]}
     answers += ["n", "n", "1"]
     await said_by(capsys, "init")
-    assert written(workplace)["model"] == "qwen3-4b-2"
+    assert written(workplace)["model"] == "qwen3-4b-ollama"
 
 
 async def test_what_ollama_serves_is_not_offered_as_a_file_as_well(
@@ -110,21 +111,26 @@ async def test_what_ollama_serves_is_not_offered_as_a_file_as_well(
     answers += ["n", "n", "0"]
     said = (await said_by(capsys, "init")).out
     assert said.count("tiny:latest") == 1
-    assert "  2  small:1b: a file of Ollama" in said
+    assert "  2  small:1b: a file in Ollama" in said
 
 
 def test_a_file_of_ollamas_becomes_a_model_of_the_catalogue(
     workplace: Path, home: Path, answers: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blob = put_in_ollama(home / ".ollama/models", LLAMA, gguf_bytes(home))
+    def add(writer: gguf.GGUFWriter) -> None:
+        chatting(writer)
+        described(writer)
+
+    blob = put_in_ollama(home / ".ollama/models", LLAMA, gguf_bytes(home, add))
     answers += ["n", "n", "1"]
     said = run(capsys, "init")
-    assert "  1  small:1b: a file of Ollama (0 MiB, about " in said.out
+    assert "  1  small:1b: a file in Ollama (0 MiB, about " in said.out
     table = {"folder": str(blob), "title": "small:1b"}
     assert written(workplace) == {"model": "small-1b", "models": {"small-1b": table}}
     shown = run(capsys, "models", "show", "small-1b").out
     assert "Name:           small-1b (small:1b)" in shown
     assert str(blob) in shown
+    assert "Licence:        apache-2.0 (from its GGUF file)" in shown
     assert "not known: its configuration" not in shown
     assert "ok   model: small-1b" in run(capsys, "doctor").out
 
@@ -152,7 +158,9 @@ def test_a_file_that_needs_too_much_memory_is_not_offered(
     run_on(Machine(16 * GIB, 100, 20e9), monkeypatch)
     answers += ["n", "n"]
     said = run(capsys, "init").out
-    assert "large (LM Studio) cannot be used: it needs 0 MiB of memory; models may take" in said
+    assert (
+        "large (LM Studio) cannot be used: it needs 0 MiB of memory, and 0 MiB is free for" in said
+    )
 
 
 def test_the_first_model_may_be_one_that_is_here(
@@ -173,7 +181,7 @@ def test_who_wants_none_of_them_changes_nothing(
     put_in_lm_studio(home / ".lmstudio", "a/b/tiny.gguf", gguf_bytes(home))
     answers += ["0"]
     said = run(capsys, "models", "starter").out
-    assert "  0  none of them: the small built-in model answers" in said
+    assert "  0  none of these: the small built-in model answers" in said
     assert not (workplace / "fireside.toml").exists()
 
 

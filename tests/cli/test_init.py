@@ -103,7 +103,9 @@ def test_a_download_that_fails_keeps_the_present_model_and_is_proposed_again(
         said = run(capsys, "init")
     assert said.code == 0
     assert "The hub is away." in said.out
-    assert "qwen2.5-0.5b is remembered" in " ".join(said.out.split())
+    assert "Run `fireside init` again to continue: it remembers qwen2.5-0.5b." in " ".join(
+        said.out.split()
+    )
     assert not (workplace / "fireside.toml").exists()
 
     def here(_library: ModelLibrary, _entry: ModelEntry, _progress: object) -> None:
@@ -134,7 +136,7 @@ def test_each_proposal_shows_what_it_costs_and_how_fast_it_may_be(
     said = run(capsys, "init").out
     assert "  1  Qwen2.5 1.5B, 4 bits (2.9 GiB, Apache-2.0, about 12 tokens/s)" in said
     assert "  2  Qwen3 0.6B (1.4 GiB, Apache-2.0, about 8 tokens/s)" in said
-    assert "  0  none of them: fireside stays" in said
+    assert "  0  none of these: keep fireside" in said
 
 
 def test_who_has_chosen_a_model_keeps_it_with_enter(
