@@ -106,7 +106,7 @@ def _model(run: Invocation) -> Sequence[Finding]:
 
         return asyncio.run(examine_servers(entry))
     try:
-        folder = run.library.path(entry)
+        folder = run.library.check(entry)
     except ModelError as error:
         return [Finding(_("model"), error.text, _("Or set FIRESIDE_MODEL to one that is here."))]
     return [Finding(_("model"), f"{entry.name}, {folder}"), _run_mode(run, entry, folder)]

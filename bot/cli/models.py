@@ -17,7 +17,7 @@ from bot.cli.invocation import Invocation, invocation
 from bot.cli.speeds import speeds
 from bot.cli.tables import Column, print_table
 from bot.engine.failures import size_text
-from bot.errors import ModelError, UsageError
+from bot.errors import BrokenModel, ModelError, UsageError
 from bot.translations import gettext as _
 
 if TYPE_CHECKING:
@@ -260,6 +260,11 @@ def _runs(run: Invocation, entry: "ModelEntry", here: "InstalledModel | None") -
     # Imported here: see `_facts`.
     from bot.models.run_modes import run_text
 
+    if here is not None:
+        try:
+            run.library.check(entry)
+        except BrokenModel as error:
+            return error.text
     return run_text(entry, None if here is None else here.folder, run.past_runs)
 
 

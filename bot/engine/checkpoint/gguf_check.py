@@ -41,9 +41,9 @@ TEMPLATE = "tokenizer.chat_template"
 HALF_BYTES = 2
 
 
-def check_gguf(folder: Path, weights: Weights, *, needs_template: bool) -> None:
-    """Refuse, before anything costly, a GGUF file in a folder that could not be used; what is no
-    GGUF file passes. Raises `DamagedCheckpoint`."""
+def check_gguf(place: Path, weights: Weights, *, needs_template: bool) -> None:
+    """Refuse, before anything costly, a GGUF file that could not be used; what is no GGUF file
+    passes. `place` is the file or its folder. Raises `DamagedCheckpoint`."""
     kind, header, file = weights.architecture, weights.header, weights.gguf_file
     if kind is None or header is None or file is None:
         return
@@ -54,10 +54,14 @@ def check_gguf(folder: Path, weights: Weights, *, needs_template: bool) -> None:
         )
     _check_parts(file, header)
     _check_quantisations(file, header)
-    if needs_template and not (template_beside(folder / file) or header.values.get(TEMPLATE)):
+    if needs_template and not (template_beside(_file(place, file)) or header.values.get(TEMPLATE)):
         raise DamagedCheckpoint(
             f"{file} has no chat template: put the model's own beside it, as {CHAT_TEMPLATE}"
         )
+
+
+def _file(place: Path, name: str) -> Path:
+    return place if place.is_file() else place / name
 
 
 def _check_parts(file: str, header: GgufHeader) -> None:
@@ -85,7 +89,7 @@ def chat_model_bytes(file: Path) -> int:
     """What the weights of a chat model in a GGUF file take in memory. Raises `DamagedCheckpoint`
     where it cannot be used."""
     weights = inspect_weights(file)
-    check_gguf(file.parent, weights, needs_template=True)
+    check_gguf(file, weights, needs_template=True)
     assert weights.header is not None
     return bytes_in_blocks(weights.header, HALF_BYTES)
 
