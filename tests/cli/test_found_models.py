@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import gguf
 import pytest
+from rich.console import Console
 
 from bot.engine.failures import GIB
 from bot.engine.remote import local_servers
@@ -182,6 +183,23 @@ def test_who_wants_none_of_them_changes_nothing(
     answers += ["0"]
     said = run(capsys, "models", "starter").out
     assert "  0  none of these: the small built-in model answers" in said
+    assert not (workplace / "fireside.toml").exists()
+
+
+def test_an_input_that_ends_takes_none_of_them(
+    workplace: Path,
+    home: Path,
+    answers: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def end(_console: Console, *_prompt: object, **_options: object) -> str:
+        raise EOFError
+
+    put_in_lm_studio(home / ".lmstudio", "a/b/tiny.gguf", gguf_bytes(home))
+    monkeypatch.setattr(Console, "input", end)
+    said = run(capsys, "models", "starter")
+    assert (said.code, said.err, answers) == (0, "", [])
     assert not (workplace / "fireside.toml").exists()
 
 
