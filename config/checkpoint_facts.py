@@ -66,7 +66,9 @@ def read_facts(folder: Path) -> CheckpointFacts:
     if len(files) != 1:
         return CheckpointFacts()
     try:
-        return _of_gguf(files[0].name, read_gguf_header(files[0], (LANGUAGES,)))
+        # Other programs keep such files under a checksum instead of a name.
+        name = files[0].name if files[0].suffix == ".gguf" else "its GGUF file"
+        return _of_gguf(name, read_gguf_header(files[0], (LANGUAGES,)))
     except (BadHeader, OSError):
         return CheckpointFacts()
 

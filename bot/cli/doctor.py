@@ -51,6 +51,7 @@ def _examine(run: Invocation) -> Iterator[Finding]:
     yield _disk(settings.models_dir)
     yield from _model(run)
     yield _memory(run)
+    yield from _other_programs(run)
     yield from _platforms(run)
 
 
@@ -105,7 +106,7 @@ def _model(run: Invocation) -> Sequence[Finding]:
 
         return asyncio.run(examine_servers(entry))
     try:
-        folder = run.library.path(entry)
+        folder = run.library.check(entry)
     except ModelError as error:
         return [Finding(_("model"), error.text, _("Or set FIRESIDE_MODEL to one that is here."))]
     return [Finding(_("model"), f"{entry.name}, {folder}"), _run_mode(run, entry, folder)]
@@ -140,6 +141,16 @@ def _memory(run: Invocation) -> Finding:
         return Finding(_("memory"), detail)
     fix = _("Choose a smaller model with FIRESIDE_MODEL, or close other programs.")
     return Finding(_("memory"), detail, fix)
+
+
+def _other_programs(run: Invocation) -> Iterator[Finding]:
+    """The models that other programs have here and the catalogue does not."""
+    # Imported here: --help does without the client.
+    from bot.cli.found_models import look
+
+    found = look().without(run.catalogue)
+    if found.usable:
+        yield Finding(_("other models"), found.summary)
 
 
 def _platforms(run: Invocation) -> Iterator[Finding]:

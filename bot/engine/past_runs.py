@@ -93,7 +93,7 @@ def _files(place: Path) -> list[list[object]]:
     """Name, size and time of change of the files that decide how a model runs."""
     found: list[list[object]] = []
     for file in [place] if place.is_file() else sorted(place.iterdir()):
-        if file.suffix in DECIDING:
+        if file.suffix in DECIDING or file == place:
             status = file.stat()
             found.append([file.name, status.st_size, status.st_mtime_ns])
     return found

@@ -218,7 +218,7 @@ def model_type_in(folder: Path) -> str | None:
 
 def _model_type_of_gguf(folder: Path) -> str | None:
     """What transformers makes of the architecture that a folder's GGUF file names."""
-    files = list(folder.glob("*.gguf"))
+    files = [folder] if folder.is_file() else list(folder.glob("*.gguf"))
     if len(files) != 1:
         return None
     try:
