@@ -21,7 +21,13 @@ from rich.console import Console
 from bench.checkpoints import decode_bytes, make, names
 from bench.report import fallback_lines, markdown, plot, scenario_lines, table
 from bench.results import Results, Run, machine
-from bench.ways.arguments import ALLOW_FALLBACK, FALLBACK, FALLBACK_CODE, allows_fallback
+from bench.ways.arguments import (
+    ADVICE,
+    ALLOW_FALLBACK,
+    FALLBACK,
+    FALLBACK_CODE,
+    allows_fallback,
+)
 from bot.engine.checkpoint.files import gguf_in
 from bot.errors import BrokenModel, ModelNotInstalled
 from config.catalogue import BUILTIN, Family
@@ -76,10 +82,6 @@ WAYS: Mapping[str, Way] = {
         "ctranslate2", "threads", ".venv-bench-ctranslate2", is_t5_only=True
     ),
 }
-
-
-ADVICE = "To measure it all the same, add --allow-fallback"
-"""What follows the reason for which the engine is not measured."""
 
 
 class Refused(Exception):  # noqa: N818 - named after what happened

@@ -115,6 +115,7 @@ def _model(run: Invocation) -> Sequence[Finding]:
 def _run_mode(run: Invocation, entry: "ModelEntry", folder: Path) -> Finding:
     """How the default model runs, or ran last: a fallback is a finding."""
     # Imported here: pydantic stays out of --help.
+    from bot.engine.run_mode import Cause
     from bot.models.run_modes import known_mode, run_text
 
     subject = _("engine")
@@ -125,6 +126,9 @@ def _run_mode(run: Invocation, entry: "ModelEntry", folder: Path) -> Finding:
     fix = _("Choose a model that `fireside models list` shows as batched, with FIRESIDE_MODEL.")
     if known.mode.is_checked_worse:
         fix = _("Update Fireside, or choose another model with FIRESIDE_MODEL.")
+    switches = [each.detail for each in known.mode.reasons if each.cause is Cause.SWITCHED_OFF]
+    if switches:
+        fix = _("Unset {variable}.").format(variable=switches[0])
     return Finding(subject, detail, fix)
 
 

@@ -24,6 +24,7 @@ from bot.engine.checkpoint.gguf_bridge import NoVocabulary, through
 from bot.engine.checkpoint.gguf_check import block_format, bytes_in_blocks, check_gguf
 from bot.engine.checkpoint.quantization import SCRATCH_BYTES, block_bytes, quantized_bytes
 from bot.engine.kernels.packing import is_packed_faster
+from bot.engine.machine.kernel_switch import are_kernels_off
 from bot.engine.text.families import (
     COMPILED_MODEL_TYPES,
     FEEDS,
@@ -118,13 +119,14 @@ class Blueprint:
     def is_compiled(self) -> bool:
         """Whether compiled kernels compute what stands between its products."""
         is_known = self.config.model_type in COMPILED_MODEL_TYPES
-        return is_known and self.device.type == "cpu"
+        return is_known and self.device.type == "cpu" and not are_kernels_off()
 
     @property
     def takes_bytes(self) -> bool:
         """Whether its states may become bytes where its weights have fewer bits."""
         has_fewer = self.entry.weight_bits is not None
-        return has_fewer and self.device.type == "cpu" and not self.is_exact
+        is_on = self.device.type == "cpu" and not are_kernels_off()
+        return has_fewer and is_on and not self.is_exact
 
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""
@@ -221,7 +223,8 @@ def _keeps_blocks(
 ) -> bool:
     unpacking = weights.unpacking
     is_direct = unpacking is not None and unpacking.is_direct
-    return is_direct and device.type == "cpu" and entry.weight_bits is None and not is_exact
+    is_on = device.type == "cpu" and not are_kernels_off()
+    return is_direct and is_on and entry.weight_bits is None and not is_exact
 
 
 def _reading_bytes(tensor: GgufTensor, itemsize: int) -> int:

@@ -1,10 +1,10 @@
 """How one row chooses its next token; the filters mean what transformers' processors mean.
 
 The order is that of `generate`: repetition penalty, repeated n-grams, then, when sampling,
-temperature, top-k, top-p and min-p. Two differences are deliberate. The penalties leave the tokens in
-`spared` alone: those are special tokens, which a chat template repeats after every turn, and with
-transformers' processors each turn makes the end of the answer less likely, so that answers ramble.
-And the history that they count is the answer without its prompt (`batching.row`).
+temperature, top-k, top-p and min-p. Two differences are deliberate. The penalties leave the tokens
+in `spared` alone: those are special tokens, which a chat template repeats after every turn, and
+with transformers' processors each turn makes the end of the answer less likely, so that answers
+ramble. And the history that they count is the answer without its prompt (`batching.row`).
 """
 
 from collections.abc import Collection, Sequence
