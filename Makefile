@@ -32,9 +32,11 @@ setup: ## Create .venv with what running needs
 setup-dev: ## Create .venv with what the tests need as well
 	$(SETUP) --dev
 
-# The starter model is fetched where it is missing; where that fails the embedded model answers.
+# On a terminal, models of Ollama, LM Studio and others are offered first. Else the starter model is
+# fetched where it is missing; where that fails the embedded model answers.
 chat: setup ## Talk in the terminal (ARGS="--model blenderbot")
-	@$(BIN)/fireside models starter </dev/null || true
+	@if [ -t 0 ]; then $(BIN)/fireside models starter; \
+	else $(BIN)/fireside models starter </dev/null; fi || true
 	@$(BIN)/fireside chat $(ARGS)
 
 run: setup ## Serve whatever platforms are configured

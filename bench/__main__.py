@@ -21,9 +21,15 @@ from rich.console import Console
 from bench.checkpoints import decode_bytes, make, names
 from bench.report import fallback_lines, markdown, plot, scenario_lines, table
 from bench.results import Results, Run, machine
-from bench.ways.arguments import ALLOW_FALLBACK, FALLBACK, FALLBACK_CODE, allows_fallback
-from bot.engine.checkpoint.files import DamagedCheckpoint, gguf_in
-from bot.errors import ModelNotInstalled
+from bench.ways.arguments import (
+    ADVICE,
+    ALLOW_FALLBACK,
+    FALLBACK,
+    FALLBACK_CODE,
+    allows_fallback,
+)
+from bot.engine.checkpoint.files import gguf_in
+from bot.errors import BrokenModel, ModelNotInstalled
 from config.catalogue import BUILTIN, Family
 from config.owner_models import catalogue_with
 
@@ -78,10 +84,6 @@ WAYS: Mapping[str, Way] = {
 }
 
 
-ADVICE = "To measure it all the same, add --allow-fallback"
-"""What follows the reason for which the engine is not measured."""
-
-
 class Refused(Exception):  # noqa: N818 - named after what happened
     """A measurement that could not be made; the text says why."""
 
@@ -99,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder = _checkpoint(given.model, given.weights or Path(scratch))
             for run in _planned(given, folder):
                 _measure(run, folder, results, console)
-        except (Refused, DamagedCheckpoint) as error:
+        except (Refused, BrokenModel) as error:
             console.print(str(error), markup=False, soft_wrap=True)
             return 1
         console.print(machine())
@@ -172,7 +174,7 @@ def _checkpoint(name: str, scratch: Path) -> Path:
     library = ModelLibrary(settings.models_dir, settings.hub)
     if entry is not None and name != BUILTIN:
         with suppress(ModelNotInstalled):
-            return library.path(entry)
+            return library.check(entry)
     if name not in names():
         raise Refused(f"{name} is not installed. Measured without weights: {', '.join(names())}")
     return make(name, scratch)

@@ -1,27 +1,16 @@
-"""How fast this machine reads memory: the bound of a decode step, which reads every weight once.
+"""How fast this machine reads memory, with as many threads as torch takes.
 
-`python -m bench.bandwidth` prints bytes a second, the fastest of several passes over more than any
-cache holds: others on the machine take some of it.
+`python -m bench.bandwidth` prints bytes a second, the fastest pass of three seconds.
 """
-
-import time
 
 import torch
 
-BYTES = 2**29
-PASSES = 30
+from bot.engine.machine.bandwidth import memory_bandwidth
 
 
 def main() -> None:
     """Measure and print."""
-    block = torch.ones(BYTES // 4, dtype=torch.float32)
-    block.sum()
-    rates: list[float] = []
-    for _pass in range(PASSES):
-        began_s = time.perf_counter()
-        block.sum()
-        rates.append(BYTES / (time.perf_counter() - began_s))
-    print(max(rates))
+    print(memory_bandwidth(torch.get_num_threads(), 3))
 
 
 if __name__ == "__main__":

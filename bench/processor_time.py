@@ -2,10 +2,10 @@
 
 One thread, counted while it runs: on a machine that others use as well these figures hold where
 clocks on the wall do not. In fp32, as the model runs here, and with weights of 8 and 4 bits, all in
-one process. FOLDER keeps random weights.
+one process. FOLDER keeps random weights; `--allow-fallback` measures a model that runs slower than
+it should.
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from statistics import median
 import torch
 
 from bench.checkpoints import make
-from bench.loaded import loaded
+from bench.loaded import loaded, measured_batch, parser_of
 from bench.rows import join, make_rows, step
-from bot.engine.batching.batch import Batch, batch_for
+from bot.engine.batching.batch import Batch
 from bot.engine.checkpoint.loading import Checkpoint
 
 STEPS = 12
@@ -49,9 +49,10 @@ class Cost:
 def main() -> None:
     """Measure one model and print a table."""
     torch.set_num_threads(1)
-    name, *folder = sys.argv[1:]
+    asked = parser_of("processor_time", __doc__).parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        costs = list(_costs(name, make(name, Path(folder[0] if folder else scratch))))
+        folder = make(asked.model, Path(asked.folder or scratch))
+        costs = list(_costs(asked.model, folder, allow_fallback=asked.allow_fallback))
     found = {(cost.way, cost.rows): cost for cost in costs}
     serial = found[EXACT, 1]
     print(
@@ -69,10 +70,10 @@ def main() -> None:
         )
 
 
-def _costs(name: str, folder: Path) -> Iterator[Cost]:
+def _costs(name: str, folder: Path, *, allow_fallback: bool) -> Iterator[Cost]:
     for exact, bits in WAYS:
         checkpoint = loaded(name, folder, exact=exact, bits=bits)
-        batch = batch_for(checkpoint)
+        batch = measured_batch(checkpoint, allow_fallback=allow_fallback)
         for count in COUNTS:
             yield _cost((exact, bits), checkpoint, batch, count)
 

@@ -3,10 +3,10 @@
 By the clock, with as many threads as torch takes: run it on a machine that does nothing else. The
 products of one step are done again by themselves, one after another with the same inputs; what a
 step takes beyond that is norms, attention, caches and the way between them. FOLDER keeps random
-weights. `--bits 8` and `--exact` load them so.
+weights. `--bits 8` and `--exact` load them so; `--allow-fallback` measures a model that runs slower
+than it should.
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from statistics import median
 import torch
 
 from bench.checkpoints import make
-from bench.loaded import loaded
+from bench.loaded import loaded, measured_batch, parser_of
 from bench.rows import join, make_rows, step
-from bot.engine.batching.batch import Batch, batch_for
+from bot.engine.batching.batch import Batch
 from bot.engine.checkpoint.loading import Checkpoint
 from bot.engine.kernels import packing
 
@@ -29,9 +29,7 @@ Product = Callable[[], torch.Tensor]
 
 def main() -> None:
     """Measure one model and print a table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.products", description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("folder", nargs="?")
+    parser = parser_of("products", __doc__)
     parser.add_argument("--bits", type=int, choices=(4, 8))
     parser.add_argument("--exact", action="store_true")
     asked = parser.parse_args()
@@ -39,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = make(name, Path(asked.folder or scratch))
         checkpoint = loaded(name, folder, exact=asked.exact, bits=asked.bits)
-    batch = batch_for(checkpoint)
+    batch = measured_batch(checkpoint, allow_fallback=asked.allow_fallback)
     print(f"| {name}, {checkpoint.kernel}: rows | products | a step | its products alone | share |")
     print("|---|---|---|---|---|")
     for count in COUNTS:

@@ -3,11 +3,10 @@
 In processor time of one thread. The rows say a given text, and of each guess so many in a hundred
 are right, as if it had been looked up; each choice is made from the model's logits all the same.
 Shown is the time that a token takes to that without guesses, in the same run. FOLDER keeps random
-weights.
+weights; `--allow-fallback` measures a model that runs slower than it should.
 """
 
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,9 +17,8 @@ import torch
 from typing_extensions import override
 
 from bench.checkpoints import make
-from bench.loaded import loaded
+from bench.loaded import loaded, measured_batch, parser_of
 from bot.engine.base import SamplingParameters
-from bot.engine.batching.batch import batch_for
 from bot.engine.batching.row import Row
 from bot.engine.batching.slot_batch import SlotBatch
 from bot.engine.checkpoint.loading import Checkpoint
@@ -76,12 +74,13 @@ class ScriptedRow(Row):
 def main() -> None:
     """Measure one model as it runs here."""
     torch.set_num_threads(1)
-    name, *folder = sys.argv[1:]
+    asked = parser_of("speculation", __doc__).parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        path = make(name, Path(folder[0] if folder else scratch))
-        checkpoint = loaded(name, path)
-    batch = batch_for(checkpoint)
-    assert isinstance(batch, SlotBatch)
+        path = make(asked.model, Path(asked.folder or scratch))
+        checkpoint = loaded(asked.model, path)
+    batch = measured_batch(checkpoint, allow_fallback=asked.allow_fallback)
+    if not isinstance(batch, SlotBatch):
+        raise SystemExit(f"{asked.model} answers one question at a time, where nothing is guessed.")
     shares = " | ".join(f"{right:.0%}" for right in RIGHT)
     print(f"| {checkpoint.kernel}, rows | a token without | {shares} |")
     print("| --- " * (2 + len(RIGHT)) + "|")

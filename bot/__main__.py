@@ -223,7 +223,7 @@ def _run(given: Sequence[str], *, is_debug: bool) -> int:
 
 
 def _one_model(run: Invocation, name: str) -> str:
-    """The name of one model that is here: who asks for it by name need not wait to be told."""
+    """The name of one model that can be used: who names it need not wait for a question to fail."""
     entries = run.models([name])
     if len(entries) != 1:
         several = ", ".join(entry.name for entry in entries)
@@ -233,7 +233,7 @@ def _one_model(run: Invocation, name: str) -> str:
             )
         )
     if not entries[0].is_remote:
-        run.library.path(entries[0])
+        run.library.check(entries[0])
     return entries[0].name
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, SecretStr
 
 from config.addresses import WebAddress
 from config.errors import UnknownModelName
@@ -53,6 +53,9 @@ class Task(StrEnum):
     SENTIMENT = "sentiment"
 
 
+Growth = Annotated[float, Field(ge=1, le=2)]
+
+
 class Sampling(BaseModel):
     """Sampling defaults of a model; the names are those of the engine's sampling parameters."""
 
@@ -64,6 +67,7 @@ class Sampling(BaseModel):
     min_p: float | None = Field(default=None, ge=0, lt=1)
     repetition_penalty: float | None = Field(default=None, gt=0, le=5)
     no_repeat_ngram_size: int | None = Field(default=None, ge=0)
+    exponential_decay_length_penalty: tuple[NonNegativeInt, Growth] | None = None
     max_tokens: int | None = Field(default=None, ge=1)
     best_of: int | None = Field(default=None, ge=1, le=8)
 

@@ -33,6 +33,7 @@ GGUF_SAMPLING: Mapping[str, str] = {
 
 SAMPLING_NAMES = (
     "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
 )  # fmt: skip
 """What is taken of transformers' generation settings; the length of answers is ours to choose."""
 
@@ -65,7 +66,9 @@ def read_facts(folder: Path) -> CheckpointFacts:
     if len(files) != 1:
         return CheckpointFacts()
     try:
-        return _of_gguf(files[0].name, read_gguf_header(files[0], (LANGUAGES,)))
+        # Other programs keep such files under a checksum instead of a name.
+        name = files[0].name if files[0].suffix == ".gguf" else "its GGUF file"
+        return _of_gguf(name, read_gguf_header(files[0], (LANGUAGES,)))
     except (BadHeader, OSError):
         return CheckpointFacts()
 

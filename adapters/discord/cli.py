@@ -40,7 +40,7 @@ def set_up(console: "Console") -> dict[str, str]:
 
     from adapters.discord.credentials import TOKEN_KEY, bot_id_in
 
-    if not Confirm.ask(_("Shall Fireside answer on Discord?"), console=console, default=True):
+    if not Confirm.ask(_("Use Fireside on Discord?"), console=console, default=True):
         return {}
     console.print(_("Make an application at {url} and copy its bot's token.").format(url=PORTAL))
     while True:

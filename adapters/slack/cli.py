@@ -28,7 +28,7 @@ def set_up(console: "Console") -> dict[str, str]:
         is_bot_token,
     )
 
-    if not Confirm.ask(_("Shall Fireside answer on Slack?"), console=console, default=False):
+    if not Confirm.ask(_("Use Fireside on Slack?"), console=console, default=False):
         return {}
     console.print(
         _("Make an app at {url} from what `fireside slack manifest` prints.").format(url=APPS),

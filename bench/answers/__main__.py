@@ -89,7 +89,9 @@ async def _tune(given: argparse.Namespace) -> None:
     async with _asker() as asker:
         for model in given.models:
             for trial in given.tune:
-                played = [await asker.play(model, chats, seed, trial.changes) for seed in SEEDS]
+                played = await asyncio.gather(
+                    *(asker.play(model, chats, seed, trial.changes) for seed in SEEDS)
+                )
                 print(trial_line(model, trial, chats, played), flush=True)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.answers.prompts import Chat
 from bot.clock import utc_now
@@ -39,13 +40,13 @@ class Asker:
         self._store = store
 
     async def play(
-        self, model: str, chats: Iterable[Chat], seed: int, changes: Mapping[str, float]
+        self, model: str, chats: Iterable[Chat], seed: int, changes: Mapping[str, Any]
     ) -> list[list[Answered]]:
         """The answers of each chat; `changes` replace sampling parameters of the model's own."""
         return await asyncio.gather(*(self._play(model, chat, seed, changes) for chat in chats))
 
     async def _play(
-        self, model: str, chat: Chat, seed: int, changes: Mapping[str, float]
+        self, model: str, chat: Chat, seed: int, changes: Mapping[str, Any]
     ) -> list[Answered]:
         said: list[Turn] = []
         answers: list[Answered] = []
@@ -62,7 +63,7 @@ class Asker:
         chat: Chat,
         said: tuple[Turn, ...],
         seed: int,
-        changes: Mapping[str, float],
+        changes: Mapping[str, Any],
     ) -> Answered:
         where = ConversationRef("terminal", "here", f"{chat.id}-{seed}")
         persona = {} if chat.persona is None else {SettingName.PERSONA: chat.persona}

@@ -44,4 +44,9 @@ def keep(model: str, chats: Sequence[Chat], played: Sequence[Sequence[Answered]]
         earlier = before.get(chat.id)
         is_same = earlier is not None and earlier.answers == record.answers
         records.append(earlier if earlier is not None and is_same else record)
+    write(model, records)
+
+
+def write(model: str, records: Sequence[Record]) -> None:
+    """Replace all that is kept of a model."""
     kept_file(model).write_bytes(_RECORDS.dump_json(tuple(records), indent=1) + b"\n")

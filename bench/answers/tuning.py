@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from bench.answers.asking import Answered
 from bench.answers.prompts import Chat
-from bot.engine.base import FinishReason, SamplingParameters
+from bot.engine.base import FinishReason
+from config.catalogue import Sampling
 
 DEFAULT = "default"
 BAD = (FinishReason.REPETITION, FinishReason.LENGTH, FinishReason.TIME, FinishReason.ERROR)
@@ -18,21 +19,24 @@ class Trial:
     """Sampling parameters that replace the model's own."""
 
     name: str
-    changes: Mapping[str, float]
+    changes: Mapping[str, Any]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "temperature=0.2,top_k=40"."""
+        """Read "temperature=0.2,top_k=40"; what has two figures is written "100/1.005"."""
         if text == DEFAULT:
             return cls(text, {})
-        changes: dict[str, float] = {}
-        for part in text.split(","):
-            name, equals, value = part.partition("=")
-            known = getattr(SamplingParameters(), name, None)
-            if not equals or not isinstance(known, (int, float)):
-                raise argparse.ArgumentTypeError(f"no sampling parameter: {part}")
-            changes[name] = type(known)(value)
-        return cls(text, changes)
+        try:
+            given = (part.split("=") for part in text.split(","))
+            stated = {name: _figures(value) for name, value in given}
+            sampling = Sampling.model_validate(stated).model_dump(exclude_none=True)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"no sampling parameters: {text}") from error
+        return cls(text, sampling)
+
+
+def _figures(text: str) -> str | list[str]:
+    return text.split("/") if "/" in text else text
 
 
 def trial_line(

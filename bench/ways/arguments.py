@@ -15,6 +15,9 @@ ALLOW_FALLBACK = "BENCH_ALLOW_FALLBACK"
 FALLBACK = "fallback: "
 """What a line of the standard error begins with that says why there is one."""
 
+ADVICE = "To measure it all the same, add --allow-fallback"
+"""What follows the reason for which the engine is not measured."""
+
 FALLBACK_CODE = 3
 """The exit code of a program that refuses to measure one."""
 

@@ -51,6 +51,7 @@ def _examine(run: Invocation) -> Iterator[Finding]:
     yield _disk(settings.models_dir)
     yield from _model(run)
     yield _memory(run)
+    yield from _other_programs(run)
     yield from _platforms(run)
 
 
@@ -105,7 +106,7 @@ def _model(run: Invocation) -> Sequence[Finding]:
 
         return asyncio.run(examine_servers(entry))
     try:
-        folder = run.library.path(entry)
+        folder = run.library.check(entry)
     except ModelError as error:
         return [Finding(_("model"), error.text, _("Or set FIRESIDE_MODEL to one that is here."))]
     return [Finding(_("model"), f"{entry.name}, {folder}"), _run_mode(run, entry, folder)]
@@ -114,6 +115,7 @@ def _model(run: Invocation) -> Sequence[Finding]:
 def _run_mode(run: Invocation, entry: "ModelEntry", folder: Path) -> Finding:
     """How the default model runs, or ran last: a fallback is a finding."""
     # Imported here: pydantic stays out of --help.
+    from bot.engine.run_mode import Cause
     from bot.models.run_modes import known_mode, run_text
 
     subject = _("engine")
@@ -124,6 +126,9 @@ def _run_mode(run: Invocation, entry: "ModelEntry", folder: Path) -> Finding:
     fix = _("Choose a model that `fireside models list` shows as batched, with FIRESIDE_MODEL.")
     if known.mode.is_checked_worse:
         fix = _("Update Fireside, or choose another model with FIRESIDE_MODEL.")
+    switches = [each.detail for each in known.mode.reasons if each.cause is Cause.SWITCHED_OFF]
+    if switches:
+        fix = _("Unset {variable}.").format(variable=switches[0])
     return Finding(subject, detail, fix)
 
 
@@ -140,6 +145,16 @@ def _memory(run: Invocation) -> Finding:
         return Finding(_("memory"), detail)
     fix = _("Choose a smaller model with FIRESIDE_MODEL, or close other programs.")
     return Finding(_("memory"), detail, fix)
+
+
+def _other_programs(run: Invocation) -> Iterator[Finding]:
+    """The models that other programs have here and the catalogue does not."""
+    # Imported here: --help does without the client.
+    from bot.cli.found_models import look
+
+    found = look().without(run.catalogue)
+    if found.usable:
+        yield Finding(_("other models"), found.summary)
 
 
 def _platforms(run: Invocation) -> Iterator[Finding]:

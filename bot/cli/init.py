@@ -1,33 +1,40 @@
 """`fireside init`: a few questions, then `.env` and `fireside.toml` as they were answered.
 
-What stands in either file already stays as it is, but for the values that were asked for.
+What is in either file already stays, except the values that were asked for.
 """
 
+import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Protocol, cast
 
-import psutil
-import tomlkit
 import typer
 from dotenv import set_key
 from rich.console import Console
-from rich.prompt import Confirm
-from tomlkit.exceptions import TOMLKitError
 
 from bot.cli.download_progress import shown_progress
-from bot.cli.invocation import invocation
-from bot.cli.models import fits
-from bot.engine.failures import size_text
+from bot.cli.found_models import look
+from bot.cli.invocation import Invocation, invocation
+from bot.cli.model_choice import (
+    Choice,
+    ask,
+    description,
+    show_unusable,
+    take_entry,
+    take_found,
+    this_machine,
+)
+from bot.cli.speeds import speeds
 from bot.errors import ModelError, UsageError
-from bot.models.library import ModelLibrary
+from bot.models.proposals import Machine, Proposal, proposals, read_bytes
+from bot.models.unfinished_choice import UnfinishedChoice
 from bot.platforms.discovery import adapter_modules
 from bot.translations import gettext as _
 from config.catalogue import Catalogue, ModelEntry
-from config.sources import CONFIG_NAME, DOTENV
+from config.loading import DEFAULT
+from config.sources import DOTENV
 
 
 class AskingModule(Protocol):
@@ -50,9 +57,7 @@ def init(context: typer.Context) -> None:
     run, console = invocation(context), Console()
     secrets = _ask_platforms(console)
     _write_secrets(secrets)
-    model = _ask_model(console, run.catalogue, run.library)
-    if model is not None:
-        _write_settings({"model": model})
+    _ask_model(run, console)
     _say_what_is_next(console, has_platform=bool(secrets))
 
 
@@ -65,41 +70,73 @@ def _ask_platforms(console: Console) -> dict[str, str]:
     return found
 
 
-def _ask_model(console: Console, catalogue: Catalogue, library: ModelLibrary) -> str | None:
-    """The best model for this machine, once it is downloaded; None to keep the present one."""
-    entry = best_fitting(catalogue, psutil.virtual_memory().total)
-    if entry is None or library.installed(entry):
-        return entry.name if entry is not None else None
-    size = size_text(entry.weight_bytes)
-    console.print(
-        _("For this machine {title} fits best (about {size}, {licence}).").format(
-            title=entry.title, size=size, licence=entry.licence
-        )
+def _ask_model(run: Invocation, console: Console) -> None:
+    """Have a model chosen, and download it where it is not here."""
+    console.print(_("Looking for models on this machine …"))
+    settings, unfinished = run.loaded.settings, UnfinishedChoice(run.loaded.settings.data_dir)
+    machine, known = this_machine(settings), asyncio.run(speeds(run))
+    found = look().within(machine.budget_bytes)
+    show_unusable(console, found)
+    proposed = _with_unfinished(
+        proposals(run.catalogue, machine, known), run.catalogue, unfinished.model, machine
     )
-    if not Confirm.ask(_("Download it now?"), console=console, default=True):
-        return None
-    console.print(_("Until it is here the built-in model answers: `fireside chat` works already."))
-    try:
-        with shown_progress(entry) as progress:
-            library.pull(entry, progress)
-    except ModelError as error:
-        console.print(error.text, markup=False)
-        return None
-    return entry.name
+    here = [one for one in proposed if run.library.installed(one.entry)]
+    groups: dict[str, Sequence[Choice]] = {
+        _("On this machine:"): [*found.usable, *here],
+        _("To download, best for this machine first:"): [
+            one for one in proposed if one not in here
+        ],
+    }
+    if not any(groups.values()):
+        console.print(_("No other model fits into the memory of this machine."))
+        return
+    is_chosen = run.loaded.origins["model"] != DEFAULT
+    choice = ask(
+        console,
+        groups,
+        lambda one: description(one, machine, known),
+        otherwise=_("none of these: keep {name}").format(name=settings.model),
+        default=0 if is_chosen and unfinished.model is None else 1,
+    )
+    if isinstance(choice, Proposal):
+        _take_proposed(run, console, choice.entry, unfinished)
+    elif choice is not None:
+        unfinished.forget()
+        take_found(run, console, choice)
 
 
-def best_fitting(catalogue: Catalogue, memory_bytes: int) -> ModelEntry | None:
-    """The largest model for chats of the catalogue that fits this much memory as it is stored."""
-    fitting = [
-        entry
-        for entry in catalogue
-        if not entry.builtin
-        and entry.has_system_prompt
-        and entry.weight_bits is None
-        and entry.fits_gb is not None
-        and fits(entry.fits_gb, memory_bytes)
-    ]
-    return max(fitting, key=lambda entry: entry.weight_bytes, default=None)
+def _with_unfinished(
+    proposed: Sequence[Proposal], catalogue: Catalogue, name: str | None, machine: Machine
+) -> Sequence[Proposal]:
+    """The proposals, what was chosen before and did not arrive first."""
+    entry = catalogue.entries.get(name or "")
+    if entry is None:
+        return proposed
+    first = Proposal(entry, machine.tokens_per_s(read_bytes(entry)))
+    return [first, *(one for one in proposed if one.entry != entry)]
+
+
+def _take_proposed(
+    run: Invocation, console: Console, entry: ModelEntry, unfinished: UnfinishedChoice
+) -> None:
+    """Download a model where it is not here; one that fails to arrive is remembered."""
+    if run.library.installed(entry) is None:
+        console.print(
+            _("Meanwhile {name} answers: `fireside chat` works already.").format(
+                name=run.loaded.settings.model
+            )
+        )
+        unfinished.note(entry.name)
+        try:
+            with shown_progress(entry) as progress:
+                run.library.pull(entry, progress)
+        except ModelError as error:
+            console.print(error.text, markup=False)
+            text = _("Run `fireside init` again to continue: it remembers {name}.")
+            console.print(text.format(name=entry.name), markup=False)
+            return
+    unfinished.forget()
+    take_entry(run, console, entry.name)
 
 
 def _write_secrets(variables: Mapping[str, str]) -> None:
@@ -111,19 +148,6 @@ def _write_secrets(variables: Mapping[str, str]) -> None:
     for name, value in variables.items():
         set_key(DOTENV, name, value, quote_mode="never")
     DOTENV.chmod(0o600)
-
-
-def _write_settings(values: Mapping[str, str]) -> None:
-    """Set top-level values in `fireside.toml`; comments and everything else stay."""
-    file = Path(CONFIG_NAME)
-    try:
-        document = tomlkit.parse(file.read_text("utf-8") if file.exists() else "")
-    except TOMLKitError as error:
-        text = _("{file} is not valid TOML, so nothing was written to it. Mend it first.")
-        raise UsageError(text.format(file=file)) from error
-    for name, value in values.items():
-        document[name] = value
-    file.write_text(tomlkit.dumps(document), "utf-8")
 
 
 def _say_what_is_next(console: Console, *, has_platform: bool) -> None:

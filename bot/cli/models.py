@@ -14,17 +14,16 @@ import typer
 from bot.cli.download_progress import shown_progress
 from bot.cli.graphics import has_unused_gpu
 from bot.cli.invocation import Invocation, invocation
+from bot.cli.speeds import speeds
 from bot.cli.tables import Column, print_table
-from bot.engine.failures import GIB, size_text
-from bot.errors import ModelError, StoreUnavailable, UsageError
+from bot.engine.failures import size_text
+from bot.errors import BrokenModel, ModelError, UsageError
 from bot.translations import gettext as _
 
 if TYPE_CHECKING:
     from bot.models.library import InstalledModel
     from config.catalogue import ModelEntry
 
-ROUNDING = 0.9
-"""A machine sold with 8 GB has a little less that can be used."""
 
 CARD = Path(__file__).parents[1] / "builtin" / "README.md"
 
@@ -49,7 +48,7 @@ def list_models(
     default = run.catalogue.get(run.loaded.settings.model).name
     here = {entry.name: run.library.installed(entry) for entry in run.catalogue}
     shown = [one for one in run.catalogue if here[one.name] or one.is_remote or not installed]
-    speeds = asyncio.run(_speeds(run))
+    known = asyncio.run(speeds(run))
     columns = (
         Column(_("name")),
         Column(_("title"), can_fold=True),
@@ -61,9 +60,7 @@ def list_models(
         Column(_("licence"), can_fold=True),
     )
     rows = [
-        _row(
-            one, here[one.name], default, _run_mode(run, one, here[one.name]), speeds.get(one.name)
-        )
+        _row(one, here[one.name], default, _run_mode(run, one, here[one.name]), known.get(one.name))
         for one in shown
     ]
     print_table(columns, rows)
@@ -113,18 +110,22 @@ def pull(context: typer.Context, names: Names) -> None:
         raise typer.Exit(1)
 
 
-@models.command(short_help=_("Download the starter model where it would answer."))
+@models.command(short_help=_("Get a first model where only the embedded one would answer."))
 def starter(context: typer.Context) -> None:
-    """Download the starter model if it is missing; `make chat` does it. Nothing is done where
-    another model is configured or FIRESIDE_HUB__OFFLINE is set."""
+    """Offer the models that other programs have on this machine, and else download the starter
+    model; `make chat` does it. Nothing is asked without a terminal, and nothing is done where a
+    model is configured. With FIRESIDE_HUB__OFFLINE nothing is downloaded."""
     # Imported here: see `_facts`.
+    from bot.cli.first_model import takes_found
     from bot.platforms.configuration import lacks_starter
     from config.catalogue import STARTER
 
     run = invocation(context)
-    if run.loaded.settings.hub.offline or not lacks_starter(run.loaded):
+    if not lacks_starter(run.loaded):
         return
-    _fetched(run, run.catalogue.get(STARTER))
+    entry = run.catalogue.get(STARTER)
+    if not takes_found(run, entry) and not run.loaded.settings.hub.offline:
+        _fetched(run, entry)
 
 
 def _fetched(run: Invocation, entry: "ModelEntry") -> "InstalledModel":
@@ -170,27 +171,6 @@ def _confirm(entry: "ModelEntry") -> None:
         raise typer.Exit(1)
 
 
-async def _speeds(run: Invocation) -> Mapping[str, float]:
-    """Tokens a second of each model's latest answers on this machine, where there were any."""
-    # Imported here: --help does without SQLAlchemy.
-    from bot.store.sql.database import FILE_NAME
-    from bot.store.sql.store import SqlStore
-
-    folder = run.loaded.settings.data_dir
-    if not (folder / FILE_NAME).is_file():
-        return {}
-    try:
-        async with await SqlStore.open(folder) as store:
-            return await store.exchanges.speeds()
-    except StoreUnavailable:
-        return {}
-
-
-def fits(fits_gb: int, memory_bytes: int) -> bool:
-    """Whether a machine with so much memory is of a class: some of it is always taken."""
-    return fits_gb <= memory_bytes / GIB / ROUNDING
-
-
 def _row(
     entry: "ModelEntry",
     here: "InstalledModel | None",
@@ -198,6 +178,9 @@ def _row(
     run_mode: str,
     tokens_per_s: float | None,
 ) -> tuple[str, ...]:
+    # Imported here: see `_facts`.
+    from bot.models.proposals import fits
+
     is_too_small = entry.fits_gb and not fits(entry.fits_gb, psutil.virtual_memory().total)
     size = size_text(here.size_bytes) if here else f"~{size_text(entry.weight_bytes)}"
     return (
@@ -277,6 +260,11 @@ def _runs(run: Invocation, entry: "ModelEntry", here: "InstalledModel | None") -
     # Imported here: see `_facts`.
     from bot.models.run_modes import run_text
 
+    if here is not None:
+        try:
+            run.library.check(entry)
+        except BrokenModel as error:
+            return error.text
     return run_text(entry, None if here is None else here.folder, run.past_runs)
 
 
@@ -322,11 +310,19 @@ def _sampling(entry: "ModelEntry", origins: Mapping[str, str]) -> str:
         "min_p",
         "repetition_penalty",
         "no_repeat_ngram_size",
+        "exponential_decay_length_penalty",
         "max_tokens",
         "best_of",
     )
     groups: dict[str, list[str]] = {}
     for name in names:
+        if (value := getattr(chosen, name)) is None:
+            continue
         origin = origins.get(name, _("default"))
-        groups.setdefault(origin, []).append(f"{name} {getattr(chosen, name):g}")
+        groups.setdefault(origin, []).append(f"{name} {_figures(value)}")
     return "; ".join(f"{', '.join(group)} ({origin})" for origin, group in groups.items())
+
+
+def _figures(value: float | tuple[float, ...]) -> str:
+    values = value if isinstance(value, tuple) else (value,)
+    return ", ".join(f"{one:g}" for one in values)

@@ -21,9 +21,11 @@ class SamplingParameters:
     """How the next token is chosen, with the meanings that transformers gives these names.
 
     `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0, `repetition_penalty` 1 and
-    `no_repeat_ngram_size` 0 switch the respective filter off. `best_of` answers are drawn and the
-    one with the highest mean log-probability a token is given. `max_tokens` bounds the answer; with
-    `stops_repetition` an answer ends where it only repeats itself (`bot.engine.text.repetition`).
+    `no_repeat_ngram_size` 0 switch the respective filter off; the last two count the answer alone.
+    `exponential_decay_length_penalty` is the length from which an answer's end grows likelier with
+    each token, and by which factor. `best_of` answers are drawn and the one with the highest mean
+    log-probability a token is given. `max_tokens` bounds the answer; with `stops_repetition` an
+    answer ends where it only repeats itself (`bot.engine.text.repetition`).
     """
 
     temperature: float = 0.7
@@ -32,6 +34,7 @@ class SamplingParameters:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
+    exponential_decay_length_penalty: tuple[int, float] | None = None
     max_tokens: int = 512
     best_of: int = 1
     seed: int | None = None

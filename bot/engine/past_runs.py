@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bot.engine.machine.cores import processor_name
+from bot.engine.machine.kernel_switch import KERNEL_SWITCH
 from bot.engine.run_mode import Cause, Reason, RunMode
 from config.catalogue import ModelEntry
 
@@ -30,8 +31,8 @@ DECIDING = frozenset({".safetensors", ".gguf", ".bin", ".json"})
 
 PACKAGES = ("fireside", "torch", "transformers", "numba", "gguf")
 ENGINE = Path(__file__).parent
-SWITCHES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
-"""Variables that make a processor another one."""
+SWITCHES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", KERNEL_SWITCH)
+"""Variables that make a processor another one, or leave out what was made for it."""
 
 
 class PastRuns:
@@ -93,7 +94,7 @@ def _files(place: Path) -> list[list[object]]:
     """Name, size and time of change of the files that decide how a model runs."""
     found: list[list[object]] = []
     for file in [place] if place.is_file() else sorted(place.iterdir()):
-        if file.suffix in DECIDING:
+        if file.suffix in DECIDING or file == place:
             status = file.stat()
             found.append([file.name, status.st_size, status.st_mtime_ns])
     return found

@@ -23,6 +23,7 @@ class Cause(StrEnum):
     STATES_WHOLE = "states-whole"
     NO_KERNELS = "no-kernels"
     NO_CPU = "no-cpu"
+    SWITCHED_OFF = "switched-off"
 
 
 BY_DESIGN = frozenset({Cause.NO_KERNELS, Cause.NO_CPU})
@@ -67,7 +68,11 @@ class RunMode:
     @property
     def is_checked_worse(self) -> bool:
         """Whether something was tried that should have worked."""
-        known_before = (Cause.UNKNOWN_ARCHITECTURE, Cause.GROWING_POSITIONS)
+        known_before = (
+            Cause.UNKNOWN_ARCHITECTURE,
+            Cause.GROWING_POSITIONS,
+            Cause.SWITCHED_OFF,
+        )
         return any(reason.cause not in known_before for reason in self.fallbacks)
 
     @property
@@ -137,4 +142,5 @@ def _clauses() -> dict[Cause, str]:
         Cause.STATES_WHOLE: _("this processor does not multiply its weights as bytes"),
         Cause.NO_KERNELS: _("there are no compiled kernels for {detail} models"),
         Cause.NO_CPU: _("compiled kernels are for the CPU only"),
+        Cause.SWITCHED_OFF: _("{detail} switches our kernels off"),
     }

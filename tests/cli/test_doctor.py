@@ -67,6 +67,11 @@ def test_a_default_model_that_runs_in_a_fallback_is_a_finding(
     said = run(capsys, "doctor")
     assert "its compiled kernels failed the check (off by 4) (when it was last loaded)" in said.out
     assert "Update Fireside" in said.out
+    off = (Reason(Cause.SWITCHED_OFF, "ENGINE_KERNELS"),)
+    PastRuns(folder).note(entry, model, RunMode(True, False, "fp32", reasons=off))
+    said = run(capsys, "doctor")
+    assert "because ENGINE_KERNELS switches our kernels off" in said.out
+    assert "Unset ENGINE_KERNELS." in said.out
 
 
 def test_a_pause_is_told_with_how_to_end_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,15 @@ import gguf
 import numpy as np
 
 
-def write_header(file: Path, add: Callable[[gguf.GGUFWriter], None], tokens: int = 50) -> Path:
-    """A file of Llama's architecture: a vocabulary, a tensor of 96 numbers, and what is added."""
-    writer = gguf.GGUFWriter(file, "llama")
+def write_header(
+    file: Path,
+    add: Callable[[gguf.GGUFWriter], None],
+    tokens: int = 50,
+    architecture: str = "llama",
+) -> Path:
+    """A file of Llama's or another architecture: a vocabulary, a tensor of 96 numbers, and what is
+    added."""
+    writer = gguf.GGUFWriter(file, architecture)
     writer.add_context_length(2048)
     writer.add_token_list([f"token {number}" for number in range(tokens)])
     writer.add_token_types([gguf.TokenType.CONTROL] + [gguf.TokenType.NORMAL] * (tokens - 1))
@@ -22,6 +28,11 @@ def write_header(file: Path, add: Callable[[gguf.GGUFWriter], None], tokens: int
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def chatting(writer: gguf.GGUFWriter) -> None:
+    """What a chat model has."""
+    writer.add_chat_template("{{ messages[-1].content }}")
 
 
 def described(writer: gguf.GGUFWriter) -> None:

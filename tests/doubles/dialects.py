@@ -1,7 +1,7 @@
 """How servers differ that speak OpenAI's protocol: what they say of a model, and how they answer.
 
-After llama.cpp's `tools/server` and Ollama's packages `openai` and `server`. All serve one model
-with a window of 512 tokens.
+After llama.cpp's `tools/server`, Ollama's packages `openai` and `server`, and LM Studio's pages on
+its REST API v0. All serve one model with a window of 512 tokens.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,6 +40,28 @@ class Dialect:
     serves_any_name: bool = False
     too_long: str | None = None
     """What it says of a prompt beyond its window; None where it cuts it without a word."""
+
+
+def ollama_tag(name: str, family: str = "qwen3", **more: object) -> dict[str, Any]:
+    """A model in Ollama's own list."""
+    details = {"format": "gguf", "family": family, "parameter_size": "4.0B"}
+    return {"name": name, "model": name, "size": 2_497_293_931, "details": details, **more}
+
+
+def lm_studio_model(name: str, type: str = "llm", **more: object) -> dict[str, Any]:  # noqa: A002
+    """A model in LM Studio's own list."""
+    return {
+        "id": name,
+        "object": "model",
+        "type": type,
+        "publisher": "lmstudio-community",
+        "arch": "qwen2",
+        "compatibility_type": "gguf",
+        "quantization": "Q4_K_M",
+        "state": "not-loaded",
+        "max_context_length": 32768,
+        **more,
+    }
 
 
 VLLM = Dialect(
@@ -89,6 +111,13 @@ OLLAMA = Dialect(
             "parameters": 'stop                           "<|im_end|>"',
             "model_info": {"general.architecture": "qwen3", "qwen3.context_length": 40960},
         },
+        "/api/tags": lambda _body: {
+            "models": [
+                ollama_tag("tiny:latest"),
+                ollama_tag("nomic-embed-text:latest", family="nomic-bert"),
+                ollama_tag("huge:cloud", remote_host="https://ollama.example:443"),
+            ]
+        },
         "/api/ps": lambda _body: {
             "models": [{"name": "tiny:latest", "model": "tiny:latest", "context_length": WINDOW}]
         },
@@ -98,4 +127,23 @@ OLLAMA = Dialect(
     counts_cached=False,
 )
 
-DIALECTS = (VLLM, LLAMA_CPP, OLLAMA)
+LM_STUDIO = Dialect(
+    name="lm-studio",
+    model="tiny-instruct",
+    listed={"id": "tiny-instruct", "object": "model", "owned_by": "organization_owner"},
+    known=PROTOCOL | {"top_k", "repeat_penalty", "chat_template_kwargs"},
+    pages={
+        "/api/v0/models": lambda _body: {
+            "object": "list",
+            "data": [
+                lm_studio_model("tiny-instruct", state="loaded", loaded_context_length=WINDOW),
+                lm_studio_model("tiny-eyes", type="vlm"),
+                lm_studio_model("text-embedding-nomic-embed-text-v1.5", type="embeddings"),
+            ],
+        },
+    },
+    opening={"role": "assistant"},
+    too_long="Trying to keep the first tokens when context overflows: context length exceeded",
+)
+
+DIALECTS = (VLLM, LLAMA_CPP, OLLAMA, LM_STUDIO)

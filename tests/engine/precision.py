@@ -17,12 +17,34 @@ from bot.engine.forward.reference import Text, wide_logits
 MOST_TIMES_TORCH = 2.0
 
 
+UNDECIDED = 8
+"""Rounding leaves no more tokens than this to choose from; a wrong one is none of them."""
+
+
 def wide_answer(checkpoint: Checkpoint, row: Row, said: Sequence[int]) -> torch.Tensor:
     """What each token that a row says, and the one behind them, should be chosen from, [tokens + 1,
     vocabulary]: the checkpoint's own modules in fp64.
     """
     (logits,) = wide_logits(checkpoint, [Text(row.source, [*row.history, *said])])
     return logits[len(row.history) - 1 :]
+
+
+def undecided(found: torch.Tensor, wide: torch.Tensor) -> list[int]:
+    """The tokens that rounding cannot rule out as the first choice of one step.
+
+    `found` are torch's own fp32 logits and `wide` those in fp64: `delta`, the farthest of the first
+    from the second, is what torch's rounding moved one token. Ours may move each MOST_TIMES_TORCH
+    as far. Whoever chooses a token whose logit is lower than the best one's by more than both
+    together, for both tokens, has computed something else.
+    """
+    delta = float((found.double() - wide).abs().max())
+    least = float(wide.max()) - 2 * MOST_TIMES_TORCH * delta
+    ranked = wide.topk(UNDECIDED)
+    return [
+        int(token)
+        for logit, token in zip(ranked.values, ranked.indices, strict=True)
+        if float(logit) >= least
+    ]
 
 
 def mean_square(found: torch.Tensor, wide: torch.Tensor) -> float:

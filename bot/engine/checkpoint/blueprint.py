@@ -10,35 +10,30 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from gguf import GGMLQuantizationType
 from transformers import AutoConfig, PretrainedConfig
-from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
 from bot.engine.checkpoint.files import (
-    CHAT_TEMPLATE,
     HEADER_ITEM_BYTES,
     UNPACKED_BYTES,
     DamagedCheckpoint,
     Weights,
     inspect_weights,
     is_layer,
-    template_beside,
 )
 from bot.engine.checkpoint.gguf_bridge import NoVocabulary, through
-from bot.engine.checkpoint.gguf_weights import is_unpacked
+from bot.engine.checkpoint.gguf_check import block_format, bytes_in_blocks, check_gguf
 from bot.engine.checkpoint.quantization import SCRATCH_BYTES, block_bytes, quantized_bytes
-from bot.engine.kernels.block_format import BY_NUMBER, BlockFormat
 from bot.engine.kernels.packing import is_packed_faster
+from bot.engine.machine.kernel_switch import are_kernels_off
 from bot.engine.text.families import (
     COMPILED_MODEL_TYPES,
     FEEDS,
-    GGUF_ALIASES,
     FamilyFeed,
     ModelKind,
 )
 from bot.engine.text.prompt import Window
 from config.catalogue import Family, ModelEntry
-from config.gguf_header import GgufHeader, GgufTensor, read_gguf_header
+from config.gguf_header import GgufTensor, read_gguf_header
 
 SMALL_BYTES = 1 << 30
 """Half-precision models that fit into this in fp32 run in fp32 on a CPU that is not fast in bf16:
@@ -48,9 +43,6 @@ SINGLE_THREAD_BYTES = 64 << 20
 """Models up to this size compute in one thread. A second one gains little there, and on a machine
 that does other work too each of the many small steps waits for it: measured with the embedded model
 beside two busy processes, 200 ms a token with two threads and 35 ms with one."""
-
-TEMPLATE = "tokenizer.chat_template"
-"""GGUF's name of a chat template."""
 
 _TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
@@ -127,13 +119,14 @@ class Blueprint:
     def is_compiled(self) -> bool:
         """Whether compiled kernels compute what stands between its products."""
         is_known = self.config.model_type in COMPILED_MODEL_TYPES
-        return is_known and self.device.type == "cpu"
+        return is_known and self.device.type == "cpu" and not are_kernels_off()
 
     @property
     def takes_bytes(self) -> bool:
         """Whether its states may become bytes where its weights have fewer bits."""
         has_fewer = self.entry.weight_bits is not None
-        return has_fewer and self.device.type == "cpu" and not self.is_exact
+        is_on = self.device.type == "cpu" and not are_kernels_off()
+        return has_fewer and is_on and not self.is_exact
 
     def cache_bytes(self, prompt_tokens: int, answer_tokens: int) -> int:
         """What one row's cache takes at most."""
@@ -184,7 +177,7 @@ def read_blueprint(
     """
     weights = inspect_weights(folder)
     folder = folder.parent if folder.is_file() else folder
-    _check_gguf(entry, folder, weights)
+    check_gguf(folder, weights, needs_template=entry.family is Family.CHAT)
     config = _read_config(folder, weights)
     _check_family(entry, config)
     if weights.head_size is not None and hasattr(config, "head_dim"):
@@ -203,7 +196,7 @@ def read_blueprint(
         device=device,
         window=_window(entry, config),
         weight_bytes=(
-            _block_bytes(weights.header, dtype.itemsize)
+            bytes_in_blocks(weights.header, dtype.itemsize)
             if weights.header and _keeps_blocks(entry, weights, device, is_exact=exact)
             else _weight_bytes(entry, config, elements, dtype, device, exact=exact)
         ),
@@ -230,29 +223,17 @@ def _keeps_blocks(
 ) -> bool:
     unpacking = weights.unpacking
     is_direct = unpacking is not None and unpacking.is_direct
-    return is_direct and device.type == "cpu" and entry.weight_bits is None and not is_exact
-
-
-def _block_bytes(header: GgufHeader, itemsize: int) -> int:
-    """What a file's weights take where its matrices stay in their blocks."""
-    return sum(
-        each.elements * itemsize if kind is None else each.elements // kind.inputs * kind.raw_bytes
-        for each in header.tensors
-        for kind in (_block_format(each),)
-    )
+    is_on = device.type == "cpu" and not are_kernels_off()
+    return is_direct and is_on and entry.weight_bits is None and not is_exact
 
 
 def _reading_bytes(tensor: GgufTensor, itemsize: int) -> int:
     """What reading a tensor takes beside its weights: in blocks it is read as it is, and where its
     rows keep their order a piece of it at a time; else it is unpacked."""
-    kind = _block_format(tensor)
+    kind = block_format(tensor)
     if kind is None:
         return tensor.elements * (UNPACKED_BYTES + itemsize) if len(tensor.shape) > 1 else 0
     return tensor.elements // kind.inputs * kind.raw_bytes if is_layer(tensor) else 0
-
-
-def _block_format(tensor: GgufTensor) -> BlockFormat | None:
-    return BY_NUMBER.get(tensor.kind) if len(tensor.shape) == 2 else None
 
 
 def _weight_bytes(
@@ -287,31 +268,6 @@ def _is_packed(dtype: torch.dtype, device: torch.device) -> bool:
 def gguf_arguments(weights: Weights) -> dict[str, str]:
     """What transformers is told of a GGUF file: it holds configuration and tokenizer as well."""
     return {} if weights.gguf_file is None else {"gguf_file": weights.gguf_file}
-
-
-def _check_gguf(entry: ModelEntry, folder: Path, weights: Weights) -> None:
-    """Refuse, before anything costly, a file that could not be used."""
-    kind, header = weights.architecture, weights.header
-    if kind is None or header is None or weights.gguf_file is None:
-        return
-    named = GGUF_ALIASES.get(kind, kind.replace("-", "_"))
-    if named not in GGUF_CONFIG_MAPPING:
-        raise DamagedCheckpoint(
-            f"transformers does not read {kind} models from GGUF files: take its safetensors, or "
-            "let llama.cpp serve the file (docs/scaling.md)"
-        )
-    unknown = next((one.kind for one in header.tensors if not is_unpacked(one.kind)), None)
-    if unknown is not None:
-        raise DamagedCheckpoint(
-            f"{weights.gguf_file} has weights in a quantisation that cannot be read here "
-            f"({GGMLQuantizationType(unknown).name}): take the model as Q4_K_M or Q8_0"
-        )
-    template = template_beside(folder / weights.gguf_file) or header.values.get(TEMPLATE)
-    if entry.family is Family.CHAT and not template:
-        raise DamagedCheckpoint(
-            f"{weights.gguf_file} has no chat template: put the model's own beside it, "
-            f"as {CHAT_TEMPLATE}"
-        )
 
 
 def _check_family(entry: ModelEntry, config: PretrainedConfig) -> None:

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 from typing_extensions import override
 
+from bot.engine.machine.kernel_switch import are_kernels_off
 from bot.engine.machine.memory import trim
 
 logger = logging.getLogger(__name__)
@@ -194,7 +195,7 @@ def joined(layers: Sequence[nn.Module]) -> Product:
 
 def is_packed_faster(dtype: torch.dtype) -> bool:
     """Whether weights of a precision are packed here rather than multiplied as plain fp32."""
-    return fastest(dtype) is not None
+    return not are_kernels_off() and fastest(dtype) is not None
 
 
 @cache

@@ -105,8 +105,14 @@ def _cycle_watch(
     """What notices that the answer repeats itself: of one to go on with, what is written counts."""
     if not request.sampling.stops_repetition:
         return None
-    goes_on = request.turns[-1].role is Role.ASSISTANT
-    return CycleWatch(tokenizer.decode, prompt.ids[-WATCHED_TOKENS:] if goes_on else ())
+    begun = _begun_tokens(tokenizer, request)
+    return CycleWatch(tokenizer.decode, prompt.ids[-WATCHED_TOKENS:] if begun else ())
+
+
+def _begun_tokens(tokenizer: ModelTokenizer, request: GenerationRequest) -> int:
+    """How much of an answer to go on with is written."""
+    last = request.turns[-1]
+    return len(tokenizer.encode(last.text)) if last.role is Role.ASSISTANT else 0
 
 
 class Generation:
@@ -223,7 +229,9 @@ class Generation:
     def _add(self, index: int) -> Candidate:
         request = self._job.request
         sampling = replace(request.sampling, max_tokens=self._prompt.max_tokens)
-        row = Row(self._checkpoint, self._prompt.ids, sampling, index, request.traced_tokens)
+        begun = _begun_tokens(self._checkpoint.tokenizer, request)
+        ids = self._prompt.ids
+        row = Row(self._checkpoint, ids, sampling, index, request.traced_tokens, begun)
         candidate = Candidate(row, self._checkpoint, self._job.request, self._prompt)
         self._candidates.append(candidate)
         return candidate

@@ -1,5 +1,5 @@
 """The engine for models that a server runs, over OpenAI's chat protocol.
 
-It computes nothing and never imports torch. Only `app`, `fireside doctor` and the tests may import
-it.
+It computes nothing and never imports torch. Only `app`, the command line and the
+tests may import it.
 """

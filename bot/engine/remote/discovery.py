@@ -1,7 +1,8 @@
 """What a server says of a model that it serves: the window, the abilities, how it counts tokens.
 
 Servers tell it in different places: vLLM, SGLang and hosted services in `/v1/models`, llama.cpp
-there and in `/props`, Ollama in `/api/ps` and `/api/show`. What nobody tells is None.
+there and in `/props`, Ollama in `/api/ps` and `/api/show`, LM Studio in a list of its own. What
+nobody tells is None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,12 @@ OLLAMA_CONTEXT_TOKENS = 4096
 """Ollama's default (OLLAMA_CONTEXT_LENGTH) on a machine without a large GPU: it cuts longer prompts
 without a word."""
 
+LM_STUDIO_MODELS = "/api/v0/models"
+
+LM_STUDIO_CONTEXT_TOKENS = 4096
+"""What LM Studio loads a model with that is asked for before it is loaded, unless its owner chose
+another window."""
+
 NOT_NOW = frozenset({Fault.BUSY, Fault.LOADING})
 """Faults that say something of the server itself. With most others it has not the page that was
 asked for, or something before it lets only questions through; it may well answer those."""
@@ -37,10 +44,15 @@ class Dialect(Enum):
     OPENAI = auto()
     LLAMA_CPP = auto()
     OLLAMA = auto()
+    LM_STUDIO = auto()
 
 
-DIALECTS = {"llamacpp": Dialect.LLAMA_CPP, "library": Dialect.OLLAMA}
-"""By the owner that stands in a server's list."""
+DIALECTS = {
+    "llamacpp": Dialect.LLAMA_CPP,
+    "library": Dialect.OLLAMA,
+    "organization_owner": Dialect.LM_STUDIO,
+}
+"""By the owner that a server's list names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,8 @@ async def ask_served_model(server: ChatServer, name: str) -> ServedModel:
         guessed = window or OLLAMA_CONTEXT_TOKENS
         unknown = ServedModel(guessed, dialect=Dialect.OLLAMA, is_guess=True)
         return await _ollama(server, name) or unknown
+    if DIALECTS.get(owner) is Dialect.LM_STUDIO:
+        return await _lm_studio(server, name)
     if window is None:
         # Ollama under another owner's name? Whatever others say to the question means no.
         with suppress(ServerFault):
@@ -92,13 +106,13 @@ async def count_tokens(server: ChatServer, name: str, text: str) -> int | None:
     with suppress(ServerFault):
         body = {"model": name, "prompt": text, "content": text, "add_special_tokens": False}
         found = await server.ask("/tokenize", body, from_root=True)
-        return len(_list(found.get("tokens"))) or None
+        return len(items(found.get("tokens"))) or None
     return None
 
 
 async def _listed(server: ChatServer) -> Sequence[Mapping[str, Any]]:
     try:
-        return [one for one in _list((await server.ask("/models")).get("data")) if one]
+        return [one for one in items((await server.ask("/models")).get("data")) if one]
     except ServerFault as fault:
         # A server that has no list may well answer questions.
         if fault.fault in (Fault.NO_MODEL, Fault.REQUEST_REFUSED):
@@ -109,7 +123,7 @@ async def _listed(server: ChatServer) -> Sequence[Mapping[str, Any]]:
 def _names(model: Mapping[str, Any]) -> Sequence[str]:
     """What a model is called: llama.cpp knows aliases, and Ollama's ":latest" may be left out."""
     name = str(model.get("id"))
-    return name, name.removesuffix(":latest"), *map(str, _list(model.get("aliases")))
+    return name, name.removesuffix(":latest"), *map(str, items(model.get("aliases")))
 
 
 async def _llama_cpp(server: ChatServer, name: str, model: Mapping[str, Any]) -> ServedModel:
@@ -119,9 +133,9 @@ async def _llama_cpp(server: ChatServer, name: str, model: Mapping[str, Any]) ->
     """
     path = f"/props?model={quote(name, safe='')}&autoload=false"
     props = await _page(server, path) or {}
-    settings = _table(props.get("default_generation_settings"))
-    window = _number(settings.get("n_ctx")) or _number(_table(model.get("meta")).get("n_ctx"))
-    modalities = [name for name, has in _table(props.get("modalities")).items() if has]
+    settings = table(props.get("default_generation_settings"))
+    window = _number(settings.get("n_ctx")) or _number(table(model.get("meta")).get("n_ctx"))
+    modalities = [name for name, has in table(props.get("modalities")).items() if has]
     return ServedModel(
         window,
         tuple(modalities),
@@ -136,21 +150,31 @@ async def _ollama(server: ChatServer, name: str) -> ServedModel | None:
     shown = await _page(server, "/api/show", {"model": name})
     if shown is None:
         return None
-    info = _table(shown.get("model_info"))
+    info = table(shown.get("model_info"))
     longest = next((_number(v) for k, v in info.items() if k.endswith(".context_length")), None)
     running = await _ollama_window(server, name)
     window = running or _setting(shown) or OLLAMA_CONTEXT_TOKENS
     return ServedModel(
         min(window, longest or window),
-        tuple(str(one) for one in _list(shown.get("capabilities"))),
+        tuple(str(one) for one in items(shown.get("capabilities"))),
         dialect=Dialect.OLLAMA,
         is_guess=running is None,
     )
 
 
+async def _lm_studio(server: ChatServer, name: str) -> ServedModel:
+    """The window that a model is loaded with; older versions have no such page."""
+    models = map(table, items((await _page(server, LM_STUDIO_MODELS) or {}).get("data")))
+    model = next((one for one in models if one.get("id") == name), table(None))
+    loaded = _number(model.get("loaded_context_length"))
+    longest = _number(model.get("max_context_length"))
+    likely = min(LM_STUDIO_CONTEXT_TOKENS, longest or LM_STUDIO_CONTEXT_TOKENS)
+    return ServedModel(loaded or likely, dialect=Dialect.LM_STUDIO, is_guess=loaded is None)
+
+
 async def _ollama_window(server: ChatServer, name: str) -> int | None:
     running = await _page(server, "/api/ps") or {}
-    for model in _list(running.get("models")):
+    for model in items(running.get("models")):
         if model.get("name") in (name, f"{name}:latest"):
             return _number(model.get("context_length"))
     return None
@@ -183,9 +207,11 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def _list(value: object) -> list[Any]:
+def items(value: object) -> list[Any]:
+    """What JSON should have as a list; empty where it is none."""
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
-def _table(value: object) -> Mapping[str, Any]:
+def table(value: object) -> Mapping[str, Any]:
+    """What JSON should have as an object; empty where it is none."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

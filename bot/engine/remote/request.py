@@ -47,6 +47,7 @@ ADDED: Mapping[Dialect, Mapping[str, str]] = {
     Dialect.LLAMA_CPP: {
         "top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repeat_penalty",
     },
+    Dialect.LM_STUDIO: {"top_k": "top_k", "repetition_penalty": "repeat_penalty"},
     Dialect.OLLAMA: {},
 }  # fmt: skip
 """What a server calls the sampling parameters that are not the protocol's."""

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from bot.conversation import Role, Turn
 from bot.engine.base import SamplingParameters
+from bot.engine.machine.kernel_switch import KERNEL_SWITCH, are_kernels_off
 from bot.engine.run_mode import Cause, Reason, RunMode
 from config.catalogue import Family, ModelEntry
 from config.gguf_header import BadHeader, read_gguf_header
@@ -218,7 +219,7 @@ def model_type_in(folder: Path) -> str | None:
 
 def _model_type_of_gguf(folder: Path) -> str | None:
     """What transformers makes of the architecture that a folder's GGUF file names."""
-    files = list(folder.glob("*.gguf"))
+    files = [folder] if folder.is_file() else list(folder.glob("*.gguf"))
     if len(files) != 1:
         return None
     try:
@@ -244,11 +245,13 @@ def expected_mode(entry: ModelEntry, model_type: str | None) -> RunMode | None:
     reasons: tuple[Reason, ...] = ()
     if kind not in BATCHED_MODEL_TYPES:
         reasons = (Reason(Cause.UNKNOWN_ARCHITECTURE, kind),)
+    elif are_kernels_off():
+        reasons = (Reason(Cause.SWITCHED_OFF, KERNEL_SWITCH),)
     elif kind not in COMPILED_MODEL_TYPES:
         reasons = (Reason(Cause.NO_KERNELS, kind),)
     return RunMode(
         is_batched=kind in BATCHED_MODEL_TYPES,
-        has_kernels=kind in COMPILED_MODEL_TYPES,
+        has_kernels=kind in COMPILED_MODEL_TYPES and not are_kernels_off(),
         bits=entry.weight_bits,
         reasons=reasons,
     )

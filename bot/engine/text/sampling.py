@@ -1,9 +1,10 @@
 """How one row chooses its next token; the filters mean what transformers' processors mean.
 
 The order is that of `generate`: repetition penalty, repeated n-grams, then, when sampling,
-temperature, top-k, top-p and min-p. One difference is deliberate: the penalties leave the tokens in
-`spared` alone. Those are special tokens, which a chat template repeats after every turn: with
-transformers' processors each turn makes the end of the answer less likely, and answers ramble.
+temperature, top-k, top-p and min-p. Two differences are deliberate. The penalties leave the tokens
+in `spared` alone: those are special tokens, which a chat template repeats after every turn, and
+with transformers' processors each turn makes the end of the answer less likely, so that answers
+ramble. And the history that they count is the answer without its prompt (`batching.row`).
 """
 
 from collections.abc import Collection, Sequence
@@ -15,9 +16,6 @@ import torch
 from bot.engine.base import SamplingParameters
 
 NEVER = float("-inf")
-
-CANDIDATES = 512
-"""How many of the best tokens are looked at before the whole vocabulary is sorted."""
 
 
 def choose(
@@ -45,21 +43,22 @@ def likeliest(
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The tokens that `warped` leaves and their scores, found without sorting the vocabulary.
 
-    Scores are divided by the temperature already. None where no filter bounds them to the best few:
+    Scores are divided by the temperature already. None where neither top-k nor top-p bounds them:
     then the whole vocabulary decides.
     """
-    if not parameters.top_k and parameters.top_p == 1:
-        return None
-    count = min(parameters.top_k or CANDIDATES, scores.shape[-1])
-    best, tokens = _best(scores, count)
+    tail = 0.0
     if parameters.top_k:
-        tail = 0.0
+        best, tokens = _at_least(scores, _least_of_best(scores, parameters.top_k))
         weights = torch.softmax(best, dim=-1)
-    else:
-        weights = (best - torch.logsumexp(scores, dim=-1)).exp()
+    elif parameters.top_p < 1:
+        # All that weigh less than an equal share of what top-p leaves out are left out: together
+        # they weigh less than it.
+        shares = torch.softmax(scores, dim=-1)
+        weights, tokens = _at_least(shares, (1 - parameters.top_p) / len(shares))
+        best = scores[tokens]
         tail = max(0.0, 1 - float(weights.sum()))
-        if count < scores.shape[-1] and tail > 1 - parameters.top_p:
-            return None
+    else:
+        return None
     if parameters.top_p < 1:
         # From the least likely on, as transformers sums them up.
         kept = weights.flip(0).cumsum(0).flip(0) + tail > 1 - parameters.top_p
@@ -79,16 +78,23 @@ def highest(scores: torch.Tensor) -> int:
     return int(scores.numpy().argmax() if scores.device.type == "cpu" else scores.argmax())
 
 
-def _best(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best scores, at least `count` and all that equal the last of them, and their tokens,
-    the likeliest first.
-    """
+def _least_of_best(scores: torch.Tensor, count: int) -> float:
+    """The score of the last of the best `count`, or of all where there are fewer."""
+    count = min(count, len(scores))
     if scores.device.type == "cpu":
-        values = scores.numpy()
-        least = np.partition(values, -count)[-count]
-        tokens = torch.as_tensor(np.flatnonzero(values >= least))
+        return float(np.partition(scores.numpy(), -count)[-count])
+    return float(torch.topk(scores, count).values[-1])
+
+
+def _at_least(scores: torch.Tensor, least: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The scores that are no less, the highest first, and their tokens; the highest one always."""
+    if scores.device.type == "cpu":
+        # On the CPU numpy finds them many times as fast.
+        tokens = torch.as_tensor(np.flatnonzero(scores.numpy() >= least))
     else:
-        tokens = (scores >= torch.topk(scores, count).values[-1]).nonzero().flatten()
+        tokens = (scores >= least).nonzero().flatten()
+    if not len(tokens):
+        tokens = scores.argmax()[None]
     best, order = scores[tokens].sort(descending=True, stable=True)
     return best, tokens[order]
 
@@ -168,6 +174,24 @@ def without(logits: torch.Tensor, tokens: Collection[int]) -> torch.Tensor:
     if not allowed:
         return logits
     return logits.index_fill(0, torch.tensor(allowed, device=logits.device), NEVER)
+
+
+def nearer_to_the_end(
+    logits: torch.Tensor, ends: Collection[int], said: int, penalty: tuple[int, float]
+) -> torch.Tensor:
+    """The logits with the end tokens made likelier after `said` tokens of an answer.
+
+    `penalty` is a length and a factor: from that length on the end grows likelier with each token,
+    as `ExponentialDecayLengthPenalty` of transformers has it.
+    """
+    start, factor = penalty
+    if said <= start:
+        return logits
+    known = [token for token in ends if token < logits.shape[-1]]
+    which = torch.tensor(known, dtype=torch.long, device=logits.device)
+    found = logits[which]
+    raised = found + found.abs() * (factor ** (said - start) - 1)
+    return logits.index_copy(0, which, torch.where(found.isfinite(), raised, found))
 
 
 def log_probability(logits: torch.Tensor, token: int) -> float:

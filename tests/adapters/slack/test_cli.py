@@ -16,7 +16,7 @@ __all__ = ["answers", "workplace"]
 def test_both_tokens_are_asked_for_until_they_look_like_some(
     workplace: Path, answers: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers += ["n", "y", "no token", BOT_TOKEN, APP_TOKEN, "n"]
+    answers += ["n", "y", "no token", BOT_TOKEN, APP_TOKEN, "0"]
     said = run(capsys, "init")
 
     assert said.code == 0, said.err
@@ -31,7 +31,7 @@ def test_both_tokens_are_asked_for_until_they_look_like_some(
     assert run(capsys, "config").code == 0
 
 
-@pytest.mark.parametrize("typed", [["n", "y", "", "n"], ["n", "y", BOT_TOKEN, "", "n"]])
+@pytest.mark.parametrize("typed", [["n", "y", "", "0"], ["n", "y", BOT_TOKEN, "", "0"]])
 def test_whoever_leaves_a_token_empty_gets_nothing_written(
     workplace: Path, answers: list[str], typed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

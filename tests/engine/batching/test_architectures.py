@@ -21,6 +21,8 @@ from bot.engine.checkpoint.blueprint import COMPILED_MODEL_TYPES, read_blueprint
 from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
 from bot.engine.forward.fused_causal import FusedCausal
 from bot.engine.forward.padded_causal import PaddedCausal
+from bot.engine.kernels.packing import PackedLinear
+from bot.engine.machine.kernel_switch import KERNEL_SWITCH
 from bot.engine.run_mode import Cause, Reason
 from bot.engine.text.families import BATCHED_MODEL_TYPES
 from tests.checkpoints import TINY
@@ -179,6 +181,20 @@ def test_kernels_that_do_not_work_are_done_without_and_the_mode_says_why(
     assert isinstance(batch, SlotBatch)
     assert (mode.is_batched, mode.has_kernels) == (True, False)
     assert mode.fallbacks == (Reason(Cause.KERNELS_REFUSED, "ImportError"),)
+
+
+def test_switched_off_no_kernel_is_used_and_the_mode_says_so(
+    checkpoints: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KERNEL_SWITCH, "off")
+    checkpoint = checkpoint_of("llama", {}, checkpoints["smollm"], tmp_path / "model", exact=False)
+    batch, mode = tried_out(checkpoint)
+    assert isinstance(batch, SlotBatch)
+    assert (mode.is_batched, mode.has_kernels) == (True, False)
+    assert mode.fallbacks == (Reason(Cause.SWITCHED_OFF, KERNEL_SWITCH),)
+    assert not any(isinstance(layer, PackedLinear) for layer in checkpoint.model.modules())
+    monkeypatch.setenv(KERNEL_SWITCH, "on")
+    assert checkpoint.blueprint.is_compiled
 
 
 def disagreeing(_pack: object, _layers: object) -> bool:

@@ -2,14 +2,13 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 
-from bot.engine.batching import batch_check
 from bot.engine.batching.batch import by_kernels, by_modules
 from bot.engine.batching.batch_check import Agreement, examine
 from bot.engine.batching.slot_batch import SlotBatch
@@ -18,7 +17,6 @@ from bot.engine.checkpoint.blueprint import read_blueprint
 from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
 from bot.engine.forward.base import Fed
 from bot.engine.forward.fused_causal import FusedCausal
-from bot.engine.forward.reference import Text, own_logits, wide_logits
 from config.catalogue import ModelEntry
 from tests.checkpoints import TINY, Spread
 from tests.engine.batching.chat_prompts import chats
@@ -91,26 +89,6 @@ def enlarge_channels(file: Path) -> None:
         if norm in FED_BY_NORM:
             weight[[*OUTLIERS]] *= LARGER
     save_tensors(tensors, file)
-
-
-@pytest.fixture(scope="module")
-def remembered() -> Iterator[None]:
-    """What batches are compared with is computed once for the same texts."""
-    known: dict[object, object] = {}
-
-    def once(compute: Callable[..., object]) -> Callable[..., object]:
-        def computed(checkpoint: Checkpoint, text: Text | list[Text], *_rest: object) -> object:
-            key = compute, id(checkpoint), repr(text)
-            if key not in known:
-                known[key] = compute(checkpoint, text)
-            return known[key]
-
-        return computed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_check, "own_logits", once(own_logits))
-        patch.setattr(batch_check, "wide_logits", once(wide_logits))
-        yield
 
 
 def told(checkpoint: Checkpoint, plant: Callable[[pytest.MonkeyPatch], None]) -> Agreement:

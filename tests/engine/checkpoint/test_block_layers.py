@@ -2,7 +2,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # torch and transformers' modules are only partly typed.
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from bot.engine.kernels.block_reading import Bytes
 from bot.engine.kernels.packing import PackedLinear
 from config.catalogue import Family
 from tests.checkpoints import Tiny
+from tests.engine.perplexity import least_ratio
 from tests.gguf_file import KIND_F32, make_wide_llama, random_blocks, write_gguf
 from tests.real_weights import smollm2_entry, smollm2_folder
 
@@ -81,16 +81,8 @@ def test_a_model_in_blocks_runs_batched_with_kernels(smollm2: Checkpoint) -> Non
 def test_a_texts_perplexity_is_a_hundredth_above_that_of_unpacked_weights_at_most(
     smollm2: Checkpoint,
 ) -> None:
-    ids = torch.tensor(smollm2.tokenizer.encode(TEXT.read_text("utf-8"))[:TOKENS])
-
-    def perplexity(checkpoint: Checkpoint) -> float:
-        with torch.inference_mode():
-            logits = checkpoint.model(input_ids=ids[None]).logits[0].double()
-        chosen = logits.log_softmax(-1)[:-1].gather(1, ids[1:, None])
-        return math.exp(-float(chosen.mean()))
-
-    whole = perplexity(loaded(blueprint_of_smollm2(exact=True)))
-    assert perplexity(smollm2) <= 1.01 * whole
+    whole = loaded(blueprint_of_smollm2(exact=True))
+    assert least_ratio(smollm2, whole, TEXT.read_text("utf-8"), TOKENS) <= 1.01
 
 
 @pytest.fixture(scope="module")

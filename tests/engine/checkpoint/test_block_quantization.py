@@ -3,7 +3,6 @@
 # torch and transformers' modules are only partly typed.
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from bot.engine.kernels.block_matmul import BlockProduct
 from bot.engine.kernels.packing import PackedLinear, PackedPart
 from bot.engine.run_mode import Cause
 from tests.checkpoints import TINY
+from tests.engine.perplexity import least_ratio
 from tests.real_weights import smollm2_entry, smollm2_folder
 
 TEXT = (Path(__file__).parents[3] / "LICENSE").read_text("utf-8")
@@ -121,17 +121,12 @@ def test_trained_weights_bear_it(bits: int, most: float) -> None:
     """SmolLM2's perplexity of a text is hardly higher than that without rounding."""
     folder = smollm2_folder()
 
-    def perplexity(weight_bits: int | None, *, exact: bool) -> float:
+    def read(weight_bits: int | None, *, exact: bool) -> Checkpoint:
         entry = smollm2_entry(weight_bits=weight_bits)
         blueprint = read_blueprint(entry, folder, torch.device("cpu"), exact=exact)
-        checkpoint = load_checkpoint(blueprint, lambda _share: None)
-        ids = torch.tensor(checkpoint.tokenizer.encode(TEXT)[:TOKENS])
-        with torch.inference_mode():
-            logits = checkpoint.model(input_ids=ids[None]).logits[0].double()
-        chosen = logits.log_softmax(-1)[:-1].gather(1, ids[1:, None])
-        return math.exp(-float(chosen.mean()))
+        return load_checkpoint(blueprint, lambda _share: None)
 
-    assert perplexity(bits, exact=False) <= most * perplexity(None, exact=True)
+    assert least_ratio(read(bits, exact=False), read(None, exact=True), TEXT, TOKENS) <= most
 
 
 def test_where_blocks_are_multiplied_wrongly_states_stay_whole_and_it_is_said(

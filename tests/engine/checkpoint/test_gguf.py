@@ -10,7 +10,7 @@ import torch
 from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 
 from bot.conversation import Role, Turn
-from bot.engine.checkpoint.blueprint import GGUF_ALIASES, read_blueprint
+from bot.engine.checkpoint.blueprint import read_blueprint
 from bot.engine.checkpoint.files import (
     HEADER_ITEM_BYTES,
     UNPACKED_BYTES,
@@ -19,6 +19,7 @@ from bot.engine.checkpoint.files import (
     inspect_weights,
 )
 from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
+from bot.engine.text.families import GGUF_ALIASES
 from bot.models.library import BUILTIN_FOLDER, ModelLibrary
 from config.catalogue import Catalogue, Family, ModelEntry
 from config.owner_models import OwnerModel, catalogue_with

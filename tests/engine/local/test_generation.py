@@ -28,6 +28,7 @@ from bot.engine.checkpoint.blueprint import read_blueprint
 from bot.engine.checkpoint.loading import Checkpoint, load_checkpoint
 from bot.engine.local.engine import TransformersEngine
 from bot.engine.local.generation import prompt_for
+from bot.engine.text.families import ModelKind
 from bot.engine.text.prompt import common_length
 from config.catalogue import ModelEntry
 from tests.checkpoints import PROMPTS, TINY
@@ -156,22 +157,26 @@ def wide_of(plain: Checkpoint, request: GenerationRequest, said: Generated) -> t
     return wide_answer(plain, row, [token for token in said.tokens if token >= 0])
 
 
-class OnText(LogitsProcessor):
-    """A processor of transformers, with the scores of special tokens left as they were."""
+class OnAnswer(LogitsProcessor):
+    """A processor of transformers that counts the text of the answer alone: it leaves the scores of
+    special tokens as they were, and does not see the first `skipped` tokens.
+    """
 
-    def __init__(self, processor: LogitsProcessor, special: Iterable[int]) -> None:
+    def __init__(self, processor: LogitsProcessor, special: Iterable[int], skipped: int) -> None:
         self._processor = processor
         self._special = sorted(special)
+        self._skipped = skipped
 
     @override
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
-        changed = self._processor(input_ids, cast("torch.FloatTensor", scores.clone()))
+        said = cast("torch.LongTensor", input_ids[:, self._skipped :])
+        changed = self._processor(said, cast("torch.FloatTensor", scores.clone()))
         changed[:, self._special] = scores[:, self._special]
         return changed
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_penalised_greedy_tokens_are_those_of_generate_with_penalties_on_text(
+def test_penalised_greedy_tokens_are_those_of_generate_with_penalties_on_the_answer(
     loaded: Loaded, name: str
 ) -> None:
     checkpoint = loaded.checkpoint(name)
@@ -179,12 +184,14 @@ def test_penalised_greedy_tokens_are_those_of_generate_with_penalties_on_text(
         temperature=0, max_tokens=12, repetition_penalty=1.3, no_repeat_ngram_size=2
     )
     special = checkpoint.tokenizer.control_ids
-    processors = LogitsProcessorList(
-        OnText(one, special)
-        for one in (RepetitionPenaltyLogitsProcessor(1.3), NoRepeatNGramLogitsProcessor(2))
-    )
+    has_prompt = checkpoint.blueprint.feed.kind is ModelKind.DECODER_ONLY
     for text in PROMPTS[:6]:
         request = request_for(name, text, sampling)
+        skipped = len(prompt_for(checkpoint, request).ids) if has_prompt else 0
+        processors = LogitsProcessorList(
+            OnAnswer(one, special, skipped)
+            for one in (RepetitionPenaltyLogitsProcessor(1.3), NoRepeatNGramLogitsProcessor(2))
+        )
         # What the checkpoint itself asks for would come on top.
         own = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
         reference = theirs(loaded.reference(name), request, logits_processor=processors, **own)
@@ -277,6 +284,26 @@ def test_a_checkpoints_least_length_and_encoder_ngrams_are_kept(
     row.history[:] = [7] * 9
     row.logits = end_at(checkpoint, 2.0)
     assert row.choose() is None
+
+
+def test_penalties_count_what_is_written_of_an_answer_and_not_the_question(loaded: Loaded) -> None:
+    checkpoint = loaded.checkpoint("llama")
+    logits = torch.zeros(checkpoint.tokenizer.size)
+    logits[9], logits[11] = 1.5, 1.0
+    for begun, token in ((0, 9), (1, 9), (2, 11)):
+        row = Row(checkpoint, [5, 7, 9, 8], replace(GREEDY, repetition_penalty=2.0), begun=begun)
+        row.logits = logits
+        assert row.choose() == token
+
+
+def test_the_end_grows_likelier_with_an_answers_length(loaded: Loaded) -> None:
+    checkpoint = loaded.checkpoint("llama")
+    sampling = replace(GREEDY, exponential_decay_length_penalty=(2, 3.0))
+    row = Row(checkpoint, [5, 6, 2], sampling)
+    while not row.is_ended:
+        row.logits = end_at(checkpoint, -1.0)
+        row.choose()
+    assert len(row.tokens) == 3
 
 
 def end_at(checkpoint: Checkpoint, height: float) -> torch.Tensor:

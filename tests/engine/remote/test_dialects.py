@@ -72,6 +72,8 @@ async def test_every_server_is_sent_what_it_heeds(
             assert (sent["top_k"], sent["repetition_penalty"]) == (20, 1.1)
         case "llama.cpp":
             assert (sent["top_k"], sent["min_p"], sent["repeat_penalty"]) == (20, 0.1, 1.1)
+        case "lm-studio":
+            assert (sent["top_k"], sent["repeat_penalty"]) == (20, 1.1)
         case _:
             assert not {"top_k", "min_p", "repetition_penalty"} & set(sent)
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import (
+    ExponentialDecayLengthPenalty,
     LogitsProcessor,
     MinPLogitsWarper,
     NoRepeatNGramLogitsProcessor,
@@ -19,11 +20,11 @@ from transformers import (
 
 from bot.engine.base import SamplingParameters
 from bot.engine.text.sampling import (
-    CANDIDATES,
     choose,
     followers,
     likeliest,
     log_probability,
+    nearer_to_the_end,
     penalized,
     seeded_generator,
     warped,
@@ -109,6 +110,26 @@ def test_the_end_of_a_turn_is_as_likely_after_many_turns_as_after_none() -> None
     assert choose(logits, history, parameters, generator) == word
 
 
+@given(
+    logits_of,
+    st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=3, unique=True),
+    st.integers(0, 40),
+    st.tuples(st.integers(0, 30), st.floats(1, 1.5)),
+)
+def test_an_answers_end_grows_likelier_as_with_transformers_processor(
+    logits: torch.Tensor, ends: list[int], said: int, penalty: tuple[int, float]
+) -> None:
+    processor = ExponentialDecayLengthPenalty(penalty, ends, 5)
+    ids = cast("torch.LongTensor", torch.zeros((1, 5 + said), dtype=torch.long))
+    expected = processor(ids, cast("torch.FloatTensor", logits[None].clone()))[0]
+    torch.testing.assert_close(nearer_to_the_end(logits, ends, said, penalty), expected)
+
+
+def test_an_end_that_was_made_impossible_stays_so() -> None:
+    logits = torch.tensor([0.0, float("-inf")])
+    assert torch.equal(nearer_to_the_end(logits, [1, 9], 20, (0, 1.1)), logits)
+
+
 def kept_by(scores: torch.Tensor) -> set[int]:
     return as_set(torch.isfinite(scores).nonzero().flatten())
 
@@ -149,8 +170,7 @@ def test_in_a_large_vocabulary_the_same_tokens_are_left(parameters: SamplingPara
     logits = 4 * torch.randn(30_000, generator=torch.Generator().manual_seed(2))
     expected = kept_by(theirs(logits, [0], parameters))
     found = likeliest(logits / parameters.temperature, parameters)
-    is_wide = len(expected) > CANDIDATES or parameters.top_p == 1
-    assert (found is None) == is_wide
+    assert (found is None) == (parameters.top_p == 1)
     if found is not None:
         assert len(expected ^ as_set(found[0])) <= 1
 
