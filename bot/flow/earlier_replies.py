@@ -4,10 +4,12 @@ What they say stays as it is; writing an answer is the reply writer's business.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.adapter import Adapter
+from bot.errors import PlatformError
 from bot.messages import Action
 from bot.policy.word_list import WordList
 from bot.reply.views import Views
@@ -43,6 +45,12 @@ class EarlierReplies:
         if shown is not None:
             noted = _with_note(shown, has_buttons=adapter.capabilities.has_buttons)
             await self._show(adapter, noted)
+
+    async def remove_unfinished(self, adapter: Adapter, withdrawn: StoredMessage) -> None:
+        """Delete what an attempt that nobody works on has posted for a withdrawn question."""
+        for part in await self._replies.posted(withdrawn):
+            with suppress(PlatformError):
+                await adapter.edit(withdrawn.event.target, part.platform_id, None)
 
     async def _show(self, adapter: Adapter, shown: ShownReply) -> None:
         """Show the last message of an answer again."""

@@ -1,7 +1,7 @@
 """Each message is claimed, answered once, and given back where it could not be."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ import pytest
 
 from bot.errors import StoreUnavailable
 from bot.flow.queues import Limits
-from bot.messages import Action, ActionInvoked, MessageDeleted
+from bot.messages import Action, ActionInvoked, MessageDeleted, ReplyTarget, ReplyView
 from bot.store.ports.inbox import Claim
-from bot.store.ports.records import Answer
+from bot.store.ports.records import Answer, ReplyPart
 from tests.doubles.scripted import ACCOUNT, ANN, BEN, CHANNEL, ScriptedEngine, question
 from tests.running_flow import running_flow, until
 
@@ -228,3 +228,25 @@ async def test_a_question_deleted_while_it_is_answered_takes_the_answer_with_it(
         await flow.submit(MessageDeleted("q1", CHANNEL))
         await flow.orchestrator.drain(30)
         assert flow.platform.messages() == []
+
+
+async def test_a_question_deleted_while_it_waits_takes_what_was_shown_before_with_it(
+    tmp_path: Path,
+) -> None:
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    async with running_flow(tmp_path, engine=engine) as flow:
+        await flow.submit(question("slow", "q1"), question("regretted", "q2"))
+        await until(lambda: bool(engine.requests))
+        [waiting] = await flow.store.recovery.unanswered(ACCOUNT, flow.clock())
+        lease = flow.clock() + timedelta(seconds=60)
+        claim = await flow.store.inbox.claim(waiting.id, "another", flow.clock(), lease)
+        assert claim is not None
+        shown = flow.platform.post(ReplyTarget("q2"), ReplyView("half of", stable_chars=4), "k.0")
+        await flow.store.inbox.save_part(claim, ReplyPart(0, shown, "k.0"))
+        await flow.store.inbox.release(claim)
+        await flow.submit(MessageDeleted("q2", CHANNEL))
+        await until(lambda: flow.platform.messages("q2") == [])
+        engine.gate.set()
+        await flow.settle("q1")
+        assert flow.said("q1") == "You said: slow"
