@@ -334,11 +334,28 @@ class Storm:
         return finding.about in messages or any(one.nonce in finding.why for one in left)
 
     def _is_of_forgotten(self, finding: Finding) -> bool:
-        """What somebody asked before they wanted to be forgotten may stay unanswered."""
+        """What somebody asked before they wanted to be forgotten may stay unanswered.
+
+        Another's answer that had begun by then may be shown whole.
+        """
+        people = self._platform.people
+        if finding.verdict is Verdict.AFTER_FORGET:
+            ids = {one.answers for one in people.journal if one.message_id in finding.why}
+            begun = [one for one in people.asked if one.id in ids]
+            return any(begun) and all(self._had_begun(one, finding.about) for one in begun)
         if finding.verdict not in UNSETTLED:
             return False
-        asked = next(one for one in self._platform.people.asked if one.nonce == finding.about)
+        asked = next(one for one in people.asked if one.nonce == finding.about)
         return any(asked.author == who and asked.at < before for who, before in self._leaving)
+
+    def _had_begun(self, question: Asked, nonce: str) -> bool:
+        """Whether a question was there when another one was forgotten, by somebody else."""
+        people = self._platform.people
+        forgotten = next((one for one in people.asked if one.nonce == nonce), None)
+        return forgotten is not None and any(
+            one.author == forgotten.author != question.author and question.at < one.at
+            for one in people.forgotten
+        )
 
 
 def _is_never_seen(finding: Finding) -> bool:
