@@ -16,10 +16,10 @@ from tests.simulator.memory_network import NetworkedLoop
 from tests.simulator.one_source import STORE_FAULTS, close_connections, utc_now
 
 STORM_S = (8.0, 25.0)
-QUESTIONS_PER_S = 0.5
+QUESTIONS_PER_S = 0.4
 MIN_WORDS, MAX_WORDS = 5, 440
 MIN_S, MAX_S = 0.3, 8.0
-RECALLS = 0.3
+RECALLS, FOLLOWS, FOLLOWS_WITHIN_S = 0.3, 0.15, 0.5
 MAX_RATE = 0.5
 """The most of each kind of fault in a second; how much of it there is the seed decides."""
 
@@ -126,13 +126,19 @@ class Storm:
         return self._chance.choice((0.0, self._chance.uniform(0.0, MAX_RATE)))
 
     async def _ask(self) -> None:
+        """Somebody asks, and now and then once more right after."""
+        author = self._chance.choice(self._platform.authors)
+        place = self._chance.choice(self._platform.places)
+        await self._ask_once(author, place)
+        if self._chance.random() < FOLLOWS:
+            await asyncio.sleep(self._chance.uniform(0.0, FOLLOWS_WITHIN_S))
+            await self._ask_once(author, place)
+
+    async def _ask_once(self, author: str, place: str) -> None:
         chance = self._chance
         words = round(MIN_WORDS * (MAX_WORDS / MIN_WORDS) ** chance.random())
-        author = chance.choice(self._platform.authors)
-        place = chance.choice(self._platform.places)
+        recalls, seconds = chance.random() < RECALLS, chance.uniform(MIN_S, MAX_S)
         people = self._platform.people
-        recalls = chance.random() < RECALLS
-        seconds = chance.uniform(MIN_S, MAX_S)
         asked = await people.ask(author, place, words, seconds, recalls=recalls)
         self._trace(f"asked {asked.nonce} {author} {place} {words}")
 

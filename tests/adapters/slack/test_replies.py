@@ -140,7 +140,7 @@ async def test_what_may_have_been_appended_is_not_appended_again() -> None:
         slack.server.faults.append(Fault("chat.appendStream", status=0, is_after=True))
         with pytest.raises(PlatformUnavailable):
             await slack.adapter.edit(event.target, ts, growing("one two"))
-        shown = []
+        shown: list[str] = []
         for text in ("one two three", "one two three four"):
             await slack.adapter.edit(event.target, ts, growing(text))
             shown += slack.server.answers()
