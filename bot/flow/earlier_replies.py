@@ -4,14 +4,13 @@ What they say stays as it is; writing an answer is the reply writer's business.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.adapter import Adapter
-from bot.errors import PlatformError
 from bot.messages import Action
 from bot.policy.word_list import WordList
+from bot.reply.removal import remove_shown
 from bot.reply.views import Views
 from bot.store.ports.records import StoredMessage
 from bot.store.ports.replies import Replies, ShownReply
@@ -49,8 +48,7 @@ class EarlierReplies:
     async def remove_unfinished(self, adapter: Adapter, withdrawn: StoredMessage) -> None:
         """Delete what an attempt that nobody works on has posted for a withdrawn question."""
         for part in await self._replies.posted(withdrawn):
-            with suppress(PlatformError):
-                await adapter.edit(withdrawn.event.target, part.platform_id, None)
+            await remove_shown(adapter, withdrawn.event.target, part.platform_id)
 
     async def _show(self, adapter: Adapter, shown: ShownReply) -> None:
         """Show the last message of an answer again."""

@@ -16,6 +16,7 @@ from bot.adapter import Adapter
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable, StoreUnavailable
 from bot.messages import Action, Picture, ReplyTarget, ReplyView, TextFile
 from bot.policy.word_list import WordList
+from bot.reply.removal import remove_shown
 from bot.reply.views import Views, as_file, plain
 from bot.store.ports.inbox import Claim, Inbox
 from bot.store.ports.records import Answer, ReplyPart
@@ -210,8 +211,7 @@ class ReplyWriter:
         self._unrecorded.add(view.index)
         await self._record_posted()
         if old is not None and old != new:
-            with suppress(PlatformError):
-                await self._adapter.edit(self._target, old, None)
+            await remove_shown(self._adapter, self._target, old, self._sleep)
 
     def _is_too_early(self, view: ReplyView) -> bool:
         is_append_only = self._adapter.capabilities.is_append_only
@@ -253,7 +253,8 @@ class ReplyWriter:
     async def remove(self) -> None:
         """Delete every message that is shown of the reply."""
         for index, platform_id in list(self._posted.items()):
-            await self._delete(index, platform_id)
+            await remove_shown(self._adapter, self._target, platform_id, self._sleep)
+            del self._posted[index]
 
     async def _delete(self, index: int, platform_id: str) -> None:
         with suppress(MessageGone):

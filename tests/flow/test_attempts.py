@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.errors import StoreUnavailable
+from bot.errors import PlatformUnavailable, StoreUnavailable
 from bot.flow.queues import Limits
 from bot.messages import Action, ActionInvoked, MessageDeleted, ReplyTarget, ReplyView
 from bot.store.ports.inbox import Claim
@@ -228,6 +228,28 @@ async def test_a_question_deleted_while_it_is_answered_takes_the_answer_with_it(
         await flow.submit(MessageDeleted("q1", CHANNEL))
         await flow.orchestrator.drain(30)
         assert flow.platform.messages() == []
+
+
+async def test_an_answer_goes_with_its_question_also_where_the_platform_is_away_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.reply.removal.PAUSES_S", (0.01, 0.01))
+    engine = ScriptedEngine(lambda request: "word " * 100_000)
+    async with running_flow(tmp_path, engine=engine) as flow:
+        await flow.submit(question("regretted"))
+        await until(lambda: bool(flow.platform.messages()))
+        edit, failures = flow.adapter.edit, [PlatformUnavailable("away")] * 2
+
+        async def fail_at_first(target: ReplyTarget, shown: str, view: ReplyView | None) -> None:
+            if view is None and failures:
+                raise failures.pop()
+            await edit(target, shown, view)
+
+        monkeypatch.setattr(flow.adapter, "edit", fail_at_first)
+        await flow.submit(MessageDeleted("q1", CHANNEL))
+        await until(lambda: flow.orchestrator.in_memory() == 0)
+        assert flow.platform.messages() == []
+        assert failures == []
 
 
 async def test_a_question_deleted_while_it_waits_takes_what_was_shown_before_with_it(
