@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import cast
 from zlib import crc32
@@ -200,9 +201,11 @@ class Storm:
         ending = asked_before + FORGETS_WITHIN_S
         while self._told_in_private() == told and self._loop.time() < ending:  # noqa: ASYNC110
             await asyncio.sleep(WATCH_S)
-        self._leaving.append((author, asked_before))
-        if self._told_in_private() > told:
+        is_told = self._told_in_private() > told
+        if is_told:
             people.forgotten.append(Forgotten(author, self._loop.time(), asked_before))
+        # A command that is late takes what was asked meanwhile with it.
+        self._leaving.append((author, self._loop.time() if is_told else inf))
 
     def _told_in_private(self) -> int:
         return sum(one.is_private for one in self._platform.people.journal)
