@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 
 from bot.adapter import Finding
-from bot.engine.remote.client import Fault, ServerFault
 from bot.engine.remote.endpoints import Endpoint
+from bot.engine.remote.faults import Fault, ServerFault
 from bot.engine.remote.model import RemoteModel
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry

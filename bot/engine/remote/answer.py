@@ -20,8 +20,9 @@ from bot.engine.base import (
     ReasoningDelta,
     TextDelta,
 )
-from bot.engine.remote.client import Chunk, Fault, ServerFault
+from bot.engine.remote.chunk import Chunk
 from bot.engine.remote.endpoints import Endpoint, NoEndpoint
+from bot.engine.remote.faults import Fault, ServerFault
 from bot.engine.remote.model import RemoteModel
 from bot.engine.remote.request import RemoteRequest
 from bot.engine.remote.stream_reader import Reading
@@ -105,7 +106,8 @@ class RemoteAnswer:
                             yield delta
                     return
                 except ServerFault as fault:
-                    if fault.fault is not Fault.REQUEST_REFUSED:
+                    is_refused = fault.fault is Fault.REQUEST_REFUSED
+                    if self._reading.is_begun or not is_refused:
                         raise
                     async with self._in_time():
                         if not await self._request.adapt(endpoint, body, fault.complaint):

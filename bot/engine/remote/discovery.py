@@ -12,7 +12,8 @@ from enum import Enum, auto
 from typing import Any, cast
 from urllib.parse import quote
 
-from bot.engine.remote.client import ChatServer, Fault, ServerFault
+from bot.engine.remote.client import ChatServer
+from bot.engine.remote.faults import Fault, ServerFault
 
 WINDOW_KEYS = (
     "max_model_len",  # vLLM, SGLang

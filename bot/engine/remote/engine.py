@@ -26,7 +26,7 @@ from bot.engine.base import (
     Usage,
 )
 from bot.engine.remote.answer import RemoteAnswer
-from bot.engine.remote.client import ServerFault
+from bot.engine.remote.faults import ServerFault
 from bot.engine.remote.model import RemoteModel
 from bot.errors import BrokenModel, UserFacingError
 from bot.translations import gettext as _

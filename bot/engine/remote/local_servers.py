@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from bot.engine.remote.client import ChatServer, Fault, ServerFault
+from bot.engine.remote.client import ChatServer
 from bot.engine.remote.discovery import DIALECTS, LM_STUDIO_MODELS, Dialect, items, table
+from bot.engine.remote.faults import Fault, ServerFault
 
 OLLAMA, LM_STUDIO, LLAMA_SERVER, VLLM = "Ollama", "LM Studio", "llama-server", "vLLM"
 

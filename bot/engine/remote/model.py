@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-from bot.engine.remote.client import ChatServer, Fault, ServerFault
+from bot.engine.remote.client import ChatServer
 from bot.engine.remote.discovery import ServedModel, ask_served_model
 from bot.engine.remote.endpoints import Endpoint, EndpointPool
+from bot.engine.remote.faults import Fault, ServerFault
 from bot.errors import EngineUnavailable, UserFacingError
 from bot.translations import gettext as _
 from config.catalogue import ModelEntry

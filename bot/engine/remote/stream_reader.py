@@ -11,7 +11,7 @@ from bot.engine.base import (
     TextDelta,
     Usage,
 )
-from bot.engine.remote.client import Chunk, TokenCounts
+from bot.engine.remote.chunk import Chunk, TokenCounts
 from bot.engine.text.detokenizer import AnswerSplitter
 from bot.engine.text.prompt import MAX_CHARS_PER_TOKEN, Prompt
 from bot.engine.text.repetition import TextCycleWatch
@@ -20,6 +20,7 @@ CHUNKS_PER_TOKEN = 4
 """An endless answer is ended at so many chunks, or at MAX_CHARS_PER_TOKEN characters, for each
 token that was allowed: a server that heeds `max_tokens` sends less."""
 
+NO_REASON = "stop"
 WITHHELD = "content_filter"
 ABORTED = ("abort", "error")
 """vLLM's and others' words for an answer that the server gave up."""
@@ -76,7 +77,7 @@ class Reading:
         )
 
     def take(self, chunk: Chunk) -> Sequence[TextDelta | ReasoningDelta]:
-        """The deltas of a chunk. What comes after the end is passed over, but for the usage."""
+        """The deltas of a chunk. What comes after the end is skipped, but for the usage."""
         if not self.is_whole:
             self._note_time(chunk)
             deltas: list[TextDelta | ReasoningDelta] = []
@@ -86,11 +87,16 @@ class Reading:
                 deltas += self._splitter.push(chunk.text)
             if self._cycles is not None:
                 self._is_repeating = self._cycles.push(chunk.reasoning + chunk.text)
-            self._reason = chunk.finish_reason
+            self._reason = self._ending(chunk)
             self._counts = chunk.counts if chunk.finish_reason else None
             return self._noted(deltas)
         self._counts = chunk.counts or self._counts
         return ()
+
+    def _ending(self, chunk: Chunk) -> str | None:
+        """Some servers end a stream without a finish reason: what is there is the answer then."""
+        has_ended = chunk.is_last and self._chunks > 0
+        return chunk.finish_reason or (NO_REASON if has_ended else None)
 
     def rest(self) -> Sequence[TextDelta | ReasoningDelta]:
         """What was held back and turned out to be text."""

@@ -1,6 +1,7 @@
 """What goes wrong with a server, and that no answer is doubled by it."""
 
 import asyncio
+import json
 import logging
 
 import pytest
@@ -76,6 +77,74 @@ async def test_a_malformed_event_is_told(
     server.plan.extend([Stream(events=(event,))] * 3)
     assert "failed" in failed(await answer(engine))
     assert len(server.requests) == 3
+
+
+def said(**delta: object) -> str:
+    return event(choices=[{"index": 0, "delta": delta}])
+
+
+def event(**values: object) -> str:
+    return f"data: {json.dumps(values)}"
+
+
+STOP = event(choices=[{"index": 0, "finish_reason": "stop"}])
+DONE = "data: [DONE]"
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (said(content="Yes."), event(choices=None), STOP, DONE),
+        (said(content="Yes."), STOP, event(choices=[], usage={}), DONE),
+        (said(content="Yes."), STOP, event(choices=[], usage={"prompt_tokens": 4}), DONE),
+        (said(content="Yes."), STOP, event(choices=[], usage="none"), DONE),
+        (said(content=[{"type": "text", "text": "Y"}, "es."]), STOP, DONE),
+        (said(content=["Yes", {"type": "image_url"}, {"content": "."}]), STOP, DONE),
+        (said(reasoning={"content": "Hm."}), said(content="Yes.", reasoning=None), STOP, DONE),
+        (said(reasoning={"effort": "low"}), said(content="Yes."), STOP, DONE),
+        (said(content="Yes."), DONE),
+    ],
+)
+async def test_an_odd_stream_with_a_whole_answer_is_that_answer(
+    engine: OpenAIEngine, server: ModelServer, events: tuple[str, ...]
+) -> None:
+    """Four in a row: none of them is held against the only server."""
+    server.plan.extend([Stream(events=events, cut_after=0, ends_early=True)] * 4)
+    for _ in range(4):
+        got = await answer(engine)
+        assert (got.text, got.finished.error) == ("Yes.", None)
+    assert len(server.requests) == 4
+
+
+async def test_a_stream_that_ends_before_it_says_anything_is_asked_for_again(
+    engine: OpenAIEngine, server: ModelServer
+) -> None:
+    empty = Stream(events=(DONE,), cut_after=0, ends_early=True)
+    server.plan.extend([empty, Stream(words=("Yes.",))])
+    assert (await answer(engine)).text == "Yes."
+
+
+@pytest.mark.parametrize(("code", "told"), [(401, "key"), (429, "busy"), (500, "failed")])
+async def test_an_error_within_the_stream_is_what_it_is_as_a_status(
+    engine: OpenAIEngine, server: ModelServer, code: int, told: str
+) -> None:
+    within = event(error={"message": "no", "code": code})
+    planned = Stream(events=(within,), cut_after=0, ends_early=True)
+    server.plan.extend([planned, Refusal(code)] * 3)
+    texts = {failed(await answer(engine)) for _ in range(2)}
+    assert all(told in text for text in texts)
+    assert len(texts) == 1
+
+
+async def test_a_refusal_after_the_first_word_is_not_asked_for_in_another_form(
+    engine: OpenAIEngine, server: ModelServer
+) -> None:
+    within = event(error={"message": "top_k is not known", "code": 400})
+    server.plan.append(Stream(events=(said(content="Yes"), within), cut_after=0, ends_early=True))
+    got = await answer(engine, top_k=4)
+    assert got.text == "Yes"
+    assert "broke in the middle" in failed(got)
+    assert len(server.requests) == 1
 
 
 async def test_an_error_within_the_stream_is_told(
