@@ -27,6 +27,9 @@ MAX_RATE = 0.5
 ACKNOWLEDGED_WITHIN_S, RETRIES_S = 3.0, (0.0, 60.0, 300.0)
 """What Slack was not acknowledged in time it delivers again, so long after."""
 
+IN_FLIGHT_S = 1.0
+"""What was on its way when the bot said so arrives within this, and goes again."""
+
 WATCH_S, SETTLES_S, AFTERWARDS_S, FORGETS_WITHIN_S = 0.2, 1.0, 20.0, 3.0
 
 LIVENESS_S = 900.0
@@ -203,7 +206,8 @@ class Storm:
             await asyncio.sleep(WATCH_S)
         is_told = self._told_in_private() > told
         if is_told:
-            people.forgotten.append(Forgotten(author, self._loop.time(), asked_before))
+            at = self._loop.time() + IN_FLIGHT_S
+            people.forgotten.append(Forgotten(author, at, asked_before))
         # A command that is late takes what was asked meanwhile with it.
         self._leaving.append((author, self._loop.time() if is_told else inf))
 
