@@ -5,7 +5,7 @@
 TYPES = types-3.11 types-3.14
 TYPES_BETWEEN = types-3.12 types-3.13
 .PHONY: help chat run bench answers test test-all test-rest quick setup setup-dev check format lint \
-	types types-between contracts changed other-pythons unit coverage faults fuzz fuzz-cut planted-bugs \
+	types types-between contracts changed other-pythons unit coverage faults sim sims fuzz fuzz-cut planted-bugs \
 	test-remote \
 	test-llama-server bench-peers constraints clean $(TYPES) $(TYPES_BETWEEN)
 
@@ -98,6 +98,12 @@ fuzz-cut: setup-dev
 
 faults: setup-dev ## Kill the bot while people talk to it, in five campaigns (SECONDS=420 SEED=1)
 	$(BIN)/python -m tests.auditor.campaign --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(ARGS)
+
+sim: setup-dev ## Simulate one storm on a virtual clock, event by event (SEED=3 ARGS="--platform slack")
+	$(BIN)/python -m tests.simulator --seed $(or $(SEED),0) --trace $(ARGS)
+
+sims: setup-dev ## Simulate many storms on a virtual clock (COUNT=1000 SEED=0)
+	$(BIN)/python -m tests.simulator --seed $(or $(SEED),0) --count $(or $(COUNT),1000) $(ARGS)
 
 fuzz: setup-dev ## Ten thousand random sequences of joins, leaves, cancels and unloads in the engine
 	FUZZ_SEQUENCES=10000 $(BIN)/pytest -q tests/engine/local/test_fuzz.py

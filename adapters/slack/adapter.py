@@ -12,7 +12,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from adapters.slack.client import SlackClient
+from adapters.slack.client import START_PAUSES_S, SlackClient
 from adapters.slack.errors import EXPLAINED, IS_STREAMING, NOT_THERE, SlackRefusalError
 from adapters.slack.files import Files
 from adapters.slack.handle import HANDLES, Handle, channel_target
@@ -32,9 +32,6 @@ from bot.platforms.recent_posts import RecentPosts
 from bot.translations import gettext as _
 
 EDIT_INTERVAL_S = 1.2
-START_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
-"""Between tries to reach Slack at the start; later the library reconnects by itself."""
-
 log = logging.getLogger(__name__)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, cast
 
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
@@ -35,12 +36,15 @@ from adapters.slack.settings import Settings
 from adapters.slack.text_commands import TextCommands
 from adapters.slack.web_api import WebApi, sdk_logger
 from bot.adapter import Services
-from bot.errors import PlatformError, StoreUnavailable, without_text
+from bot.errors import PlatformError, PlatformUnavailable, StoreUnavailable, without_text
 from bot.platforms.arrival_order import ArrivalOrder
 from bot.platforms.online_gate import OnlineGate
 
 PING_INTERVAL_S = 5.0
 """A connection that drops without a word is noticed within four of these."""
+
+START_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
+"""Between tries to reach Slack at the start; later the library reconnects by itself."""
 
 log = logging.getLogger(__name__)
 
@@ -247,10 +251,7 @@ class SlackClient:
         self._handlers = [self._handler(app) for _ in range(self._settings.connections)]
         try:
             for handler in self._handlers:
-                client = handler.client
-                with connection_errors(APP_TOKEN_KEY):
-                    client.wss_uri = await client.issue_new_wss_url()
-                await client.connect()
+                await _connect(handler)
             self.is_serving.set()
             await asyncio.Event().wait()
         finally:
@@ -282,6 +283,20 @@ class SlackClient:
                     self.missed.interrupted()
 
         return heard
+
+
+async def _connect(handler: AsyncSocketModeHandler) -> None:
+    """Make a first connection; a Slack that is away is waited for."""
+    client, pauses_s = handler.client, chain(START_PAUSES_S, repeat(START_PAUSES_S[-1]))
+    while True:
+        try:
+            with connection_errors(APP_TOKEN_KEY):
+                client.wss_uri = await client.issue_new_wss_url()
+            return await client.connect()
+        except PlatformUnavailable as error:
+            pause_s = next(pauses_s)
+            log.warning("%s; the next try is in %.0f s", error, pause_s)
+            await asyncio.sleep(pause_s)
 
 
 async def _failed(error: Exception) -> None:

@@ -125,6 +125,10 @@ class Streams:
             log.info("a stream ended before its answer did; it goes on by edits")
             del self._open[ts]
             return False
+        except PlatformUnavailable:
+            # Appended again it may be there twice; an edit sets the whole text.
+            del self._open[ts]
+            raise
         stream.shown = text
         return True
 

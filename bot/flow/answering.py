@@ -7,7 +7,6 @@ Whatever goes wrong here ends as a text that the member reads.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
@@ -123,8 +122,7 @@ class Answering:
 
     async def remove_shown(self) -> None:
         """Delete what is shown of an answer whose question was withdrawn, as far as it goes."""
-        with suppress(PlatformError):
-            await self._writer.remove()
+        await self._writer.remove()
 
     async def _make(self, indicator: WorkingIndicator, refusal: UserFacingError | None) -> Made:
         try:

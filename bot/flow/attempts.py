@@ -48,9 +48,10 @@ class Attempts:
         self._pauses_s = HAND_OVER_PAUSES_S
 
     async def answer(self, life: MessageLife, adapter: Adapter, inside: AsyncExitStack) -> bool:
-        """Answer one message; whether it has its answer now. Only a cancellation escapes.
+        """Answer one message; whether it has its answer now.
 
-        `inside` is the forward pass that it is in: it is left when the text is finished.
+        `inside` is the forward pass that it is in: it is left when the text is finished. Only a
+        cancellation escapes, and `StoreUnavailable`: then it was given back, to be tried again.
         """
         message_id = life.message.id
         try:
@@ -60,8 +61,8 @@ class Attempts:
             await self._answer_claimed(claim, life, adapter, inside)
         except LeaseLost:
             log.info("another process, or its withdrawal, ended message %d", message_id)
-        except StoreUnavailable as error:
-            log.error("message %d waits for the database: %s", message_id, error.text)
+        except StoreUnavailable:
+            raise
         except Exception as error:
             log.error("message %d was given up: %s", message_id, without_text(error))
         else:

@@ -15,13 +15,16 @@ from bot.errors import Busy, StoreUnavailable, without_text
 from bot.flow.attempts import Attempts
 from bot.flow.conversation_memory import ConversationMemory
 from bot.flow.earlier_replies import EarlierReplies
-from bot.flow.message_life import MessageLife
+from bot.flow.message_life import MessageLife, Phase
 from bot.flow.queues import QueueKey, Queues, key_of
 from bot.flow.services import AnswerServices
 from bot.messages import CommandInvoked
 from bot.store.ports.records import StoredMessage
 from bot.store.ports.recovery import Recovery
 from bot.translations import gettext as _
+
+STORE_PAUSE_S = 1.0
+"""Between tries of a message while the store is away."""
 
 log = logging.getLogger(__name__)
 
@@ -160,19 +163,33 @@ class Dispatcher:
             self._queues.close(key)
 
     async def _lead(self, life: MessageLife) -> None:
-        """Lead one message from its turn to its end."""
-        adapter = self._adapters[life.message.account]
+        """Lead one message from its turn to its end.
+
+        While the store is away it keeps its place: else its author's next one overtook it.
+        """
         try:
-            async with AsyncExitStack() as inside:
-                if life.refusal is None and not life.is_immediate:
-                    turn = self._forward_pass.entered(alone=life.message.is_suspect)
-                    await inside.enter_async_context(turn)
-                if not self._is_draining and await self._attempts.answer(life, adapter, inside):
-                    self.aside(partial(self._earlier.withdraw_buttons, adapter, life.message))
+            while not self._is_draining and not await self._is_led(life):
+                life.enter(Phase.WAITING)
+                await self._sleep(STORE_PAUSE_S)
             if not self._is_draining:
                 await _guarded(partial(self._memory.settle, life))
         finally:
             self._queues.end(life)
+
+    async def _is_led(self, life: MessageLife) -> bool:
+        """Try to answer a message; False where the store was away."""
+        adapter = self._adapters[life.message.account]
+        async with AsyncExitStack() as inside:
+            if life.refusal is None and not life.is_immediate:
+                turn = self._forward_pass.entered(alone=life.message.is_suspect)
+                await inside.enter_async_context(turn)
+            try:
+                if not self._is_draining and await self._attempts.answer(life, adapter, inside):
+                    self.aside(partial(self._earlier.withdraw_buttons, adapter, life.message))
+            except StoreUnavailable as error:
+                log.error("message %d waits for the database: %s", life.message.id, error.text)
+                return False
+        return True
 
     def _is_immediate(self, message: StoredMessage) -> bool:
         """Whether it is a command that waits for no question, such as the one to stop."""

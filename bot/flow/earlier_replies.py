@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from bot.adapter import Adapter
 from bot.messages import Action
 from bot.policy.word_list import WordList
+from bot.reply.removal import remove_shown
 from bot.reply.views import Views
 from bot.store.ports.records import StoredMessage
 from bot.store.ports.replies import Replies, ShownReply
@@ -43,6 +44,11 @@ class EarlierReplies:
         if shown is not None:
             noted = _with_note(shown, has_buttons=adapter.capabilities.has_buttons)
             await self._show(adapter, noted)
+
+    async def remove_unfinished(self, adapter: Adapter, withdrawn: StoredMessage) -> None:
+        """Delete what an attempt that nobody works on has posted for a withdrawn question."""
+        for part in await self._replies.posted(withdrawn):
+            await remove_shown(adapter, withdrawn.event.target, part.platform_id)
 
     async def _show(self, adapter: Adapter, shown: ShownReply) -> None:
         """Show the last message of an answer again."""

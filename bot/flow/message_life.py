@@ -44,9 +44,10 @@ class Phase(StrEnum):
 
 TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.WAITING: frozenset({Phase.ANSWERING, Phase.ENDED}),
-    Phase.ANSWERING: frozenset({Phase.DELIVERING, Phase.ENDED}),
+    # Where the store is away a message keeps its place, and is tried again.
+    Phase.ANSWERING: frozenset({Phase.WAITING, Phase.DELIVERING, Phase.ENDED}),
     # What fails while it is delivered is answered again, by an apology.
-    Phase.DELIVERING: frozenset({Phase.ANSWERING, Phase.ENDED}),
+    Phase.DELIVERING: frozenset({Phase.WAITING, Phase.ANSWERING, Phase.ENDED}),
     Phase.ENDED: frozenset(),
 }
 

@@ -14,6 +14,7 @@ from bot.flow.button_actions import Presses
 from bot.flow.conversation_memory import ConversationMemory
 from bot.flow.dispatcher import Dispatcher
 from bot.flow.earlier_replies import EarlierReplies
+from bot.flow.message_life import Phase
 from bot.flow.queues import Queues
 from bot.flow.request import conversation_key
 from bot.flow.services import AnswerServices
@@ -123,8 +124,12 @@ class Orchestrator:
         def is_it(message: StoredMessage) -> bool:
             return message.account == account and message.event.id == event.id
 
+        waiting = [one for one in self._queues.of(account, event.id) if one.phase is Phase.WAITING]
         with self._queues.withdrawing(is_it):
             withdrawn = await self._store.history.withdraw(account, event.id)
         if withdrawn is not None:
+            if waiting:  # else whoever answers it removes what is shown
+                adapter = self._dispatcher.adapter_of(account)
+                self._dispatcher.aside(partial(self._earlier.remove_unfinished, adapter, withdrawn))
             key = conversation_key(event.conversation)
             self._dispatcher.aside(partial(self._memory.forget, key))

@@ -16,6 +16,7 @@ from bot.adapter import Adapter
 from bot.errors import MessageGone, PlatformError, PlatformUnavailable, StoreUnavailable
 from bot.messages import Action, Picture, ReplyTarget, ReplyView, TextFile
 from bot.policy.word_list import WordList
+from bot.reply.removal import remove_shown
 from bot.reply.views import Views, as_file, plain
 from bot.store.ports.inbox import Claim, Inbox
 from bot.store.ports.records import Answer, ReplyPart
@@ -64,6 +65,8 @@ class ReplyWriter:
         self._unrecorded: set[int] = set()
         self._shown: dict[int, ReplyView] = {}
         self._has_moved = False
+        self._may_have_moved: set[int] = set()
+        self._replaced: list[str] = []
         self._may_have_posted_more = claim.attempt > 1
 
     @property
@@ -160,7 +163,10 @@ class ReplyWriter:
         way, pauses_s, tries = next(ways), _pauses_s(), 0
         while True:
             try:
-                return await way()
+                if await self._is_replaced(view.index):
+                    way = partial(self._post_anew, view)
+                await way()
+                return await self._remove_replaced()
             except (PlatformUnavailable, StoreUnavailable) as error:
                 log.warning("the final text is tried again: %s", type(error).__name__)
                 tries += isinstance(error, PlatformUnavailable)
@@ -191,10 +197,21 @@ class ReplyWriter:
         """
         if view.index not in self._posted:
             return False
-        with suppress(PlatformError, StoreUnavailable):
+        try:
             await self._post_anew(view)
-            return True
-        return False
+        except (PlatformError, StoreUnavailable):
+            self._may_have_moved.add(view.index)
+            return False
+        await self._remove_replaced()
+        return True
+
+    async def _is_replaced(self, index: int) -> bool:
+        """Whether a new message is there although nothing told so when it was posted."""
+        if index not in self._may_have_moved:
+            return False
+        found = await self._adapter.find_reply(self._target, self._key(index, mark="n"))
+        self._may_have_moved.discard(index)
+        return found not in (None, self._posted.get(index))
 
     async def _post_anew(self, view: ReplyView) -> None:
         """Post a message that takes the place of one that cannot be changed.
@@ -205,13 +222,17 @@ class ReplyWriter:
         new = await self._adapter.find_reply(self._target, key)
         if new is None or new == old:
             new = await self._adapter.post(self._target, view, key)
+        if old is not None and old != new:
+            self._replaced.append(old)
         self._has_moved = True
         self._posted[view.index], self._shown[view.index] = new, view
         self._unrecorded.add(view.index)
         await self._record_posted()
-        if old is not None and old != new:
-            with suppress(PlatformError):
-                await self._adapter.edit(self._target, old, None)
+
+    async def _remove_replaced(self) -> None:
+        """Delete the messages that others took the place of."""
+        while self._replaced:
+            await remove_shown(self._adapter, self._target, self._replaced.pop(), self._sleep)
 
     def _is_too_early(self, view: ReplyView) -> bool:
         is_append_only = self._adapter.capabilities.is_append_only
@@ -253,7 +274,8 @@ class ReplyWriter:
     async def remove(self) -> None:
         """Delete every message that is shown of the reply."""
         for index, platform_id in list(self._posted.items()):
-            await self._delete(index, platform_id)
+            await remove_shown(self._adapter, self._target, platform_id, self._sleep)
+            del self._posted[index]
 
     async def _delete(self, index: int, platform_id: str) -> None:
         with suppress(MessageGone):

@@ -22,6 +22,7 @@ class People(ABC):
     def __init__(self, seed: int = 0) -> None:
         self.asked: list[Asked] = []
         self.forgotten: list[Forgotten] = []
+        self.deleted: list[Asked] = []
         self.deaths: list[float] = []
         self._random = random.Random(seed)
 
@@ -33,6 +34,20 @@ class People(ABC):
     @abstractmethod
     async def _say(self, text: str, author: str, place: str, *, is_heard: bool) -> tuple[str, str]:
         """Say something to the bot; its id, and the place of its answer."""
+
+    @abstractmethod
+    async def edit(self, asked: Asked) -> None:
+        """Put a question a little otherwise; its answer stays the same."""
+
+    @abstractmethod
+    async def _delete(self, asked: Asked) -> None:
+        """Delete a question."""
+
+    async def delete(self, asked: Asked) -> None:
+        """Delete a question: from now on nothing of its answer is expected."""
+        self.asked.remove(asked)
+        self.deleted.append(asked)
+        await self._delete(asked)
 
     async def ask(
         self,
@@ -80,6 +95,14 @@ class DiscordPeople(People):
         said = await self.server.say(f"<@{BOT_ID}> {text}", author, place, is_heard=is_heard)
         return said, place
 
+    @override
+    async def edit(self, asked: Asked) -> None:
+        await self.server.edit(asked.id, f"{self.server.messages[asked.id]['content']} please")
+
+    @override
+    async def _delete(self, asked: Asked) -> None:
+        await self.server.delete(asked.id)
+
 
 class SlackPeople(People):
     """The members of the loopback workspace; a place is a channel, or a thread as `C1/1.2`."""
@@ -99,3 +122,14 @@ class SlackPeople(People):
         member = Member(self.server, author)
         ts = await member.say(f"{MENTION} {text}", channel, thread_ts or None, is_heard=is_heard)
         return f"{channel}:{ts}", f"{channel}/{thread_ts or ts}"
+
+    @override
+    async def edit(self, asked: Asked) -> None:
+        channel, _colon, ts = asked.id.partition(":")
+        text = self.server.workspace.one(channel, ts)["text"]
+        await Member(self.server, asked.author).edit(channel, ts, f"{text} please")
+
+    @override
+    async def _delete(self, asked: Asked) -> None:
+        channel, _colon, ts = asked.id.partition(":")
+        await Member(self.server, asked.author).delete(channel, ts)

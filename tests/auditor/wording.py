@@ -32,7 +32,9 @@ class Wanted:
     def answer(self, context: str = "") -> list[str]:
         """The words of the answer of a model that sees this text before the question."""
         words = [f"{self.nonce}-{number}" for number in range(1, self.words + 1)]
-        known = dict.fromkeys(_NONCE.findall(context)) if self.recalls else {}
+        # What another's answer only says that it saw was said by nobody here.
+        said = _SEEN.sub("", context)
+        known = dict.fromkeys(_NONCE.findall(said)) if self.recalls else {}
         return words + [f"seen={one}" for one in known if one != self.nonce]
 
 

@@ -114,6 +114,18 @@ class DiscordServer:
             await self.emit("MESSAGE_CREATE", message | {"guild_id": GUILD_ID, "member": profile()})
         return message["id"]
 
+    async def edit(self, message_id: str, text: str) -> None:
+        """A member changes a message."""
+        self.messages[message_id]["content"] = text
+        about = {"guild_id": GUILD_ID, "member": profile()}
+        await self.emit("MESSAGE_UPDATE", self.messages[message_id] | about)
+
+    async def delete(self, message_id: str) -> None:
+        """A member deletes a message."""
+        message = self.messages.pop(message_id)
+        place = {"channel_id": message["channel_id"], "guild_id": GUILD_ID}
+        await self.emit("MESSAGE_DELETE", {"id": message_id, **place})
+
     async def command(self, name: str, options: Mapping[str, str], author: str = "ann") -> str:
         """A member uses a slash command."""
         interaction_id = self.snowflake()

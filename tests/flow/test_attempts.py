@@ -1,17 +1,17 @@
 """Each message is claimed, answered once, and given back where it could not be."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.errors import StoreUnavailable
+from bot.errors import PlatformUnavailable, StoreUnavailable
 from bot.flow.queues import Limits
-from bot.messages import Action, ActionInvoked, MessageDeleted
+from bot.messages import Action, ActionInvoked, MessageDeleted, ReplyTarget, ReplyView
 from bot.store.ports.inbox import Claim
-from bot.store.ports.records import Answer
+from bot.store.ports.records import Answer, ReplyPart
 from tests.doubles.scripted import ACCOUNT, ANN, BEN, CHANNEL, ScriptedEngine, question
 from tests.running_flow import running_flow, until
 
@@ -99,6 +99,35 @@ async def test_a_database_that_fails_for_a_moment_is_no_crash(
         await flow.orchestrator.drain(10)
         assert flow.said("q1") == "You said: hello"
         assert failures == []
+
+
+async def test_a_question_that_waits_for_the_database_keeps_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_flow(tmp_path) as flow:
+        claim, failures = flow.store.inbox.claim, [1]
+        claimed: list[int] = []
+        has_failed = asyncio.Event()
+
+        async def fail_at_first(message_id: int, *given: Any) -> Claim | None:
+            if failures:
+                failures.pop()
+                has_failed.set()
+                raise StoreUnavailable("the disk is full")
+            claimed.append(message_id)
+            return await claim(message_id, *given)
+
+        monkeypatch.setattr(flow.store.inbox, "claim", fail_at_first)
+        await flow.submit(question("first", "q1"))
+        await has_failed.wait()
+        await flow.submit(question("second", "q2"))
+        await flow.settle("q2")
+
+        assert claimed == sorted(claimed)
+        assert [one.text for one in flow.platform.messages()] == [
+            "You said: first",
+            "You said: second",
+        ]
 
 
 async def test_graceful_restarts_are_no_crashes(tmp_path: Path) -> None:
@@ -199,3 +228,47 @@ async def test_a_question_deleted_while_it_is_answered_takes_the_answer_with_it(
         await flow.submit(MessageDeleted("q1", CHANNEL))
         await flow.orchestrator.drain(30)
         assert flow.platform.messages() == []
+
+
+async def test_an_answer_goes_with_its_question_also_where_the_platform_is_away_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.reply.removal.PAUSES_S", (0.01, 0.01))
+    engine = ScriptedEngine(lambda request: "word " * 100_000)
+    async with running_flow(tmp_path, engine=engine) as flow:
+        await flow.submit(question("regretted"))
+        await until(lambda: bool(flow.platform.messages()))
+        edit, failures = flow.adapter.edit, [PlatformUnavailable("away")] * 2
+
+        async def fail_at_first(target: ReplyTarget, shown: str, view: ReplyView | None) -> None:
+            if view is None and failures:
+                raise failures.pop()
+            await edit(target, shown, view)
+
+        monkeypatch.setattr(flow.adapter, "edit", fail_at_first)
+        await flow.submit(MessageDeleted("q1", CHANNEL))
+        await until(lambda: flow.orchestrator.in_memory() == 0)
+        assert flow.platform.messages() == []
+        assert failures == []
+
+
+async def test_a_question_deleted_while_it_waits_takes_what_was_shown_before_with_it(
+    tmp_path: Path,
+) -> None:
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    async with running_flow(tmp_path, engine=engine) as flow:
+        await flow.submit(question("slow", "q1"), question("regretted", "q2"))
+        await until(lambda: bool(engine.requests))
+        [waiting] = await flow.store.recovery.unanswered(ACCOUNT, flow.clock())
+        lease = flow.clock() + timedelta(seconds=60)
+        claim = await flow.store.inbox.claim(waiting.id, "another", flow.clock(), lease)
+        assert claim is not None
+        shown = flow.platform.post(ReplyTarget("q2"), ReplyView("half of", stable_chars=4), "k.0")
+        await flow.store.inbox.save_part(claim, ReplyPart(0, shown, "k.0"))
+        await flow.store.inbox.release(claim)
+        await flow.submit(MessageDeleted("q2", CHANNEL))
+        await until(lambda: flow.platform.messages("q2") == [])
+        engine.gate.set()
+        await flow.settle("q1")
+        assert flow.said("q1") == "You said: slow"

@@ -247,6 +247,55 @@ async def test_a_message_that_cannot_be_changed_any_more_is_posted_as_a_new_one(
     assert " ".join(message.text for message in others) == LONG
 
 
+async def test_a_replacement_whose_answer_was_lost_leaves_one_message(platform: Platform) -> None:
+    class Moody(ScriptedAdapter):
+        edits_away = 3
+        posts_lost = 1
+
+        @override
+        async def post(self, target: ReplyTarget, view: ReplyView, key: str) -> str:
+            posted = await super().post(target, view, key)
+            if view.is_complete and self.posts_lost:
+                self.posts_lost -= 1
+                raise PlatformUnavailable("lost")
+            return posted
+
+        @override
+        async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
+            if view is not None and view.is_complete and self.edits_away:
+                self.edits_away -= 1
+                raise PlatformUnavailable("away")
+            await super().edit(target, message_id, view)
+
+    reply = writer(Moody(platform))
+    await stream(reply, "one two")
+    await reply.finish(Answer("one two"))
+
+    assert [message.text for message in platform.messages()] == ["one two"]
+
+
+async def test_a_replacement_that_the_store_did_not_take_leaves_one_message(
+    platform: Platform,
+) -> None:
+    class Moody(ScriptedAdapter):
+        edits_away = 3
+
+        @override
+        async def edit(self, target: ReplyTarget, message_id: str, view: ReplyView | None) -> None:
+            if view is not None and view.is_complete and self.edits_away:
+                self.edits_away -= 1
+                inbox.failures = 1
+                raise PlatformUnavailable("away")
+            await super().edit(target, message_id, view)
+
+    inbox = RecordingInbox()
+    reply = writer(Moody(platform), inbox=inbox)
+    await stream(reply, "one two")
+    await reply.finish(Answer("one two"))
+
+    assert [message.text for message in platform.messages()] == ["one two"]
+
+
 async def test_a_text_that_is_refused_however_it_comes_is_a_file(platform: Platform) -> None:
     class Textless(ScriptedAdapter):
         sent: ClassVar[list[ReplyView]] = []

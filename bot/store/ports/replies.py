@@ -1,5 +1,6 @@
 """The port of what is shown of finished answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -33,4 +34,8 @@ class Replies(Protocol):
 
         Private ones that another member got are passed over.
         """
+        ...
+
+    async def posted(self, message: StoredMessage) -> Sequence[ReplyPart]:
+        """What was posted of the last attempt at an answer, finished or not."""
         ...

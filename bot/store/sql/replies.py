@@ -1,9 +1,11 @@
 """What is shown of finished answers, over the database."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, and_, or_, select
 from typing_extensions import override
 
-from bot.store.ports.records import MessageState, ReplyState, StoredMessage
+from bot.store.ports.records import MessageState, ReplyPart, ReplyState, StoredMessage
 from bot.store.ports.replies import Replies, ShownReply
 from bot.store.sql.database import Database
 from bot.store.sql.events import has_id, place_columns, stored_message
@@ -30,6 +32,13 @@ class SqlReplies(Replies):
     async def seen_before(self, later: StoredMessage) -> ShownReply | None:
         is_seen = or_(_is_to_author_of(later), ~reply.c.is_private)
         return await self._latest(and_(_is_before(later), is_seen))
+
+    @override
+    async def posted(self, message: StoredMessage) -> Sequence[ReplyPart]:
+        attempts = select(reply.c.id).where(reply.c.message_id == message.id)
+        async with self._database.reading() as connection:
+            last = await connection.scalar(attempts.order_by(reply.c.attempt.desc()).limit(1))
+            return () if last is None else await parts_of(connection, last)
 
     async def _latest(self, wanted: ColumnElement[bool]) -> ShownReply | None:
         by_a_model = (

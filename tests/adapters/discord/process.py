@@ -5,13 +5,14 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import Settings
+from bot.clock import utc_now
 from bot.flow.queues import Limits
 from bot.store.sql.store import SqlStore
 from tests.adapters.discord.doubles import settings_with
@@ -38,12 +39,16 @@ def settings_for(address: str, **given: object) -> Settings:
 
 @asynccontextmanager
 async def bot(
-    address: str, folder: Path, engine: ScriptedEngine, **given: object
+    address: str,
+    folder: Path,
+    engine: ScriptedEngine,
+    now: Callable[[], datetime] = utc_now,
+    **given: object,
 ) -> AsyncGenerator[DiscordAdapter, None]:
     """A process's whole message flow with the adapter connected; at the end it stops."""
     store = await SqlStore.open(folder)
-    orchestrator, services = composed(store, engine, lambda: datetime.now(UTC), Limits())
-    adapter = DiscordAdapter(settings_for(address, **given), services, lambda: datetime.now(UTC))
+    orchestrator, services = composed(store, engine, now, Limits())
+    adapter = DiscordAdapter(settings_for(address, **given), services, now)
     services.account = adapter.account
     orchestrator.attach(adapter)
     started = asyncio.Event()

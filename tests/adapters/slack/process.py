@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from adapters.slack.adapter import SlackAdapter
+from bot.clock import utc_now
 from bot.flow.queues import Limits
 from bot.store.sql.store import SqlStore
 from tests.adapters.slack.doubles import settings_with
@@ -27,13 +28,14 @@ async def bot(
     folder: Path,
     engine: ScriptedEngine,
     clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], datetime] = utc_now,
     **given: object,
 ) -> AsyncGenerator[SlackAdapter, None]:
     """A process's whole message flow with the adapter connected; at the end it stops."""
     store = await SqlStore.open(folder)
-    orchestrator, services = composed(store, engine, lambda: datetime.now(UTC), Limits())
+    orchestrator, services = composed(store, engine, now, Limits())
     settings = settings_with(address, **given)
-    adapter = SlackAdapter(settings, services, lambda: datetime.now(UTC), clock)
+    adapter = SlackAdapter(settings, services, now, clock)
     services.account = adapter.account
     orchestrator.attach(adapter)
     started = asyncio.Event()

@@ -133,6 +133,23 @@ async def test_a_429_in_the_middle_of_a_stream_loses_nothing() -> None:
         assert len(slack.server.called("chat.appendStream")) == 1
 
 
+async def test_what_may_have_been_appended_is_not_appended_again() -> None:
+    async with started() as slack:
+        event = await slack.arrived(f"{MENTION} hello")
+        ts = await slack.adapter.post(event.target, growing("one"), "k.0")
+        slack.server.faults.append(Fault("chat.appendStream", status=0, is_after=True))
+        with pytest.raises(PlatformUnavailable):
+            await slack.adapter.edit(event.target, ts, growing("one two"))
+        shown: list[str] = []
+        for text in ("one two three", "one two three four"):
+            await slack.adapter.edit(event.target, ts, growing(text))
+            shown += slack.server.answers()
+        await slack.adapter.edit(event.target, ts, whole("one two three four five"))
+
+        assert shown == ["one two", "one two three four"]
+        assert slack.server.answers() == ["one two three four five"]
+
+
 async def test_every_retry_after_is_waited_out_and_the_text_comes_once() -> None:
     async with started() as slack:
         event = await slack.say("hello")

@@ -35,6 +35,20 @@ async def test_a_mention_is_answered_in_a_thread_under_it(tmp_path: Path) -> Non
         assert server.own_messages()[0]["thread_ts"] == ts
 
 
+@pytest.mark.parametrize("status", [503, 0], ids=["refused", "broken"])
+async def test_a_slack_that_gives_no_connection_at_the_start_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("adapters.slack.client.START_PAUSES_S", (0.01,))
+    async with running() as server:
+        server.faults += [Fault("apps.connections.open", status=status)] * 2
+        async with bot(server.address, tmp_path, ScriptedEngine()):
+            await Member(server).say(f"{MENTION} hello")
+            await until(lambda: server.answers() == ["You said: hello"])
+
+        assert server.faults == []
+
+
 async def test_message_and_app_mention_of_one_post_are_answered_once(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     async with running() as server, bot(server.address, tmp_path, engine):
