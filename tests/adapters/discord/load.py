@@ -10,7 +10,7 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from bench.event_loop import watch_lag
 from bot.engine.local.engine import TransformersEngine
@@ -40,7 +40,7 @@ async def main() -> None:
             server.writes_per_window, server.window_s = WRITES, WINDOW_S
             # It has the methods that the flow calls, whatever its class.
             answering = cast(ScriptedEngine, engine)
-            limits = {"edits_per_window": WRITES, "edit_window_s": WINDOW_S}
+            limits: dict[str, Any] = {"edits_per_window": WRITES, "edit_window_s": WINDOW_S}
             async with bot(server.address, Path(folder), answering, **limits):
                 watch = asyncio.create_task(watch_lag(lags))
                 began_s = asyncio.get_running_loop().time()

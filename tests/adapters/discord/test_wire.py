@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
@@ -325,7 +326,7 @@ async def test_fifty_conversations_at_once_keep_the_pace_of_every_channel(
     channels = [CHANNEL_ID] * 10 + [str(int(CHANNEL_ID) + 100 + number) for number in range(40)]
     async with running() as server:
         server.writes_per_window, server.window_s = 5, 0.5
-        limits = {"edits_per_window": 5, "edit_window_s": 0.55}
+        limits: dict[str, Any] = {"edits_per_window": 5, "edit_window_s": 0.55}
         async with bot(server.address, tmp_path, engine, **limits):
             for number, channel in enumerate(channels):
                 await server.say(f"{MENTION} hello", f"m{number}", channel)

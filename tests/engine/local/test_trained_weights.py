@@ -41,7 +41,8 @@ from tests.engine.reading import Read, read
 from tests.real_weights import smollm2_entry
 from tests.running_flow import Clock, running_flow
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+"""Forty answers of `generate` in fp32 take a while on a busy machine."""
 
 ROWS = 8
 TOKENS = (3, 4, 5, 6)
