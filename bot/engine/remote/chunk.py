@@ -118,8 +118,9 @@ def _counts(usage: object) -> TokenCounts | None:
 
 def _told_within(error: object) -> ServerFault:
     """An error in a stream whose status was 200: what the same error is as a status."""
+    whole = str(error)
     said = cast("dict[str, object]", error if isinstance(error, dict) else {})
-    code, complaint = said.get("code"), str(said.get("message", error))
+    code, complaint = said.get("code"), str(said.get("message", whole))
     if not isinstance(code, int) or code < 400:
         return ServerFault(Fault.FAILED, "an error within the stream", complaint=complaint)
     detail = f"status {code} within the stream"
